@@ -1,0 +1,137 @@
+"""Loading real data by name: where it lies, what it must look like, and what to do when it is not there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from platformdirs import user_cache_path
+from torch import Tensor
+
+from ddbench.errors import BadInputError, DataMismatchError
+from ddbench.records import DatasetInfo, ImageSource, LabeledImages, RealDataset
+from ddbench.registry import DATASETS
+
+DATA_DIR_VARIABLE = "DDBENCH_DATA_DIR"
+
+
+class DatasetLoader(Protocol):
+    """A function that finds one data set under `data_dir`; downloads only where `download` is true."""
+
+    def __call__(self, data_dir: Path, *, download: bool = False, **options: Any) -> RealDataset:  # noqa: ANN401
+        """Return the data set; options are those of its spec, such as `size`."""
+
+
+def load_dataset(
+    spec: str, data_dir: Path | str | None = None, *, download: bool = False, **options: object
+) -> RealDataset:
+    """Return a real data set.
+
+    Args:
+        spec: a name, with a path and options where the data set takes them: `cifar10`, `image_folder:PATH,size=64`.
+        data_dir: where files lie; otherwise $DDBENCH_DATA_DIR, otherwise the user's cache folder.
+        download: fetch missing files; without it nothing is ever fetched.
+        options: the same options as in the spec, for Python callers.
+
+    Raises:
+        UnknownNameError: no such data set.
+        BadInputError: an option that is malformed or that the data set does not take.
+        DataMissingError: the files are not there; the message names the command that fetches them.
+        DataMismatchError: the files are not the registered data.
+    """
+    name, spec_options = parse_spec(spec)
+    loader = DATASETS.get(name)
+    merged = {**spec_options, **options}
+    try:
+        return loader(find_data_dir(data_dir), download=download, **merged)
+    except TypeError as error:
+        if "unexpected keyword argument" not in str(error):
+            raise
+        raise BadInputError(f"dataset {name} does not take the options {', '.join(merged)}: {error}") from error
+
+
+def parse_spec(spec: str) -> tuple[str, dict[str, str]]:
+    """Split `name[:PATH][,key=value...]` into the name and its options; a path becomes the option `path`."""
+    head, *pairs = spec.split(",")
+    name, colon, path = head.partition(":")
+    options: dict[str, str] = {"path": path} if colon else {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not (key and equals and value) or key in options:
+            raise BadInputError(f"dataset option must be key=value, each key once, got {pair!r} in {spec!r}")
+        options[key.strip()] = value.strip()
+    return name, options
+
+
+def find_data_dir(data_dir: Path | str | None = None) -> Path:
+    """Return the folder that data sets lie in: the argument, else $DDBENCH_DATA_DIR, else the user's cache."""
+    chosen = data_dir or os.environ.get(DATA_DIR_VARIABLE)
+    return Path(chosen).expanduser() if chosen else user_cache_path("ddbench") / "data"
+
+
+def make_real_dataset(
+    name: str,
+    train: tuple[ImageSource, Tensor],
+    test: tuple[ImageSource, Tensor],
+    *,
+    class_names: tuple[str, ...],
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    class_ids: tuple[str, ...] = (),
+    expected: Mapping[str, Any] | None = None,
+) -> RealDataset:
+    """Assemble a data set and its identity.
+
+    Args:
+        name: registered name; with options that change the content, such as `imagenette,size=128`.
+        train: images (N, C, H, W) uint8 and labels (N,) int64 of the training split.
+        test: the same of the test split.
+        class_names: in label order.
+        mean: per channel, of pixels in [0, 1].
+        std: per channel, of pixels in [0, 1].
+        class_ids: WordNet ids in label order, where there are any.
+        expected: any of `train_counts`, `test_counts` (per class), `image_shape` that the registered data has.
+
+    Raises:
+        DataMismatchError: the content differs from `expected`; the message names the difference.
+    """
+    num_classes = len(class_names)
+    counts = {
+        f"{split}_counts": torch.bincount(labels, minlength=num_classes).tolist()
+        for split, (_, labels) in (("train", train), ("test", test))
+    }
+    content = {
+        "class_names": list(class_names),
+        "class_ids": list(class_ids),
+        "image_shape": list(train[0].shape[1:]),
+        **counts,
+    }
+    check_content(name, content, expected or {})
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    info = DatasetInfo(
+        name=name,
+        class_names=class_names,
+        channels=int(train[0].shape[1]),
+        image_size=int(train[0].shape[2]),
+        mean=mean,
+        std=std,
+        fingerprint=digest,
+        class_ids=class_ids,
+    )
+    return RealDataset(LabeledImages(*train, info), LabeledImages(*test, info), info)
+
+
+def check_content(name: str, content: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """Compare what was found with what is registered; raises DataMismatchError naming the first difference."""
+    for key, wanted in expected.items():
+        found = content[key]
+        if found != list(wanted):
+            raise DataMismatchError(
+                f"dataset {name} is not the registered one: {key.replace('_', ' ')} should be {list(wanted)}, "
+                f"found {found}; check that the folder holds the official files"
+            )

@@ -1,0 +1,85 @@
+"""Files written to a temporary name, synced and renamed, so that a killed run leaves whole files or none."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ddbench.errors import BadInputError
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace `path` by `text` (UTF-8) in one step."""
+    temporary = path.with_name(f".tmp-{path.name}-{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        sync(temporary)
+        temporary.replace(path)
+        sync(path.parent)
+    except OSError as error:
+        raise BadInputError(f"cannot write {path}: {error.strerror or error}; choose a writable place") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def staged_folder(target: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `target` that takes its place, synced, when the block ends without an error.
+
+    Raises:
+        BadInputError: the place cannot be written to.
+    """
+    staging = target.parent / f".tmp-{target.name}-{os.getpid()}"
+    make_folder(target.parent)
+    shutil.rmtree(staging, ignore_errors=True)
+    make_folder(staging)
+    try:
+        yield staging
+        for path in staging.rglob("*"):
+            sync(path)
+        _replace_folder(staging, target)
+        sync(target.parent)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and its parents; raises BadInputError where that is not possible."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK):
+            raise PermissionError(13, "Permission denied")
+    except OSError as error:
+        raise BadInputError(
+            f"cannot write to folder {path}: {error.strerror or error}; choose a writable folder"
+        ) from error
+
+
+def sync(path: Path) -> None:
+    """Force a file's or folder's content to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _replace_folder(staging: Path, target: Path) -> None:
+    if not target.exists():
+        staging.rename(target)
+        return
+    # A folder cannot be renamed over a filled one: the old one steps aside first and goes when the new one stands.
+    old = target.parent / f".tmp-old-{target.name}-{os.getpid()}"
+    target.rename(old)
+    staging.rename(target)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,99 @@
+"""The network interface: an embedding and a linear classifier on it; networks are named by family and variant."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ddbench.errors import BadInputError, UnknownNameError
+from ddbench.records import DatasetInfo
+from ddbench.registry import NETWORKS, suggest
+from ddbench.seeding import draw_seed
+
+
+@dataclass(frozen=True)
+class InputShape:
+    """What a network is built for: channels, side length in pixels, number of classes."""
+
+    channels: int
+    image_size: int
+    num_classes: int
+
+    @classmethod
+    def of(cls, info: DatasetInfo) -> InputShape:
+        """Return the shape that networks for a data set have."""
+        return cls(info.channels, info.image_size, info.num_classes)
+
+
+class Network(nn.Module):
+    """A classifier made of an embedding and one linear layer on top of it."""
+
+    @abstractmethod
+    def embed(self, images: Tensor) -> Tensor:
+        """Return the (B, D) input of the linear layer for (B, C, H, W) normalised float images."""
+
+    @abstractmethod
+    def classify(self, embeddings: Tensor) -> Tensor:
+        """Return (B, K) logits for (B, D) embeddings."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return (B, K) logits for (B, C, H, W) normalised float images."""
+        return self.classify(self.embed(images))
+
+
+def make_network(spec: str, shape: InputShape, generator: torch.Generator) -> Network:
+    """Build a freshly initialised network.
+
+    Args:
+        spec: family and variant, such as `convnet-d3`, `resnet18-bn` or `timm/resnet18`.
+        shape: the input the network is for.
+        generator: source of the initial parameters; the global generator is left as it was.
+
+    Raises:
+        UnknownNameError: no such family.
+        BadInputError: no such variant, or images too small for it.
+    """
+    family, variant = split_spec(spec)
+    build = NETWORKS.get(family)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(draw_seed(generator))
+        return build(variant, shape)
+
+
+def split_spec(spec: str) -> tuple[str, str]:
+    """Split a network name into its family (the longest registered prefix) and the rest, the variant."""
+    families = [name for name in NETWORKS.names() if spec.startswith(name)]
+    if not families:
+        raise UnknownNameError(f"unknown network {spec!r}; {suggest(spec.split('-')[0], NETWORKS.names())}")
+    family = max(families, key=len)
+    return family, spec[len(family) :].lstrip("-/")
+
+
+def parse_variant(
+    family: str, variant: str, numbers: dict[str, str], words: dict[str, dict[str, str]]
+) -> dict[str, int | str]:
+    """Turn a variant such as `d3-w64-bn` into options.
+
+    Args:
+        family: the family's name, for the message.
+        variant: tokens joined by `-`; each is a key of `numbers` followed by a whole number, or a key of `words`.
+        numbers: token prefix (may be empty) -> option name.
+        words: token -> options it stands for.
+
+    Raises:
+        BadInputError: a token the family does not know.
+    """
+    options: dict[str, int | str] = {}
+    for token in filter(None, variant.split("-")):
+        prefix = token.rstrip("0123456789")
+        if token in words:
+            options |= words[token]
+        elif prefix in numbers and len(prefix) < len(token):
+            options[numbers[prefix]] = int(token[len(prefix) :])
+        else:
+            known = [*(f"{key}<number>" for key in numbers), *words]
+            raise BadInputError(f"network {family} has no option {token!r}; known options: {', '.join(known)}")
+    return options

@@ -1,0 +1,264 @@
+"""What flows through the benchmark: real images, distilled sets, readings, metrics and results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from ddbench.errors import BadInputError
+
+Space = Literal["normalised", "pixels"]
+Status = Literal["ok", "skipped", "failed", "out_of_memory"]
+
+
+class ImageSource(Protocol):
+    """Images that may be a tensor or files decoded when asked for: (N, C, H, W) uint8."""
+
+    @property
+    def shape(self) -> torch.Size:
+        """(N, C, H, W)."""
+
+    def __getitem__(self, indices: Tensor, /) -> Tensor:
+        """Return the images at `indices` (n,) int64 as (n, C, H, W) uint8 on the CPU."""
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """Identity of a data set: what a method and a table need to know about it.
+
+    `mean` and `std` are per channel, of pixels scaled to [0, 1]. `class_ids` are WordNet ids where there are any.
+    `fingerprint` is a hash of classes, their order, per-class counts of both splits and the image size.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    channels: int
+    image_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    fingerprint: str
+    class_ids: tuple[str, ...] = ()
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes, K."""
+        return len(self.class_names)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Return (n, C, H, W) float32 with mean and std removed; takes uint8 0..255 or float pixels in [0, 1]."""
+        pixels = images.float().div(255) if images.dtype == torch.uint8 else images
+        mean, std = (torch.tensor(c, device=images.device).view(1, -1, 1, 1) for c in (self.mean, self.std))
+        return pixels.sub(mean).div(std)
+
+    def to_pixels(self, images: Tensor) -> Tensor:
+        """Undo `normalise`: (n, C, H, W) normalised float -> float pixels, not clipped to [0, 1]."""
+        mean, std = (torch.tensor(c, device=images.device).view(1, -1, 1, 1) for c in (self.mean, self.std))
+        return images.mul(std).add(mean)
+
+
+@dataclass(frozen=True, eq=False)
+class LabeledImages:
+    """One split of a real data set: images (N, C, H, W) uint8, held or decoded when asked for; labels (N,) int64."""
+
+    images: ImageSource
+    labels: Tensor
+    info: DatasetInfo
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes, K."""
+        return self.info.num_classes
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def of_class(self, label: int) -> Tensor:
+        """Return the (n,) int64 indices of the images of one class, in their stored order."""
+        return (self.labels == label).nonzero(as_tuple=True)[0]
+
+    def class_counts(self) -> Tensor:
+        """Return the number of images of each class, (K,) int64."""
+        return torch.bincount(self.labels, minlength=self.num_classes)
+
+    def pixels(self, indices: Tensor) -> Tensor:
+        """Return the images at `indices` as (n, C, H, W) uint8 on the CPU."""
+        return self.images[indices.cpu()]
+
+    def normalised(self, indices: Tensor | None = None, device: torch.device | str | None = None) -> Tensor:
+        """Return (n, C, H, W) float32 images with the data set's mean and std removed, on `device`."""
+        chosen = torch.arange(len(self)) if indices is None else indices
+        return self.info.normalise(self.pixels(chosen).to(device, non_blocking=True))
+
+
+@dataclass(frozen=True, eq=False)
+class RealDataset:
+    """A real data set: both splits and what identifies them."""
+
+    train: LabeledImages
+    test: LabeledImages
+    info: DatasetInfo
+
+
+@dataclass(frozen=True, eq=False)
+class DistilledDataset:
+    """A distilled set, checked on construction.
+
+    Attributes:
+        images: (M, C, H, W), float32 in `space`, or uint8 where the space is `pixels`.
+        labels: hard (M,) int64, or soft (M, K) float32 rows that sum to one.
+        num_classes: K.
+        ipc: images per class; None for the whole real set.
+        space: `normalised` (data set mean and std removed) or `pixels` (uint8 0..255, or float in [0, 1]).
+        student_lr: learning rate students must use, where the method learned one.
+        provenance: JSON-able account of where the set comes from.
+
+    Raises:
+        BadInputError: a shape, type or value that no student could be trained on.
+    """
+
+    images: Tensor
+    labels: Tensor
+    num_classes: int
+    ipc: int | None
+    space: Space = "normalised"
+    student_lr: float | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._check_images()
+        self._check_labels()
+        if self.student_lr is not None and not 0 < self.student_lr < float("inf"):
+            raise BadInputError(f"student_lr must be a positive number, got {self.student_lr}")
+
+    @property
+    def label_mode(self) -> str:
+        """`hard` or `soft`."""
+        return "hard" if self.labels.ndim == 1 else "soft"
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of images and labels: what the set costs to keep."""
+        return sum(t.numel() * t.element_size() for t in (self.images, self.labels))
+
+    def with_provenance(self, **entries: Any) -> DistilledDataset:  # noqa: ANN401 - JSON-able values of any type
+        """Return the same set with `entries` added to its provenance."""
+        return replace(self, provenance={**self.provenance, **entries})
+
+    def _check_images(self) -> None:
+        images = self.images
+        if images.ndim != 4 or 0 in images.shape:
+            raise BadInputError(f"distilled images must be (M, C, H, W), got shape {tuple(images.shape)}")
+        if images.dtype not in (torch.float32, torch.uint8):
+            raise BadInputError(f"distilled images must be float32 or uint8, got {images.dtype}")
+        if images.dtype == torch.uint8 and self.space != "pixels":
+            raise BadInputError(f"uint8 images must be in space 'pixels', got {self.space!r}")
+        if self.space not in ("normalised", "pixels"):
+            raise BadInputError(f"space must be 'normalised' or 'pixels', got {self.space!r}")
+        if images.is_floating_point() and not images.isfinite().all():
+            bad = int((~images.isfinite()).flatten(1).any(1).sum())
+            raise BadInputError(f"{bad} of {len(images)} distilled images hold NaN or infinite pixels; distil again")
+
+    def _check_labels(self) -> None:
+        labels, count = self.labels, len(self.images)
+        if labels.ndim == 1:
+            if labels.dtype != torch.int64 or len(labels) != count:
+                raise BadInputError(f"hard labels must be ({count},) int64, got {tuple(labels.shape)} {labels.dtype}")
+            if not (0 <= int(labels.min()) and int(labels.max()) < self.num_classes):
+                raise BadInputError(
+                    f"labels must lie in 0..{self.num_classes - 1} ({self.num_classes} classes), "
+                    f"got {int(labels.min())}..{int(labels.max())}"
+                )
+        elif labels.shape != (count, self.num_classes) or labels.dtype != torch.float32:
+            raise BadInputError(
+                f"soft labels must be ({count}, {self.num_classes}) float32, got {tuple(labels.shape)} {labels.dtype}"
+            )
+        elif not labels.isfinite().all():
+            raise BadInputError("soft labels hold NaN or infinite values; distil again")
+        if self.ipc is not None and count != self.ipc * self.num_classes:
+            raise BadInputError(
+                f"a set of {self.num_classes} classes at ipc {self.ipc} has {self.ipc * self.num_classes} images, "
+                f"got {count}"
+            )
+
+
+class Record(BaseModel):
+    """Base of what is stored: frozen, and an unknown field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Reading(Record):
+    """One measurement. GPU fields are None where there is no GPU; `host_source` says how the host peak was taken."""
+
+    seconds: float
+    peak_allocated_bytes: int | None = None
+    peak_reserved_bytes: int | None = None
+    peak_host_bytes: int | None = None
+    host_source: str = ""
+
+
+class Phase(Record):
+    """A reading and the account it belongs to; `cached` marks work measured earlier and reused."""
+
+    name: Literal["first_use", "prepare", "distill", "evaluate"]
+    reading: Reading
+    cached: bool = False
+
+
+class Metric(Record):
+    """A measured quantity; `values` holds one number per student, or a single one."""
+
+    name: str
+    unit: str
+    higher_is_better: bool
+    values: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """Mean over `values`."""
+        return sum(self.values) / len(self.values)
+
+
+class Result(Record):
+    """One cell of the benchmark, whole: what was run, what came out, what it cost and where."""
+
+    key: str
+    method: str
+    dataset: str
+    dataset_fingerprint: str = ""
+    ipc: int | None
+    network: str
+    students: int
+    distill_seed: int
+    eval_seed: int
+    config: dict[str, Any]
+    protocol: str
+    protocol_hash: str
+    status: Status
+    reason: str = ""
+    metrics: tuple[Metric, ...] = ()
+    phases: tuple[Phase, ...] = ()
+    distilled_bytes: int | None = None
+    space: str = ""
+    label_mode: str = ""
+    student_lr: float | None = None
+    share_prepare: bool = False
+    engine: dict[str, Any] = {}
+    machine: dict[str, Any] = {}
+    versions: dict[str, str] = {}
+    git_commit: str = ""
+    command: str = ""
+    started_at: str = ""
+
+    def metric(self, name: str) -> Metric | None:
+        """Return the metric called `name`, or None."""
+        return next((m for m in self.metrics if m.name == name), None)
+
+    def phase(self, name: str) -> Phase | None:
+        """Return the phase called `name`, or None."""
+        return next((p for p in self.phases if p.name == name), None)

@@ -1,0 +1,121 @@
+"""Name -> object, filled by the files of one folder and by installed plug-ins; listing imports nothing."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from ddbench.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from ddbench.dataset import DatasetLoader
+    from ddbench.evaluator import Evaluator
+    from ddbench.method import Method
+    from ddbench.network import InputShape, Network
+
+T = TypeVar("T")
+V = TypeVar("V")
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Sentence part naming close matches of `name` among `known`, or all of `known` where none is close."""
+    known = sorted(known)
+    close = get_close_matches(name, known, n=3, cutoff=0.5)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    return f"known: {', '.join(known)}" if known else "none are registered"
+
+
+class Registry(Generic[T]):
+    """One kind of plug-in: `package` is the folder whose file stems are names, `group` the entry-point group."""
+
+    def __init__(self, kind: str, package: str | None = None, group: str | None = None) -> None:
+        self.kind = kind
+        self._package = package
+        self._group = group
+        self._entries: dict[str, T] = {}
+
+    def register(self, name: str) -> Callable[[V], V]:
+        """Decorator that registers a class or function under `name`; raises ValueError where the name is taken."""
+
+        def add(entry: V) -> V:
+            if self._entries.get(name, entry) is not entry:
+                raise ValueError(f"{self.kind} name {name!r} is taken by {self._entries[name]!r}; choose another name")
+            self._entries[name] = entry  # type: ignore[assignment]
+            return entry
+
+        return add
+
+    def names(self) -> tuple[str, ...]:
+        """Every known name, sorted; imports no implementation."""
+        return tuple(sorted({*self._entries, *self._files, *self._plugins}))
+
+    def get(self, name: str) -> T:
+        """Return the entry called `name`, importing its module first where needed.
+
+        Raises:
+            UnknownNameError: no such name (with close matches), or its module failed to import (with the true error).
+        """
+        if name not in self._entries:
+            self._load(name)
+        return self._entries[name]
+
+    def summary(self, name: str) -> str:
+        """One line about `name`: the first line of its file's docstring, or the plug-in it comes from."""
+        if name in self._files:
+            docstring = ast.get_docstring(ast.parse(self._files[name].read_text(encoding="utf-8"))) or ""
+            return docstring.split("\n", 1)[0]
+        if name in self._plugins:
+            plugin = self._plugins[name]
+            return f"plug-in {plugin.dist.name if plugin.dist else plugin.value}"
+        return (getattr(self._entries.get(name), "__doc__", None) or "").split("\n", 1)[0]
+
+    @cached_property
+    def _files(self) -> dict[str, Path]:
+        spec = find_spec(self._package) if self._package else None
+        folders = list(spec.submodule_search_locations or []) if spec else []
+        return {
+            module.name: Path(folder) / f"{module.name}.py"
+            for folder in folders
+            for module in pkgutil.iter_modules([folder])
+            if not module.name.startswith("_")
+        }
+
+    @cached_property
+    def _plugins(self) -> dict[str, EntryPoint]:
+        return {point.name: point for point in entry_points(group=self._group)} if self._group else {}
+
+    def _load(self, name: str) -> None:
+        if name not in self._files and name not in self._plugins:
+            raise UnknownNameError(f"unknown {self.kind} {name!r}; {suggest(name, self.names())}")
+        if name in self._files and name in self._plugins:
+            raise UnknownNameError(
+                f"{self.kind} name {name!r} is taken: ddbench has one and {self.summary(name)!r} brings another; "
+                "rename the plug-in's entry point"
+            )
+        try:
+            if name in self._files:
+                importlib.import_module(f"{self._package}.{name}")
+            else:
+                self._entries.setdefault(name, self._plugins[name].load())
+        except Exception as error:
+            raise UnknownNameError(
+                f"{self.kind} {name!r} is there but failed to import: {type(error).__name__}: {error}"
+            ) from error
+        if name not in self._entries:
+            raise UnknownNameError(f"{self.kind} file {name}.py registers no {name!r}; register it under its file name")
+
+
+# The registries stand here and not beside their interfaces, so that `ddbench list` need not import torch.
+METHODS: Registry[type[Method]] = Registry("method", "ddbench.methods", "ddbench.methods")
+DATASETS: Registry[DatasetLoader] = Registry("dataset", "ddbench.datasets", "ddbench.datasets")
+NETWORKS: Registry[Callable[[str, InputShape], Network]] = Registry("network", "ddbench.networks", "ddbench.networks")
+EVALUATORS: Registry[type[Evaluator]] = Registry("evaluator", "ddbench.evaluators", "ddbench.evaluators")
