@@ -1,0 +1,73 @@
+"""The evaluator interface: what is measured on a distilled set, or read from what its making cost."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ddbench.method import RunContext
+from ddbench.network import InputShape, make_network
+from ddbench.protocol import Protocol
+from ddbench.records import DistilledDataset, Metric, Phase, RealDataset
+from ddbench.registry import EVALUATORS
+from ddbench.seeding import make_generator
+from ddbench.training import TrainingPlan, TrainingSet, measure_accuracy, train_student
+
+__all__ = ["EVALUATORS", "DistillRun", "Evaluator", "student_accuracies"]
+
+
+@dataclass(frozen=True, eq=False)
+class DistillRun:
+    """A distilled set, how it is to be judged, and what has been measured so far.
+
+    Attributes:
+        distilled: the set.
+        protocol: how students are trained.
+        network: name of the student network.
+        networks: further networks, for evaluators that compare several.
+        students: how many students are trained per network.
+        eval_seed: seed of the students; student i starts from the same draws for every method.
+        phases: readings of the phases that have ended.
+    """
+
+    distilled: DistilledDataset
+    protocol: Protocol
+    network: str
+    students: int
+    eval_seed: int
+    networks: tuple[str, ...] = ()
+    phases: tuple[Phase, ...] = ()
+
+
+class Evaluator(ABC):
+    """Turns a run into metrics. `reads_phases` ones run when every phase has ended and only translate readings."""
+
+    reads_phases: ClassVar[bool] = False
+
+    @abstractmethod
+    def evaluate(self, run: DistillRun, real: RealDataset, ctx: RunContext) -> tuple[Metric, ...]:
+        """Return the metrics of one run; `real.test` may be used for measuring and for nothing else."""
+
+
+def student_accuracies(run: DistillRun, real: RealDataset, network: str, ctx: RunContext) -> tuple[float, ...]:
+    """Train `run.students` fresh networks on the distilled set and return their last-epoch test accuracies.
+
+    Student i is initialised and trained from (eval_seed, i) alone, so that methods are compared on equal draws.
+
+    Raises:
+        StudentDivergedError: a student's parameters are not finite at the end.
+    """
+    data = TrainingSet.of(run.distilled, real.info, ctx.device)
+    is_full_real = run.distilled.ipc is None
+    plan = TrainingPlan.of(
+        run.protocol, real.info, is_full_real=is_full_real, student_lr=run.distilled.student_lr
+    )
+    accuracies = []
+    for student in range(run.students):
+        initial = make_generator(run.eval_seed, "student", student, "initial", network)
+        built = make_network(network, InputShape.of(real.info), initial).to(ctx.device)
+        train_student(built, data, plan, make_generator(run.eval_seed, "student", student, "training"), ctx.track)
+        accuracies.append(measure_accuracy(built, real.test, ctx.device))
+        ctx.log(f"test_accuracy[{network}, student {student}]", accuracies[-1])
+    return tuple(accuracies)

@@ -1,0 +1,103 @@
+"""Identity of a measurement: which machine, which device, which versions, which commit."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import subprocess
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ddbench.errors import BadInputError
+
+PACKAGES = ("ddbench", "torch", "torchvision", "timm", "diffusers", "kornia", "numpy", "scipy", "scikit-learn")
+
+
+def resolve_device(device: str | torch.device | None = None) -> torch.device:
+    """Return the device asked for, or the GPU where there is one, else the CPU.
+
+    Raises:
+        BadInputError: the device does not exist on this machine.
+    """
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise BadInputError(f"device must be cpu, cuda or cuda:<index>, got {device!r}") from error
+    if chosen.type not in ("cpu", "cuda"):
+        raise BadInputError(f"device must be cpu, cuda or cuda:<index>, got {device!r}")
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise BadInputError(
+            f"device {device} was asked for, but this machine has {torch.cuda.device_count()} usable GPUs; "
+            "use --device cpu, or see `ddbench doctor`"
+        )
+    return chosen
+
+
+def describe_machine(device: torch.device) -> dict[str, Any]:
+    """Return what identifies the machine: `id` is a short hash of the fields that make timings comparable."""
+    identity = {
+        "processor": _processor_name(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": device.type,
+        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+        "tf32": torch.backends.cuda.matmul.allow_tf32 if device.type == "cuda" else None,
+    }
+    digest = hashlib.sha256(repr(sorted(identity.items())).encode()).hexdigest()[:8]
+    extra: dict[str, Any] = {"system": platform.system(), "memory_bytes": _memory_bytes()}
+    if device.type == "cuda":
+        extra["gpu_memory_bytes"] = torch.cuda.get_device_properties(device).total_memory
+    return {"id": digest, **identity, **extra}
+
+
+@lru_cache(maxsize=1)
+def describe_versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that numbers depend on."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "missing"
+    return versions
+
+
+@lru_cache(maxsize=1)
+def git_commit() -> str:
+    """Return the commit of the ddbench source tree, with `+` where it has changes; empty outside a checkout."""
+    folder = Path(__file__).parent
+    try:
+        head = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return head.stdout.strip() if head.returncode == 0 else ""
+
+
+def _processor_name() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        found = re.search(r"^model name\s*:\s*(.+)$", info.read_text(encoding="utf-8"), re.MULTILINE)
+        if found:
+            return found[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _memory_bytes() -> int | None:
+    names = os.sysconf_names if hasattr(os, "sysconf_names") else {}
+    if "SC_PHYS_PAGES" not in names or "SC_PAGE_SIZE" not in names:
+        return None
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,139 @@
+"""The method interface: what a distillation method is given, and what it gives back."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, TypeVar
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+
+from ddbench.errors import BadInputError
+from ddbench.records import DistilledDataset, LabeledImages
+from ddbench.registry import METHODS, suggest
+
+__all__ = ["METHODS", "Method", "NoConfig", "RunContext", "check_ipc", "config_of", "make_method"]
+
+T = TypeVar("T")
+
+
+class Tracker(Protocol):
+    """Shows progress over an iterable."""
+
+    def __call__(self, iterable: Iterable[T], description: str) -> Iterator[T]:
+        """Yield the items of `iterable` unchanged."""
+
+
+def untracked(iterable: Iterable[T], description: str) -> Iterator[T]:
+    """Yield the items without showing anything."""
+    yield from iterable
+
+
+def unlogged(name: str, value: object) -> None:
+    """Drop the value."""
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What a method or evaluator may use besides its data.
+
+    Attributes:
+        device: where to compute.
+        generator: CPU generator; every draw must come from it or from seeds drawn from it.
+        cache_dir: in `prepare` the folder to fill; elsewhere a scratch folder of this run.
+        prepared: the folder `prepare` filled, None where the method prepares nothing.
+        log: keeps a named value in the run's log.
+        track: shows progress over an iterable.
+    """
+
+    device: torch.device
+    generator: torch.Generator
+    cache_dir: Path
+    prepared: Path | None = None
+    log: Callable[[str, object], None] = unlogged
+    track: Tracker = untracked
+
+
+@dataclass(frozen=True)
+class NoConfig:
+    """For methods without settings."""
+
+
+class Method(ABC):
+    """A distillation method: one file, one class, one nested frozen `Config`.
+
+    Class attributes:
+        Config: frozen dataclass of settings, every one with a default and its source.
+        uses_ipc: False for a method whose set does not depend on IPC, such as `full_real`.
+        prepare_name: methods of the same name and settings share one prepared folder; default the method's own name.
+        prepare_fields: the Config fields that the prepared folder depends on.
+    """
+
+    Config: ClassVar[type[Any]] = NoConfig
+    uses_ipc: ClassVar[bool] = True
+    prepare_name: ClassVar[str] = ""
+    prepare_fields: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, config: object | None = None) -> None:
+        self.config: Any = self.Config() if config is None else config
+
+    @abstractmethod
+    def distill(self, train: LabeledImages, ipc: int, ctx: RunContext) -> DistilledDataset:
+        """Return a distilled set made from the training split alone.
+
+        Args:
+            train: N real images, uint8, with labels.
+            ipc: images per class to make.
+            ctx: device, generator, progress.
+        """
+
+    def prepare(self, train: LabeledImages, ctx: RunContext) -> Path | None:
+        """Fill `ctx.cache_dir` with work shared by every IPC and return it, or return None where there is none."""
+        return None
+
+    def unsupported(self, train: LabeledImages, ipc: int) -> str | None:
+        """Return why this data set or IPC cannot be done, or None where it can."""
+        return check_ipc(train, ipc) if self.uses_ipc else None
+
+
+def check_ipc(train: LabeledImages, ipc: int) -> str | None:
+    """Return the reason why `ipc` real images of each class cannot be taken, or None."""
+    smallest = int(train.class_counts().min())
+    if ipc > smallest:
+        return f"ipc must be 1..{smallest} (the smallest class of {train.info.name}), got {ipc}"
+    return None
+
+
+def make_method(name: str, settings: dict[str, Any] | None = None) -> Method:
+    """Return the method called `name` with its settings checked.
+
+    Raises:
+        UnknownNameError: no such method.
+        BadInputError: an unknown setting (with close matches) or a value of the wrong type.
+    """
+    method_class = METHODS.get(name)
+    return method_class(_make_config(name, method_class.Config, settings or {}))
+
+
+def config_of(method: Method) -> dict[str, Any]:
+    """Return a method's full settings as JSON-able values."""
+    return asdict(method.config)
+
+
+def _make_config(name: str, config_class: type[Any], settings: dict[str, Any]) -> object:
+    known = [f.name for f in fields(config_class)]
+    for key in settings:
+        if key not in known:
+            raise BadInputError(f"method {name} has no setting {key!r}; {suggest(key, known)}")
+    try:
+        return TypeAdapter(config_class).validate_python(settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BadInputError(
+            f"method {name}: setting {where or '?'} cannot be {first['input']!r}: {first['msg']}"
+        ) from error
+

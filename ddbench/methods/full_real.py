@@ -1,0 +1,29 @@
+"""The whole real training split: the upper reference, and the cost every distilled set is measured against.
+
+Paper: none; the "whole dataset" row of the field's tables. Differs from it: the protocols' own epoch count for real
+data, because no repository of the family contains the recipe of its row.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from ddbench.method import METHODS, Method, RunContext
+from ddbench.records import DistilledDataset, LabeledImages
+
+
+@METHODS.register("full_real")
+class FullReal(Method):
+    """Every real training image; one set for all IPC, and the seed changes nothing in it."""
+
+    uses_ipc = False
+
+    def distill(self, train: LabeledImages, ipc: int, ctx: RunContext) -> DistilledDataset:
+        """Return (N, C, H, W) uint8 pixels in stored order, with `ipc` None."""
+        return DistilledDataset(
+            images=train.pixels(torch.arange(len(train))),
+            labels=train.labels,
+            num_classes=train.num_classes,
+            ipc=None,
+            space="pixels",
+        )
