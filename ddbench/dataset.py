@@ -128,10 +128,24 @@ def make_real_dataset(
 
 def check_content(name: str, content: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
     """Compare what was found with what is registered; raises DataMismatchError naming the first difference."""
-    for key, wanted in expected.items():
-        found = content[key]
-        if found != list(wanted):
-            raise DataMismatchError(
-                f"dataset {name} is not the registered one: {key.replace('_', ' ')} should be {list(wanted)}, "
-                f"found {found}; check that the folder holds the official files"
-            )
+    for key, registered in expected.items():
+        wanted, found, what = list(registered), content[key], key.replace("_", " ")
+        if found == wanted:
+            continue
+        if key.endswith("_counts") and len(found) == len(wanted):
+            label = next(label for label, count in enumerate(wanted) if found[label] != count)
+            wanted, found = wanted[label], found[label]
+            what = f"{key.split('_')[0]} images of class {label} ({content['class_names'][label]})"
+        raise DataMismatchError(
+            f"dataset {name} is not the registered one: {what} should be {wanted}, found {found}; "
+            "check that the folder holds the official files"
+        )
+
+
+def check_size(size: int | str) -> int:
+    """Return the side length in pixels that a `size` option means; raises BadInputError where it means none."""
+    low, high = 8, 1024
+    text = str(size)
+    if not (text.isascii() and text.isdigit()) or not low <= int(text) <= high:
+        raise BadInputError(f"size must be a whole number of pixels from {low} to {high}, got {text!r}")
+    return int(text)

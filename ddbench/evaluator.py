@@ -27,7 +27,8 @@ class DistillRun:
         network: name of the student network.
         networks: further networks, for evaluators that compare several.
         students: how many students are trained per network.
-        eval_seed: seed of the students; student i starts from the same draws for every method.
+        eval_seed: seed of the students.
+        distill_seed: seed the set was made with, None for a set of unknown origin.
         phases: readings of the phases that have ended.
     """
 
@@ -36,6 +37,7 @@ class DistillRun:
     network: str
     students: int
     eval_seed: int
+    distill_seed: int | None = None
     networks: tuple[str, ...] = ()
     phases: tuple[Phase, ...] = ()
 
@@ -53,21 +55,21 @@ class Evaluator(ABC):
 def student_accuracies(run: DistillRun, real: RealDataset, network: str, ctx: RunContext) -> tuple[float, ...]:
     """Train `run.students` fresh networks on the distilled set and return their last-epoch test accuracies.
 
-    Student i is initialised and trained from (eval_seed, i) alone, so that methods are compared on equal draws.
+    Student i of a set is initialised and trained from (eval_seed, distill_seed, i) alone: methods are compared on equal
+    draws, and the sets of one method on different ones.
 
     Raises:
         StudentDivergedError: a student's parameters are not finite at the end.
     """
     data = TrainingSet.of(run.distilled, real.info, ctx.device)
     is_full_real = run.distilled.ipc is None
-    plan = TrainingPlan.of(
-        run.protocol, real.info, is_full_real=is_full_real, student_lr=run.distilled.student_lr
-    )
+    plan = TrainingPlan.of(run.protocol, real.info, is_full_real=is_full_real, student_lr=run.distilled.student_lr)
     accuracies = []
     for student in range(run.students):
-        initial = make_generator(run.eval_seed, "student", student, "initial", network)
+        axes = ("set", str(run.distill_seed), "student", student)
+        initial = make_generator(run.eval_seed, *axes, "initial", network)
         built = make_network(network, InputShape.of(real.info), initial).to(ctx.device)
-        train_student(built, data, plan, make_generator(run.eval_seed, "student", student, "training"), ctx.track)
+        train_student(built, data, plan, make_generator(run.eval_seed, *axes, "training"), ctx.track)
         accuracies.append(measure_accuracy(built, real.test, ctx.device))
         ctx.log(f"test_accuracy[{network}, student {student}]", accuracies[-1])
     return tuple(accuracies)

@@ -41,7 +41,7 @@ def staged_folder(target: Path) -> Iterator[Path]:
     """
     staging = target.parent / f".tmp-{target.name}-{os.getpid()}"
     make_folder(target.parent)
-    shutil.rmtree(staging, ignore_errors=True)
+    _remove_leftovers(target)
     make_folder(staging)
     try:
         yield staging
@@ -72,6 +72,24 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove staging folders of `target` whose process was killed."""
+    for leftover in target.parent.glob(f".tmp-{target.name}-*"):
+        process = leftover.name.rpartition("-")[2]
+        if not process.isdigit() or int(process) == os.getpid() or not _is_alive(int(process)):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _replace_folder(staging: Path, target: Path) -> None:

@@ -136,4 +136,3 @@ def _make_config(name: str, config_class: type[Any], settings: dict[str, Any]) -
         raise BadInputError(
             f"method {name}: setting {where or '?'} cannot be {first['input']!r}: {first['msg']}"
         ) from error
-

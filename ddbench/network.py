@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -28,7 +29,7 @@ class InputShape:
         return cls(info.channels, info.image_size, info.num_classes)
 
 
-class Network(nn.Module):
+class Network(nn.Module, ABC):
     """A classifier made of an embedding and one linear layer on top of it."""
 
     @abstractmethod
@@ -59,17 +60,24 @@ def make_network(spec: str, shape: InputShape, generator: torch.Generator) -> Ne
     family, variant = split_spec(spec)
     build = NETWORKS.get(family)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(draw_seed(generator))
+        # Not torch.manual_seed: that would also reseed the generators of every GPU, which the fork does not restore.
+        torch.default_generator.manual_seed(draw_seed(generator))
         return build(variant, shape)
 
 
 def split_spec(spec: str) -> tuple[str, str]:
-    """Split a network name into its family (the longest registered prefix) and the rest, the variant."""
-    families = [name for name in NETWORKS.names() if spec.startswith(name)]
+    """Split a network name into its family and the variant, which a digit, `-` or `/` begins.
+
+    Where several families fit, the longest counts: `resnet_ap10` is `resnet_ap` and `10`.
+
+    Raises:
+        UnknownNameError: no registered family begins the name.
+    """
+    families = [name for name in NETWORKS.names() if re.fullmatch(rf"{re.escape(name)}([-/\d].*)?", spec)]
     if not families:
-        raise UnknownNameError(f"unknown network {spec!r}; {suggest(spec.split('-')[0], NETWORKS.names())}")
+        raise UnknownNameError(f"unknown network {spec!r}; {suggest(re.split('[-/]', spec)[0], NETWORKS.names())}")
     family = max(families, key=len)
-    return family, spec[len(family) :].lstrip("-/")
+    return family, spec[len(family) :].removeprefix("-").removeprefix("/")
 
 
 def parse_variant(
@@ -80,20 +88,25 @@ def parse_variant(
     Args:
         family: the family's name, for the message.
         variant: tokens joined by `-`; each is a key of `numbers` followed by a whole number, or a key of `words`.
-        numbers: token prefix (may be empty) -> option name.
+        numbers: token prefix (may be empty) -> option name, for a whole number from 1 on.
         words: token -> options it stands for.
 
     Raises:
-        BadInputError: a token the family does not know.
+        BadInputError: a token the family does not know, or two tokens for one option.
     """
     options: dict[str, int | str] = {}
-    for token in filter(None, variant.split("-")):
+    for token in variant.split("-") if variant else ():
         prefix = token.rstrip("0123456789")
         if token in words:
-            options |= words[token]
-        elif prefix in numbers and len(prefix) < len(token):
-            options[numbers[prefix]] = int(token[len(prefix) :])
+            added: dict[str, int | str] = dict(words[token])
+        elif prefix in numbers and re.fullmatch("[1-9][0-9]{0,5}", token[len(prefix) :]):
+            added = {numbers[prefix]: int(token[len(prefix) :])}
         else:
             known = [*(f"{key}<number>" for key in numbers), *words]
-            raise BadInputError(f"network {family} has no option {token!r}; known options: {', '.join(known)}")
+            raise BadInputError(
+                f"network {family} has no option {token!r}; known options: {', '.join(known) or 'none'}"
+            )
+        if twice := added.keys() & options.keys():
+            raise BadInputError(f"network {family} got two values of {twice.pop()} in {variant!r}; give one")
+        options |= added
     return options

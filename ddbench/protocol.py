@@ -66,8 +66,12 @@ class Protocol(BaseModel):
 
     @property
     def hash(self) -> str:
-        """Content hash, 12 hexadecimal digits: equal exactly where every field is equal."""
-        content = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        """Content hash, 12 hexadecimal digits: equal exactly where every field is equal.
+
+        Fields at their default stay out of it, so that a field added later leaves the hash of older protocols alone. A
+        default must therefore never change: `tests/golden/protocols.json` holds every field of every version.
+        """
+        content = json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:12]
 
     def schedule_of(self, dataset: str, *, is_full_real: bool) -> Schedule:

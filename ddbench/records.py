@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import torch
@@ -148,6 +149,19 @@ class DistilledDataset:
     def with_provenance(self, **entries: Any) -> DistilledDataset:  # noqa: ANN401 - JSON-able values of any type
         """Return the same set with `entries` added to its provenance."""
         return replace(self, provenance={**self.provenance, **entries})
+
+    def save(self, folder: Path | str) -> Path:
+        """Write the set into `folder` (see `ddbench.distilled`) and return the folder."""
+        from ddbench.distilled import save_distilled
+
+        return save_distilled(self, folder)
+
+    @staticmethod
+    def load(folder: Path | str) -> DistilledDataset:
+        """Return the set kept in `folder`; raises where a file is missing, damaged or impossible."""
+        from ddbench.distilled import load_distilled
+
+        return load_distilled(folder)
 
     def _check_images(self) -> None:
         images = self.images

@@ -124,13 +124,11 @@ def train_student(
 def measure_accuracy(network: Network, images: LabeledImages, device: torch.device) -> float:
     """Return the fraction of `images` that `network`, in evaluation mode, classifies rightly."""
     logits = forward_in_chunks(network, images, device)
-    return (logits.argmax(1).cpu() == images.labels).float().mean().item()
+    return int((logits.argmax(1).cpu() == images.labels).sum()) / len(images)
 
 
 @torch.no_grad()
-def forward_in_chunks(
-    network: Network, images: LabeledImages, device: torch.device, *, embed: bool = False
-) -> Tensor:
+def forward_in_chunks(network: Network, images: LabeledImages, device: torch.device, *, embed: bool = False) -> Tensor:
     """Return logits (N, K), or embeddings (N, D) where `embed`, of all images, on `device`; no augmentation."""
     network.eval()
     function = network.embed if embed else network

@@ -6,13 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ddbench.datasets._fetch import missing, read_or_fetch
-from ddbench.datasets._parquet import find_parquet, read_parquet_split
+from ddbench.datasets._parquet import Split, find_parquet, read_parquet_split
 from ddbench.errors import DataMismatchError
-
-Split = tuple[Tensor, Tensor]
 
 
 def load_cifar(name: str, data_dir: Path, *, num_classes: int, download: bool) -> tuple[Split, Split]:

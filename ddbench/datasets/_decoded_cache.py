@@ -16,7 +16,7 @@ from torch import Tensor
 from ddbench.files import sync
 
 # Part of every key: raise it when decoding or resizing changes, so that files of an older kind are not read.
-_FORMAT = 1
+_FORMAT = 2
 
 
 def cache_folder() -> Path:
@@ -24,42 +24,39 @@ def cache_folder() -> Path:
     return user_cache_path("ddbench") / "decoded"
 
 
-def cached_split(
-    sources: Sequence[Path], variant: str, build: Callable[[], tuple[Tensor, Tensor]]
-) -> tuple[Tensor, Tensor]:
+def cached_tensors(sources: Sequence[Path], variant: str, build: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
     """Return `build()`, from disk where the same sources were decoded the same way before.
 
     The cache is a help, never a need: a missing, damaged or unwritable one only costs the time of `build`.
 
     Args:
-        sources: files that the images come from; name, size and time of change make up the key.
+        sources: files that the tensors come from; place, size and time of change of each make up the key.
         variant: everything else that the result depends on, such as the image size.
-        build: makes images (N, C, H, W) uint8 and labels (N,) int64.
+        build: makes the tensors, by name.
     """
     path = cache_folder() / f"{_key(sources, variant)}.safetensors"
     stored = _load(path)
     if stored is not None:
         return stored
-    images, labels = build()
-    _store(path, {"images": images, "labels": labels})
-    return images, labels
-
-
-def _load(path: Path) -> tuple[Tensor, Tensor] | None:
-    try:
-        stored = load_file(path)
-        # A copy, as the stored one is mapped from the file: its pages would count as memory of whoever touches them.
-        return stored["images"].clone(), stored["labels"].clone()
-    except (OSError, SafetensorError, KeyError):
-        return None
+    tensors = build()
+    _store(path, tensors)
+    return tensors
 
 
 def _key(sources: Sequence[Path], variant: str) -> str:
     entries = []
     for source in sources:
         stat = source.stat()
-        entries.append((str(source.resolve()), stat.st_size, stat.st_mtime_ns))
+        entries.append((str(source.absolute()), stat.st_size, stat.st_mtime_ns))
     return hashlib.sha256(json.dumps([_FORMAT, variant, entries]).encode()).hexdigest()[:32]
+
+
+def _load(path: Path) -> dict[str, Tensor] | None:
+    try:
+        # Copies: the stored ones are mapped from the file, and their pages would count as memory of whoever reads them.
+        return {name: tensor.clone() for name, tensor in load_file(path).items()}
+    except (OSError, SafetensorError):
+        return None
 
 
 def _store(path: Path, tensors: dict[str, Tensor]) -> None:
@@ -70,8 +67,6 @@ def _store(path: Path, tensors: dict[str, Tensor]) -> None:
         sync(temporary)
         temporary.replace(path)
     except (OSError, SafetensorError):
-        pass
-    finally:
         _remove(temporary)
 
 
@@ -79,5 +74,5 @@ def _remove(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError:
-        # The cache folder itself may be unreachable.
+        # The cache folder itself cannot be reached, so nothing was left in it.
         return

@@ -33,7 +33,7 @@ def read_idx(path: Path, dimensions: int) -> Tensor:
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
-        raise DataMismatchError(f"{path} is not a whole gzip file ({error}); fetch or copy it again") from error
+        raise DataMismatchError(f"cannot read all of {path} ({error}); fetch or copy it again") from error
     start = 4 + 4 * dimensions
     if len(content) < start or content[:4] != bytes((0, 0, _UINT8, dimensions)):
         raise DataMismatchError(

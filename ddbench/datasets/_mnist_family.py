@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from torch import Tensor
-
 from ddbench.datasets._fetch import missing, read_or_fetch
 from ddbench.datasets._idx import find_idx, read_idx_split
-from ddbench.datasets._parquet import find_parquet, read_parquet_split
-
-Split = tuple[Tensor, Tensor]
+from ddbench.datasets._parquet import Split, find_parquet, read_parquet_split
 
 
 def load_mnist_family(name: str, data_dir: Path, *, download: bool) -> tuple[Split, Split]:

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from ddbench.datasets._decode import decode_images
-from ddbench.datasets._decoded_cache import cached_split
+from ddbench.datasets._decoded_cache import cached_tensors
 from ddbench.errors import DataMismatchError
+
+Split = tuple[Tensor, Tensor]
 
 # The second names are those that public conversions of the CIFAR sets use.
 _IMAGE_COLUMNS = ("image", "img")
@@ -25,7 +27,7 @@ def find_parquet(folder: Path, split: str) -> list[Path]:
 
 def read_parquet_split(
     paths: Sequence[Path], *, num_classes: int, channels: int, size: int, resize: bool = False
-) -> tuple[Tensor, Tensor]:
+) -> Split:
     """Return images (N, channels, size, size) uint8 and labels (N,) int64, rows in file order.
 
     Decoded once and kept in the user's cache folder.
@@ -41,16 +43,27 @@ def read_parquet_split(
         DataMismatchError: a damaged file, a missing column, a wrong label or an image that is not as it should be.
     """
 
-    def build() -> tuple[Tensor, Tensor]:
+    def build() -> dict[str, Tensor]:
         parts = [_read_file(path, num_classes, channels, size, resize) for path in paths]
         images, labels = zip(*parts, strict=True)
-        return torch.cat(images), torch.cat(labels)
+        return {"images": torch.cat(images), "labels": torch.cat(labels)}
 
-    return cached_split(paths, f"parquet channels={channels} size={size} resize={resize}", build)
+    variant = f"parquet classes={num_classes} channels={channels} size={size} resize={resize}"
+    stored = cached_tensors(paths, variant, build)
+    return stored["images"], stored["labels"]
 
 
-def _read_file(path: Path, num_classes: int, channels: int, size: int, resize: bool) -> tuple[Tensor, Tensor]:
-    encoded, labels = _read_columns(path)
+def read_parquet_names(paths: Sequence[Path]) -> list[str]:
+    """Return the stored file name of every image, such as `train/n01440764/x.JPEG`; empty where a row has none.
+
+    Raises:
+        DataMismatchError: a damaged file or a missing column.
+    """
+    return [name or "" for path in paths for name in _read_column(path, _IMAGE_COLUMNS, "path")]
+
+
+def _read_file(path: Path, num_classes: int, channels: int, size: int, resize: bool) -> Split:
+    encoded, labels = _read_column(path, _IMAGE_COLUMNS, "bytes"), _read_column(path, _LABEL_COLUMNS)
     if any(not isinstance(entry, bytes) for entry in encoded) or any(not isinstance(label, int) for label in labels):
         raise DataMismatchError(f"{path} has rows without an image or a label; fetch or copy it again")
     if labels and not 0 <= min(labels) <= max(labels) < num_classes:
@@ -62,27 +75,23 @@ def _read_file(path: Path, num_classes: int, channels: int, size: int, resize: b
     return images, torch.tensor(labels, dtype=torch.int64)
 
 
-def _read_columns(path: Path) -> tuple[list[Any], list[Any]]:
+def _read_column(path: Path, accepted: tuple[str, ...], field: str = "") -> list[Any]:
+    """Return the values of the first column in `accepted` that the file has, or of one `field` of a struct column."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(path) as file:
-            image_column = _pick(path, file.schema_arrow.names, _IMAGE_COLUMNS)
-            label_column = _pick(path, file.schema_arrow.names, _LABEL_COLUMNS)
-            table = file.read([f"{image_column}.bytes", label_column])
-        encoded = pc.struct_field(table[image_column], "bytes").to_pylist()
-        return encoded, table[label_column].to_pylist()
-    except (OSError, pa.ArrowException) as error:
+            columns = file.schema_arrow.names
+            name = next((name for name in accepted if name in columns), None)
+            if name is None:
+                raise DataMismatchError(
+                    f"{path} should have a column {' or '.join(accepted)}, found {', '.join(columns)}; check the source"
+                )
+            column = file.read([f"{name}.{field}" if field else name])[name]
+        values: list[Any] = (pc.struct_field(column, field) if field else column).to_pylist()
+        return values
+    except (OSError, KeyError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0]
-        raise DataMismatchError(f"{path} is not a whole parquet file ({reason}); fetch or copy it again") from error
-
-
-def _pick(path: Path, columns: list[str], accepted: tuple[str, ...]) -> str:
-    for name in accepted:
-        if name in columns:
-            return name
-    raise DataMismatchError(
-        f"{path} should have a column {' or '.join(accepted)}, found {', '.join(columns)}; check the source"
-    )
+        raise DataMismatchError(f"{path} is not a whole parquet file of images ({reason}); copy it again") from error

@@ -39,9 +39,7 @@ def mean_real_embeddings(network: Network, batches: list[Tensor], draws: list[Dr
             embeddings = network.embed(torch.cat(augmented))
             return torch.stack([part.mean(0) for part in embeddings.split([len(images) for images in batches])])
         size = chunk_size(batches[0].device)
-        return torch.stack(
-            [sum_over_chunks(network, images.split(size)).div(len(images)) for images in augmented]
-        )
+        return torch.stack([sum_over_chunks(network, images.split(size)).div(len(images)) for images in augmented])
 
 
 def sum_over_chunks(network: Network, chunks: tuple[Tensor, ...]) -> Tensor:

@@ -2,8 +2,10 @@
 
 Variants: `convnet-d3` (depth 3, width 128, instance norm), with `w<width>`, a norm (`in bn ln gn none`), an activation
 (`relu sigmoid leaky`) and a pooling (`avg max nopool`), such as `convnet-d4-w64-bn-max`. `convnet-d6` is the ConvNet-6
-of the 224 px protocols. Paper: Zhao, Mopuri, Bilen, "Dataset Condensation with Gradient Matching", ICLR 2021
-(arXiv 2006.05929). Reference repository: VICO-UoE/DatasetCondensation. Differs from it: nothing known.
+of the 224 px protocols: vimar-gu/MinimaxDiffusion, `train_models/convnet.py`, has the same layers, width and start.
+Paper: Zhao, Mopuri, Bilen, "Dataset Condensation with Gradient Matching", ICLR 2021 (arXiv 2006.05929). Reference
+repository: VICO-UoE/DatasetCondensation, `networks.py`. Differs from it: one-channel images other than 28 px are not
+padded beyond their size.
 """
 
 from __future__ import annotations
@@ -16,16 +18,9 @@ from torch import Tensor, nn
 
 from ddbench.errors import BadInputError
 from ddbench.network import InputShape, Network, parse_variant
+from ddbench.networks._layers import NORMS, first_padding, make_norm
 from ddbench.registry import NETWORKS
 
-NORMS: dict[str, Callable[[int], nn.Module]] = {
-    # One group per channel is what the family calls instance norm; unlike InstanceNorm2d it is affine and stateless.
-    "in": lambda width: nn.GroupNorm(width, width),
-    "bn": nn.BatchNorm2d,
-    "ln": lambda width: nn.GroupNorm(1, width),
-    "gn": lambda width: nn.GroupNorm(4, width),
-    "none": lambda width: nn.Identity(),
-}
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": lambda: nn.ReLU(inplace=True),
     "sigmoid": nn.Sigmoid,
@@ -55,34 +50,33 @@ class ConvNet(Network):
     def __init__(self, options: ConvNetOptions, shape: InputShape) -> None:
         super().__init__()
         blocks: list[nn.Module] = []
-        channels, side = shape.channels, shape.image_size
-        for index in range(options.depth):
-            # 28 px digits: the first conv pads by 3, so that the feature map starts at 32x32.
-            padding = 3 if index == 0 and shape.channels == 1 and shape.image_size == 28 else 1
-            blocks += [
-                nn.Conv2d(channels, options.width, 3, padding=padding),
-                NORMS[options.norm](options.width),
-                ACTIVATIONS[options.activation](),
-                POOLINGS[options.pooling](),
-            ]
-            channels = options.width
-            side = side + 2 * (padding - 1)
-            side = side if options.pooling == "nopool" else side // 2
-        if side < 1:
+        channels, side = shape.channels, shape.image_size + 2 * (first_padding(3, shape) - 1)
+        if options.pooling != "nopool" and side < 2**options.depth:
             raise BadInputError(
                 f"convnet of depth {options.depth} needs images of at least {2**options.depth} px, "
                 f"got {shape.image_size}; use a smaller depth"
             )
+        for _ in range(options.depth):
+            blocks += [
+                nn.Conv2d(channels, options.width, 3, padding=1 if blocks else first_padding(3, shape)),
+                make_norm(options.norm, options.width, side),
+                ACTIVATIONS[options.activation](),
+                POOLINGS[options.pooling](),
+            ]
+            channels = options.width
+            side = side if options.pooling == "nopool" else side // 2
         self.features = nn.Sequential(*blocks)
         self.classifier = nn.Linear(channels * side * side, shape.num_classes)
 
     def embed(self, images: Tensor) -> Tensor:
         """Return (B, width * side * side) features."""
-        return self.features(images).flatten(1)
+        maps: Tensor = self.features(images)
+        return maps.flatten(1)
 
     def classify(self, embeddings: Tensor) -> Tensor:
         """Return (B, K) logits."""
-        return self.classifier(embeddings)
+        logits: Tensor = self.classifier(embeddings)
+        return logits
 
 
 @NETWORKS.register("convnet")

@@ -1,0 +1,25 @@
+"""ImageNet-10 of IDC: the first 10 classes of ImageNet-100.
+
+Source: Kim et al., Dataset condensation via efficient synthetic-data parameterization, ICML 2022. The authors state
+that they take the first ten classes of their hundred (snu-mllab/Efficient-Dataset-Condensation, issue 3); the list is
+that of ImageNet-100 (see `imagenet100`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ddbench.datasets._imagenet_layout import DEFAULT_SIZE, Classes, load_imagenet_subset
+from ddbench.datasets.imagenet100 import CLASSES as HUNDRED_CLASSES
+from ddbench.records import RealDataset
+from ddbench.registry import DATASETS
+
+CLASSES: Classes = HUNDRED_CLASSES[:10]
+
+
+@DATASETS.register("imageidc")
+def load_imageidc(
+    data_dir: Path, *, download: bool = False, size: int | str = DEFAULT_SIZE, source: str = ""
+) -> RealDataset:
+    """Return the ten classes, images (N, 3, size, size) uint8; `download` fetches nothing. See `load_imagenet_subset`."""
+    return load_imagenet_subset("imageidc", CLASSES, data_dir, size=size, source=source)

@@ -1,0 +1,104 @@
+"""Runs the cells of a suite one after the other and writes their results; the only writer of a results folder."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ddbench.machine import resolve_device
+from ddbench.meter import utc_now
+from ddbench.method import untracked
+from ddbench.records import Result
+from ddbench.runner import RunOptions, load_real, run_cell, unfinished_result
+from ddbench.store import Store, write_result
+from ddbench.suite import Cell, Suite, load_suite
+
+FINISHED = ("ok", "skipped")
+
+
+@dataclass(frozen=True)
+class CellEvent:
+    """A cell that is about to run (`result` None) or has ended; `was_there` marks one that an earlier run finished."""
+
+    cell: Cell
+    index: int
+    total: int
+    result: Result | None = None
+    was_there: bool = False
+
+
+def ignore_event(event: CellEvent) -> None:
+    """Do nothing."""
+
+
+def run_suite(
+    suite: Suite | Path | str,
+    results: Path | str,
+    options: RunOptions | None = None,
+    on_event: Callable[[CellEvent], None] = ignore_event,
+) -> list[Result]:
+    """Run every cell of a suite that has no finished result yet, and return the results of all its cells.
+
+    Failed and out-of-memory cells of an earlier run are tried again. A cell that fails is a Result with its reason, and
+    the run goes on. On a GPU each cell gets a process of its own, so that none inherits another's memory.
+
+    Raises:
+        BadInputError: a suite, data set or folder that cannot be used; nothing has been run then.
+    """
+    suite = suite if isinstance(suite, Suite) else load_suite(suite)
+    options = options or RunOptions()
+    device = resolve_device(options.device)
+    cells = suite.cells()
+    check_data(cells, options)
+    store = Store(results)
+    store.prepare()
+    done: list[Result] = []
+    for index, cell in enumerate(cells):
+        event = CellEvent(cell, index, len(cells))
+        found = store.get(cell.key)
+        if found is not None and found.status in FINISHED:
+            on_event(replace(event, result=found, was_there=True))
+            done.append(found)
+            continue
+        on_event(event)
+        reuse = _find_distilled(cell, cells, store)
+        with store.writing(cell.key) as folder:
+            run = _run_in_process if device.type == "cuda" else run_cell
+            result = run(cell, options, folder, reuse)
+            write_result(result, folder)
+        on_event(replace(event, result=result))
+        done.append(result)
+    return done
+
+
+def check_data(cells: list[Cell], options: RunOptions) -> None:
+    """Load every data set the cells need, so that missing data is told before hours of work and not after them."""
+    for spec in dict.fromkeys(cell.dataset for cell in cells):
+        load_real(spec, options)
+
+
+def _find_distilled(cell: Cell, cells: list[Cell], store: Store) -> Path | None:
+    """Return the distilled set of a finished cell of this suite that differs from `cell` in evaluation only."""
+    for other in cells:
+        if other.distill_key == cell.distill_key and other.key != cell.key:
+            result = store.get(other.key)
+            folder = store.distilled_folder(result) if result and result.status == "ok" else None
+            if folder is not None:
+                return folder
+    return None
+
+
+def _run_in_process(cell: Cell, options: RunOptions, folder: Path, reuse: Path | None) -> Result:
+    # Progress bars belong to this process and cannot travel.
+    plain = replace(options, track=untracked)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
+        try:
+            return pool.submit(run_cell, cell, plain, folder, reuse).result()
+        except BrokenProcessPool:
+            reason = "the cell's process was killed from outside; if for want of memory, use a larger machine"
+            return unfinished_result(cell, plain, "failed", reason, utc_now())

@@ -1,0 +1,66 @@
+"""Prepared folders: work shared by every IPC, done once, kept with what it cost, finished after a kill."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from filelock import FileLock
+from platformdirs import user_cache_path
+
+from ddbench.files import make_folder, write_text
+from ddbench.meter import Meter
+from ddbench.method import Method, RunContext
+from ddbench.records import LabeledImages, Phase, Reading
+from ddbench.seeding import make_generator
+
+CACHE_DIR_VARIABLE = "DDBENCH_CACHE_DIR"
+DONE_FILE = "prepared.json"
+
+
+def find_cache_dir() -> Path:
+    """Return the folder for work that can be made again: $DDBENCH_CACHE_DIR, else the user's cache."""
+    chosen = os.environ.get(CACHE_DIR_VARIABLE)
+    return Path(chosen).expanduser() if chosen else user_cache_path("ddbench")
+
+
+def prepare_once(
+    name: str, method: Method, train: LabeledImages, seed: int, ctx: RunContext
+) -> tuple[Path | None, Phase | None]:
+    """Return the prepared folder of a method and what making it cost, making it where it is not there yet.
+
+    The folder's key is made of the prepare name, the Config fields it depends on, the data set and the seed. A folder
+    left unfinished is handed to `prepare` again as it is; the cost recorded is that of the run that finished it.
+    """
+    if type(method).prepare is Method.prepare:
+        return None, None
+    folder = find_cache_dir() / "prepared" / _folder_name(name, method, train, seed)
+    make_folder(folder)
+    with FileLock(folder.with_suffix(".lock")):
+        done = folder / DONE_FILE
+        if done.is_file():
+            reading = Reading.model_validate(json.loads(done.read_text(encoding="utf-8")))
+            return folder, Phase(name="prepare", reading=reading, cached=True)
+        generator = make_generator(seed, "prepare", train.info.name)
+        with Meter(ctx.device) as meter:
+            prepared = method.prepare(train, replace(ctx, generator=generator, cache_dir=folder))
+        if prepared is None:
+            return None, None
+        write_text(done, meter.reading.model_dump_json() + "\n")
+    return prepared, Phase(name="prepare", reading=meter.reading)
+
+
+def _folder_name(name: str, method: Method, train: LabeledImages, seed: int) -> str:
+    shared = method.prepare_name or name
+    config = asdict(method.config)
+    content = {
+        "config": {key: config[key] for key in method.prepare_fields},
+        "dataset": train.info.name,
+        "fingerprint": train.info.fingerprint,
+        "seed": seed,
+    }
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    return f"{shared}-{train.info.name.replace('/', '_').replace(':', '_')}-{digest}"

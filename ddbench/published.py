@@ -1,0 +1,242 @@
+"""Numbers that papers print, from `baselines/published.toml`, looked up under ddbench's own names."""
+
+from __future__ import annotations
+
+import tomllib
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, ValidationError
+
+from ddbench.errors import BadInputError, DataMissingError
+from ddbench.records import Record
+
+# The only place where the file's slugs become ddbench's names; a slug that is not listed keeps its own name.
+METHOD_NAMES = {"random": "random_real", "whole-dataset": "full_real", "k-center": "k_center", "kcenter": "k_center"}
+DATASET_NAMES = {"fashionmnist": "fashion_mnist", "tinyimagenet": "tiny_imagenet"}
+NETWORK_NAMES = {
+    "ConvNet-D3": "convnet-d3",
+    "ConvNet-D3-BN": "convnet-d3-bn",
+    "ConvNet-D4": "convnet-d4",
+    "ConvNet-D4-BN": "convnet-d4-bn",
+    "ConvNet-D5": "convnet-d5",
+    "ConvNet-D6": "convnet-d6",
+    "ConvNet-6": "convnet-d6",
+    "ResNet-18": "resnet18",
+    "ResNet-18-BN": "resnet18-bn",
+    "ResNetAP-10": "resnet_ap10",
+    "VGG-11": "vgg11",
+    "AlexNet": "alexnet",
+    "LeNet": "lenet",
+    "MLP": "mlp",
+}
+# Soft-label recipes train ResNets with batch norm, the other families with instance norm.
+BATCH_NORM_PROTOCOLS = frozenset({"sre2l-soft", "rded-soft", "edc-soft"})
+PROTOCOL_NAMES = {"dc-hard": "dsa", "dsa-aug-random": "dsa", "minimax-hard": "imagenet-hard"}
+# These rows of `dc-hard` train students without DSA, although they stand in the same tables as rows that use it.
+ROWS_WITHOUT_DSA = frozenset({"random", "herding", "k-center", "kcenter", "forgetting", "dc", "dcc", "cafe"})
+
+# What a reader must know before comparing with ddbench's numbers, by protocol or protocol/method of the file.
+CAVEATS = {
+    "dc-hard": "papers of the DC family pool all students of all sets: their spread is not over distillation seeds",
+    "dc-hard/whole-dataset": "the recipe behind the DC family's whole-data-set rows is in no repository",
+    "minimax-hard": "papers of the Minimax family print the best test accuracy during training, ddbench the last",
+    "mtt": "papers of the MTT family print the best of several evaluations, often on whitened images",
+}
+
+_KIND_ORDER = ("own", "quoted", "rerun", "community")
+# Minimax-style images are stored at 256 px and trained on at 224, so either side length names the same cell.
+_RESIZING_PROTOCOLS = frozenset({"minimax-hard"})
+
+
+class PublishedNumber(Record):
+    """One entry of the file: one value that one source prints for one cell.
+
+    Attributes:
+        method: slug of the file, as are `dataset`, `model` and `protocol`; `registry_method` and so on translate.
+        ipc: images per class; `full` for the whole training set; 0 where the source does not say.
+        value: percent, hours or GiB, depending on `metric`.
+        std: spread as printed, over whatever the source repeated; None where none is printed.
+        source: the work the number belongs to.
+        via: the places where it was read, separated by `;`.
+        confidence: `read`, or `recalled` from memory and never checked.
+        kind: `own` (by the method's authors), `quoted` by others, `rerun` by another paper, or `community`.
+        resolution: side length in pixels.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    method: str = Field(min_length=1)
+    dataset: str = Field(min_length=1)
+    ipc: Annotated[int, Field(ge=0)] | Literal["full"]
+    model: str = Field(min_length=1)
+    metric: Literal["test_accuracy", "distill_wall_clock_hours", "peak_gpu_memory_gib"]
+    value: float = Field(ge=0, allow_inf_nan=False)
+    std: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    source: str = Field(min_length=1)
+    via: str = Field(min_length=1)
+    confidence: Literal["read", "recalled"]
+    kind: Literal["own", "quoted", "rerun", "community"]
+    protocol: str = Field(min_length=1)
+    resolution: int | None = Field(default=None, gt=0)
+    note: str = ""
+
+    @property
+    def registry_method(self) -> str:
+        """Name of the method in ddbench."""
+        return METHOD_NAMES.get(self.method, self.method)
+
+    @property
+    def registry_dataset(self) -> str:
+        """Name of the data set in ddbench, without options."""
+        return DATASET_NAMES.get(self.dataset, self.dataset)
+
+    @property
+    def registry_network(self) -> str:
+        """Name of the network in ddbench; the paper's own name where ddbench has none."""
+        name = NETWORK_NAMES.get(self.model, self.model)
+        return f"{name}-bn" if name == "resnet18" and self.protocol in BATCH_NORM_PROTOCOLS else name
+
+    @property
+    def registry_protocol(self) -> str:
+        """Name of the protocol in ddbench; the file's own name where ddbench has none."""
+        if self.protocol == "dc-hard" and self.method in ROWS_WITHOUT_DSA:
+            return "dc"
+        return PROTOCOL_NAMES.get(self.protocol, self.protocol)
+
+    @property
+    def images_per_class(self) -> int | None:
+        """`ipc` as a Result has it: None for the whole training set."""
+        return None if self.ipc == "full" else self.ipc
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """What to know before comparing it with a number measured here."""
+        return tuple(CAVEATS[key] for key in (self.protocol, f"{self.protocol}/{self.method}") if key in CAVEATS)
+
+    @property
+    def rank(self) -> tuple[bool, bool, int, int]:
+        """Sorts the number to prefer first: no known copy error, read, by kind, found in more places."""
+        return (
+            "copy error" in self.note,
+            self.confidence != "read",
+            _KIND_ORDER.index(self.kind),
+            -len(self.via.split(";")),
+        )
+
+
+@dataclass(frozen=True)
+class PublishedCell:
+    """All that is published for one cell under one protocol: the number to show first, then the others."""
+
+    numbers: tuple[PublishedNumber, ...]
+
+    @property
+    def shown(self) -> PublishedNumber:
+        """The preferred number; never a mean of several."""
+        return self.numbers[0]
+
+    @property
+    def protocol(self) -> str:
+        """Name of the protocol in ddbench, or the file's own."""
+        return self.shown.registry_protocol
+
+    @property
+    def is_verified(self) -> bool:
+        """False where the shown number was recalled from memory."""
+        return self.shown.confidence == "read"
+
+    @cached_property
+    def disagreeing(self) -> tuple[PublishedNumber, ...]:
+        """Numbers of other sources that differ from the shown one."""
+        return tuple(number for number in self.numbers[1:] if number.value != self.shown.value)
+
+
+def baselines_dir() -> Path:
+    """Return the folder of recorded and published numbers: inside an installed package, else beside the package."""
+    package = Path(__file__).resolve().parent
+    inside = package / "baselines"
+    return inside if inside.is_dir() else package.parent / "baselines"
+
+
+@lru_cache(maxsize=4)
+def load_published(path: Path | None = None) -> tuple[PublishedNumber, ...]:
+    """Return every published number, in the file's order.
+
+    Args:
+        path: another file of the same form; by default `published.toml` of `baselines_dir()`.
+
+    Raises:
+        DataMissingError: there is no such file.
+        BadInputError: the file is no TOML, or an entry has an unknown key, a missing key or an impossible value.
+    """
+    path = path or baselines_dir() / "published.toml"
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataMissingError(f"there are no published numbers at {path}; install ddbench again") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInputError(f"{path} must be TOML in UTF-8: {error}; mend or remove the file") from error
+    entries = content.pop("claim", None)
+    if content or not isinstance(entries, list):
+        found = ", ".join(content) or "no [[claim]]"
+        raise BadInputError(f"{path} must hold [[claim]] tables and nothing else, found {found}; mend the file")
+    return tuple(_parse_entry(path, index, entry) for index, entry in enumerate(entries, start=1))
+
+
+def find_published(
+    method: str, dataset: str, ipc: int | None, network: str, protocol: str, *, path: Path | None = None
+) -> PublishedCell | None:
+    """Return the published accuracy of exactly one cell, or None; names are those a Result carries.
+
+    Args:
+        method: registered name.
+        dataset: registered name; an option `size=...` restricts the answer to that resolution.
+        ipc: images per class; None for `full_real`.
+        network: name of the student network.
+        protocol: ddbench's name; the file's own for a protocol that ddbench does not have.
+        path: see `load_published`.
+    """
+    cells = list_published(method, dataset, ipc, network, path=path)
+    return next((cell for cell in cells if cell.protocol == protocol), None)
+
+
+def list_published(
+    method: str, dataset: str, ipc: int | None, network: str, *, path: Path | None = None
+) -> tuple[PublishedCell, ...]:
+    """Return the published accuracies of a cell under every protocol, one entry per protocol.
+
+    Protocols that ddbench has come first. Numbers of different protocols are not comparable: show `protocol` with them.
+    """
+    name, _, options = dataset.partition(",")
+    side = next((part.removeprefix("size=") for part in options.split(",") if part.startswith("size=")), None)
+    by_protocol: dict[str, list[PublishedNumber]] = defaultdict(list)
+    for number in _accuracies(path).get((method, name, ipc, network), ()):
+        if side is None or number.protocol in _RESIZING_PROTOCOLS or str(number.resolution or side) == side:
+            by_protocol[number.registry_protocol].append(number)
+    cells = (PublishedCell(tuple(sorted(numbers, key=lambda n: n.rank))) for numbers in by_protocol.values())
+    known = {"dc", *PROTOCOL_NAMES.values()}
+    return tuple(sorted(cells, key=lambda cell: (cell.protocol not in known, cell.shown.rank)))
+
+
+@lru_cache(maxsize=4)
+def _accuracies(path: Path | None) -> dict[tuple[str, str, int | None, str], list[PublishedNumber]]:
+    index = defaultdict(list)
+    for number in load_published(path):
+        if number.metric == "test_accuracy":
+            cell = (number.registry_method, number.registry_dataset, number.images_per_class, number.registry_network)
+            index[cell].append(number)
+    return dict(index)
+
+
+def _parse_entry(path: Path, index: int, entry: object) -> PublishedNumber:
+    try:
+        return PublishedNumber.model_validate(entry)
+    except ValidationError as error:
+        first = error.errors()[0]
+        named = entry if isinstance(entry, dict) else {}
+        cell = ", ".join(str(named.get(key, "?")) for key in ("method", "dataset", "ipc"))
+        key = first["loc"][0] if first["loc"] else "entry"
+        raise BadInputError(f"{path}, claim {index} ({cell}): {key}: {first['msg']}; mend this entry") from error

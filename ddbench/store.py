@@ -1,0 +1,102 @@
+"""Results <-> files: one folder per cell, written whole or not at all; merging machines is copying folders."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ddbench.distilled import SIDECAR
+from ddbench.errors import BadInputError
+from ddbench.files import make_folder, staged_folder, write_text
+from ddbench.records import Result
+
+RESULT_FILE = "result.json"
+DISTILLED_FOLDER = "distilled"
+LOG_FILE = "log.txt"
+
+
+class Store:
+    """The results under one folder: `ROOT/<key>/` holds `result.json`, `distilled/`, `log.txt`."""
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root)
+
+    def prepare(self) -> None:
+        """Make the folder; raises BadInputError where it cannot be written."""
+        make_folder(self.root)
+
+    def get(self, key: str) -> Result | None:
+        """Return the stored result of a cell, or None."""
+        path = self.root / key / RESULT_FILE
+        return _read_result(path) if path.is_file() else None
+
+    @contextmanager
+    def writing(self, key: str) -> Iterator[Path]:
+        """Yield a staging folder that becomes the cell's folder when the block ends without an error."""
+        with staged_folder(self.root / key) as staging:
+            yield staging
+
+    def results(self) -> list[Result]:
+        """Return all results, oldest first."""
+        return read_results([self.root])
+
+    def distilled_folder(self, result: Result) -> Path | None:
+        """Return the folder of a result's distilled set, or None where it has none."""
+        folder = self.root / result.key / DISTILLED_FOLDER
+        return folder if (folder / SIDECAR).is_file() else None
+
+
+def write_result(result: Result, folder: Path) -> None:
+    """Write `result.json` into a cell's (staging) folder."""
+    write_text(folder / RESULT_FILE, result.model_dump_json(indent=1) + "\n")
+
+
+def read_results(sources: Iterable[Path | str]) -> list[Result]:
+    """Return the results of result folders, single cells and `.jsonl` files, oldest first.
+
+    Duplicates are kept: tables report them.
+
+    Raises:
+        BadInputError: a source without results, or a damaged file, named in the message.
+    """
+    results: list[Result] = []
+    for source in map(Path, sources):
+        found = list(_read_source(source))
+        if not found:
+            raise BadInputError(f"{source} holds no results; name a folder written by `ddbench run` or a .jsonl file")
+        results += found
+    return sorted(results, key=lambda result: (result.started_at, result.key))
+
+
+def write_lines(results: Iterable[Result], path: Path) -> None:
+    """Write results as JSON lines, one result a line: the form of recorded baselines."""
+    make_folder(path.parent)
+    write_text(path, "".join(result.model_dump_json() + "\n" for result in results))
+
+
+def _read_source(source: Path) -> Iterator[Result]:
+    if source.is_dir():
+        paths = [source / RESULT_FILE] if (source / RESULT_FILE).is_file() else sorted(source.glob(f"*/{RESULT_FILE}"))
+        # Folders named .tmp-... belong to a run that is being written or was killed.
+        yield from (_read_result(path) for path in paths if not path.parent.name.startswith("."))
+    elif source.is_file():
+        for number, line in enumerate(source.read_text(encoding="utf-8").splitlines(), 1):
+            yield _parse(line, f"{source}, line {number}")
+    else:
+        raise BadInputError(f"{source} does not exist; name a folder written by `ddbench run` or a .jsonl file")
+
+
+def _read_result(path: Path) -> Result:
+    return _parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def _parse(text: str, where: str) -> Result:
+    try:
+        return Result.model_validate(json.loads(text))
+    except (ValueError, ValidationError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise BadInputError(f"{where} is not a ddbench result: {reason}; remove it and run that cell again") from error

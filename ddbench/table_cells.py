@@ -1,0 +1,211 @@
+"""Cells of a comparison table: all results of one method at one IPC, and the arithmetic on them."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean, median, stdev
+from typing import Any
+
+from ddbench.records import Reading, Result
+
+GAP = "\N{EN DASH}"  # shown where nothing was run or nothing applies
+TIMES = "\N{MULTIPLICATION SIGN}"
+PHASES = ("first_use", "prepare", "distill", "evaluate")
+# Phases that make the set: their peak is what a user's machine must hold for the method, whatever the students need.
+MAKING = ("prepare", "distill")
+PEAKS = ("peak_allocated_bytes", "peak_reserved_bytes", "peak_host_bytes")
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A metric of one cell: students are averaged per distilled set first, the rest is over distilled sets.
+
+    Attributes:
+        mean: mean over distilled sets; percent where the metric's unit is a fraction, else the metric's own unit.
+        std: sample standard deviation over distilled sets, None for a single one.
+        seeds: number of distilled sets.
+        students: fewest and most students of a set.
+    """
+
+    mean: float
+    std: float | None
+    seeds: int
+    students: tuple[int, int]
+
+    @property
+    def student_text(self) -> str:
+        """Students of a set: `5`, or `2-5` where sets differ."""
+        fewest, most = self.students
+        return str(fewest) if fewest == most else f"{fewest}-{most}"
+
+    @property
+    def counts(self) -> str:
+        """Both counts in words, such as `3 seeds × 2 students`."""
+        seeds = "1 seed" if self.seeds == 1 else f"{self.seeds} seeds"
+        return f"{seeds} {TIMES} {self.student_text} student{'' if self.students[1] == 1 else 's'}"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Results of one method at one IPC, without duplicates; `config` and `protocol_hash` are set where rows differ."""
+
+    method: str
+    ipc: int | None
+    config: str
+    protocol_hash: str
+    results: tuple[Result, ...]
+
+    @property
+    def row(self) -> tuple[str, str, str]:
+        """What makes the row of the table that the cell stands in."""
+        return self.method, self.config, self.protocol_hash
+
+    @property
+    def name(self) -> str:
+        """The cell in words, for notes."""
+        place = "the whole training set" if self.ipc is None else f"IPC {self.ipc}"
+        return ", ".join(filter(None, (self.method, self.config, self.protocol_hash, place)))
+
+    @property
+    def ok(self) -> tuple[Result, ...]:
+        """Results that ended well."""
+        return tuple(result for result in self.results if result.status == "ok")
+
+    @property
+    def not_ok(self) -> tuple[Result, ...]:
+        """Results that were skipped, failed or ran out of memory."""
+        return tuple(result for result in self.results if result.status != "ok")
+
+    @property
+    def accuracy(self) -> Spread | None:
+        """Test accuracy in percent; None where no result has one."""
+        return self.spread("test_accuracy")
+
+    @property
+    def other_metrics(self) -> tuple[str, ...]:
+        """Names of metrics that the table does not show elsewhere: neither accuracy nor a phase's reading."""
+        shown = {"test_accuracy", *(f"{phase}_{kind}" for phase in PHASES for kind in ("seconds", *PEAKS))}
+        names = dict.fromkeys(metric.name for result in self.ok for metric in result.metrics)
+        return tuple(name for name in names if name not in shown)
+
+    def spread(self, name: str) -> Spread | None:
+        """The spread of one metric over the results that ended well."""
+        return spread_of(self.ok, name)
+
+    def by_machine(self) -> dict[str, tuple[Result, ...]]:
+        """Results that ended well, by the machine they ran on; the machine with most results first."""
+        groups: dict[str, list[Result]] = defaultdict(list)
+        for result in self.ok:
+            groups[machine_label(result.machine)].append(result)
+        ordered = sorted(groups.items(), key=lambda item: -len(item[1]))
+        return {label: tuple(results) for label, results in ordered}
+
+
+def spread_of(results: Iterable[Result], name: str) -> Spread | None:
+    """Return the spread of one metric; sets are told apart by their distillation seed, None where none has it."""
+    students: dict[int, list[float]] = defaultdict(list)
+    for result in results:
+        metric = result.metric(name)
+        if metric is not None and metric.values:
+            factor = 100 if metric.unit == "fraction" else 1
+            students[result.distill_seed].extend(factor * value for value in metric.values)
+    if not students:
+        return None
+    means = [fmean(values) for values in students.values()]
+    counts = [len(values) for values in students.values()]
+    return Spread(fmean(means), stdev(means) if len(means) > 1 else None, len(means), (min(counts), max(counts)))
+
+
+def costs_of(results: Sequence[Result]) -> dict[str, float | None]:
+    """Return medians over results: `PHASE_seconds`, `PHASE_peak_..._bytes`, the peak while making, bytes of the set.
+
+    None stands for what was not measured, such as GPU memory where there is no GPU; it is never turned into zero.
+    """
+    costs: dict[str, float | None] = {}
+    for phase in PHASES:
+        for kind in ("seconds", *PEAKS):
+            costs[f"{phase}_{kind}"] = _median(getattr(r, kind) for result in results for r in _readings(result, phase))
+    for kind in PEAKS:
+        costs[f"making_{kind}"] = _median(
+            max((peak for r in _readings(result, *MAKING) if (peak := getattr(r, kind)) is not None), default=None)
+            for result in results
+        )
+    costs["distilled_bytes"] = _median(result.distilled_bytes for result in results)
+    return costs
+
+
+def machine_label(machine: dict[str, Any]) -> str:
+    """Return a machine in a few words: its GPU, else its processor and threads, with the short id of its identity."""
+    if machine.get("gpu"):
+        name = str(machine["gpu"])
+    else:
+        threads = f", {machine['threads']} threads" if machine.get("threads") else ""
+        name = f"{machine.get('processor') or 'unknown machine'}{threads}, no GPU"
+    return f"{name} ({machine['id']})" if machine.get("id") else name
+
+
+def make_cells(results: Sequence[Result], *, with_hash: bool) -> tuple[Cell, ...]:
+    """Group results without duplicates into cells; a method's configs make rows only where one IPC has several."""
+    configs: dict[tuple[str, str, int | None], dict[str, dict[str, Any]]] = defaultdict(dict)
+    for result in results:
+        configs[result.method, result.protocol_hash, result.ipc][_as_text(result.config)] = result.config
+    split = {method for (method, _, _), found in configs.items() if len(found) > 1}
+    groups: dict[tuple[str, int | None, str, str], list[Result]] = defaultdict(list)
+    for result in results:
+        config = ""
+        if result.method in split:
+            keys = varying_keys(other.config for other in results if other.method == result.method)
+            config = ", ".join(f"{key}={result.config.get(key, GAP)}" for key in keys)
+        shown_hash = result.protocol_hash if with_hash else ""
+        groups[result.method, result.ipc, config, shown_hash].append(result)
+    cells = (Cell(*key, tuple(sorted(group, key=lambda r: r.distill_seed))) for key, group in groups.items())
+    return tuple(sorted(cells, key=_order))
+
+
+def varying_keys(configs: Iterable[dict[str, Any]]) -> tuple[str, ...]:
+    """Return the keys that not every config has with the same value, sorted."""
+    values: dict[str, set[str]] = defaultdict(set)
+    texts = {_as_text(config): config for config in configs}
+    for config in texts.values():
+        for key in {key for other in texts.values() for key in other}:
+            values[key].add(_as_text(config[key]) if key in config else "")
+    return tuple(sorted(key for key, found in values.items() if len(found) > 1))
+
+
+def drop_duplicates(results: Sequence[Result]) -> tuple[list[Result], list[list[Result]]]:
+    """Split off results that measure the same thing again.
+
+    Same means: the same key, or the same method, config, IPC, protocol hash and pair of seeds. The first by start time
+    stays, one that ended well before one that did not.
+
+    Returns:
+        The results to use, and each group of several with the kept one first.
+    """
+    groups: dict[tuple[Any, ...], list[Result]] = defaultdict(list)
+    identities: dict[str, tuple[Any, ...]] = {}
+    for result in sorted(results, key=lambda r: (r.status != "ok", r.started_at)):
+        seeds = (result.distill_seed, result.eval_seed)
+        identity = (result.method, _as_text(result.config), result.ipc, result.protocol_hash, *seeds)
+        groups[identities.setdefault(result.key, identity) if result.key else identity].append(result)
+    return [group[0] for group in groups.values()], [group for group in groups.values() if len(group) > 1]
+
+
+def _order(cell: Cell) -> tuple[Any, ...]:
+    place = {"random_real": 0, "full_real": 2}.get(cell.method, 1)
+    return place, *cell.row, cell.ipc is None, cell.ipc or 0
+
+
+def _readings(result: Result, *phases: str) -> list[Reading]:
+    return [phase.reading for phase in result.phases if phase.name in phases]
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    found = [value for value in values if value is not None]
+    return median(found) if found else None
+
+
+def _as_text(value: object) -> str:
+    return json.dumps(value, sort_keys=True, default=str)

@@ -1,0 +1,246 @@
+"""Comparison tables as terminal, Markdown, CSV, LaTeX, HTML and JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal, overload
+
+import pandas as pd
+
+from ddbench.errors import BadInputError
+from ddbench.registry import suggest
+from ddbench.tables import Block, Table
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+TextFormat = Literal["md", "csv", "latex", "html", "json"]
+NAME_COLUMNS = ("method", "config", "protocol hash", "machine", "space", "labels")
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "\N{PLUS-MINUS SIGN}": r"$\pm$",
+    "\N{MULTIPLICATION SIGN}": r"$\times$",
+    "\N{EN DASH}": "--",
+    "\N{DAGGER}": r"\textdagger{}",
+    "\N{DOUBLE DAGGER}": r"\textdaggerdbl{}",
+}
+
+
+@overload
+def render(table: Table, fmt: Literal["terminal"]) -> Group: ...
+
+
+@overload
+def render(table: Table, fmt: TextFormat) -> str: ...
+
+
+@overload
+def render(table: Table, fmt: str) -> Group | str: ...
+
+
+def render(table: Table, fmt: str) -> Group | str:
+    """Return a table in one format: text, or for `terminal` what rich prints.
+
+    Raises:
+        BadInputError: no such format.
+    """
+    if fmt not in RENDERERS:
+        raise BadInputError(f"format must be one of {', '.join(RENDERERS)}, got {fmt!r}; {suggest(fmt, RENDERERS)}")
+    return RENDERERS[fmt](table)
+
+
+def render_terminal(table: Table) -> Group:
+    """Return a rich group: for each block its heading, its tables and its notes; nothing in it is read as markup."""
+    from rich.console import Group, RenderableType
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    shown: list[RenderableType] = []
+    for block in table.blocks:
+        shown += [Text(block.title, style="bold"), *(Text(line) for line in block.header), Text()]
+        for caption, frame in block.parts:
+            grid = RichTable(title=Text(caption), title_justify="left", show_lines=False)
+            for name in frame.columns:
+                grid.add_column(
+                    Text(name), justify="left" if name in NAME_COLUMNS else "right", no_wrap=name == "method"
+                )
+            for row in frame.itertuples(index=False):
+                grid.add_row(*(Text(cell) for cell in row))
+            shown += [grid, Text()]
+        shown += [*(Text(note) for note in block.notes), Text()]
+    return Group(*shown)
+
+
+def render_markdown(table: Table) -> str:
+    """Return GitHub-flavoured Markdown: a heading per block, padded tables, notes as a list."""
+    parts = []
+    for block in table.blocks:
+        parts.append(f"## {_escape_markdown(block.title)}")
+        parts.append("\n".join(f"- {_escape_markdown(line)}" for line in block.header))
+        parts += [f"**{caption}**\n\n{_markdown_grid(frame)}" for caption, frame in block.parts]
+        parts.append("\n".join(f"- {_escape_markdown(note)}" for note in block.notes))
+    return "\n\n".join(parts) + "\n"
+
+
+def render_csv(table: Table) -> str:
+    """Return the tidy form: one line per cell, accuracies in percent, missing numbers empty."""
+    return str(table.tidy.to_csv(index=False, lineterminator="\n"))
+
+
+def render_json(table: Table) -> str:
+    """Return `{"blocks": [{"title", "header", "notes", "rows"}]}`; rows are the tidy records, missing numbers null."""
+    blocks = [
+        {"title": block.title, "header": block.header, "notes": block.notes, "rows": block.rows}
+        for block in table.blocks
+    ]
+    return json.dumps({"blocks": blocks}, indent=1, ensure_ascii=False, default=str) + "\n"
+
+
+def render_latex(table: Table) -> str:
+    """Return LaTeX with booktabs rules: one `table` per part of each block, notes below the first one."""
+    parts = ["% needs \\usepackage{booktabs} and, before 2020, \\usepackage{textcomp}"]
+    for block in table.blocks:
+        for index, (caption, frame) in enumerate(block.parts):
+            parts.append(_latex_table(block, caption, frame, with_notes=index == 0))
+    return "\n\n".join(parts) + "\n"
+
+
+def render_html(table: Table) -> str:
+    """Return one HTML page that needs no other file: captions, header cells with scope, notes below each block."""
+    from jinja2 import Environment
+
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(_PAGE).render(blocks=table.blocks, names=NAME_COLUMNS) + "\n"
+
+
+RENDERERS: dict[str, Callable[[Table], Group | str]] = {
+    "terminal": render_terminal,
+    "md": render_markdown,
+    "csv": render_csv,
+    "latex": render_latex,
+    "html": render_html,
+    "json": render_json,
+}
+
+
+def _markdown_grid(frame: pd.DataFrame) -> str:
+    lines = [[_escape_markdown(cell) for cell in row] for row in (frame.columns, *frame.itertuples(index=False))]
+    widths = [max(3, *(len(line[column]) for line in lines)) for column in range(len(frame.columns))]
+    left = [name in NAME_COLUMNS for name in frame.columns]
+    rule = ["-" * width if is_left else "-" * (width - 1) + ":" for width, is_left in zip(widths, left, strict=True)]
+    padded = [
+        [c.ljust(w) if is_left else c.rjust(w) for c, w, is_left in zip(line, widths, left, strict=True)]
+        for line in lines
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (padded[0], rule, *padded[1:]))
+
+
+def _escape_markdown(text: str) -> str:
+    return re.sub(r"([\\|*`<>])", r"\\\1", text)
+
+
+def _latex_table(block: Block, caption: str, frame: pd.DataFrame, *, with_notes: bool) -> str:
+    alignment = "".join("l" if name in NAME_COLUMNS else "r" for name in frame.columns)
+    lines = [_escape_latex(f"{caption}: {block.title}"), *(_escape_latex(line) for line in block.header)]
+    body = [" & ".join(map(_escape_latex, row)) + r" \\" for row in frame.itertuples(index=False)]
+    # \par and not \\ between notes: a note that starts with [1] would be read as the argument of \\.
+    notes = [rf"\par\noindent {_escape_latex(note)}" for note in block.notes] if with_notes else []
+    return "\n".join(
+        [
+            r"\begin{table}[t]",
+            r"\centering",
+            rf"\caption{{{'. '.join(lines)}.}}",
+            rf"\begin{{tabular}}{{@{{}}{alignment}@{{}}}}",
+            r"\toprule",
+            " & ".join(map(_escape_latex, frame.columns)) + r" \\",
+            r"\midrule",
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}",
+            *([r"\par\medskip\raggedright\footnotesize", *notes] if notes else []),
+            r"\end{table}",
+        ]
+    )
+
+
+def _escape_latex(text: str) -> str:
+    return "".join(_LATEX.get(character, character) for character in text)
+
+
+_PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>ddbench: {{ blocks | map(attribute="title") | join("; ") }}</title>
+<style>
+:root { color-scheme: light dark; }
+body { font: 1rem/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: 1rem 0; }
+caption { font-weight: 600; padding: .3rem 0; text-align: left; }
+th, td { border-bottom: 1px solid #8886; padding: .3rem .8rem; text-align: right; white-space: nowrap; }
+thead th { border-bottom: 2px solid; }
+th.name, td.name { text-align: left; }
+tbody th { font-weight: 600; }
+.notes { font-size: .9rem; }
+</style>
+</head>
+<body>
+<main>
+<h1>Dataset distillation: comparison</h1>
+{% for block in blocks %}
+<section>
+<h2>{{ block.title }}</h2>
+<ul>
+{% for line in block.header %}
+<li>{{ line }}</li>
+{% endfor %}
+</ul>
+{% for caption, frame in block.parts %}
+<div class="wide" role="region" tabindex="0" aria-label="{{ caption }}: {{ block.title }}">
+<table>
+<caption>{{ caption }}</caption>
+<thead>
+<tr>
+{% for name in frame.columns %}
+<th scope="col"{{ ' class="name"' | safe if name in names }}>{{ name }}</th>
+{% endfor %}
+</tr>
+</thead>
+<tbody>
+{% for row in frame.itertuples(index=False) %}
+<tr>
+{% for cell in row %}
+{% if loop.first %}
+<th scope="row" class="name">{{ cell }}</th>
+{% else %}
+<td{{ ' class="name"' | safe if frame.columns[loop.index0] in names }}>{{ cell }}</td>
+{% endif %}
+{% endfor %}
+</tr>
+{% endfor %}
+</tbody>
+</table>
+</div>
+{% endfor %}
+<h3>Notes</h3>
+<ul class="notes">
+{% for note in block.notes %}
+<li>{{ note }}</li>
+{% endfor %}
+</ul>
+</section>
+{% endfor %}
+</main>
+</body>
+</html>"""

@@ -1,0 +1,189 @@
+"""What a comparison table shows, as text: the accuracy pivot, the costs, further metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import pandas as pd
+
+from ddbench.published import PublishedCell
+from ddbench.records import Result
+from ddbench.table_cells import GAP, Cell, Spread, costs_of
+
+Published = Mapping[tuple[str, int | None], tuple[PublishedCell, ...]]
+
+PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
+UNVERIFIED = "\N{DAGGER}"
+DISAGREEING = "\N{DOUBLE DAGGER}"
+SHOWN_PHASES = ("prepare", "distill", "evaluate")
+
+
+class Citations:
+    """Numbers the sources of published values in the order in which a table first shows them."""
+
+    def __init__(self, protocol: str) -> None:
+        self.protocol = protocol
+        self.sources: dict[str, int] = {}
+        self.shown: dict[tuple[str, int | None], tuple[PublishedCell, ...]] = {}
+
+    def cite(self, method: str, ipc: int | None, cells: tuple[PublishedCell, ...]) -> str:
+        """Return the text of a published entry: value, marks, protocol where it is another one, source number."""
+        if not cells:
+            return ""
+        self.shown[method, ipc] = cells
+        cell = cells[0]
+        number = self.sources.setdefault(cell.shown.source, len(self.sources) + 1)
+        spread = "" if cell.shown.std is None else f" {PLUS_MINUS} {cell.shown.std}"
+        marks = ("" if cell.is_verified else UNVERIFIED) + (DISAGREEING if cell.disagreeing else "")
+        protocol = "" if cell.protocol == self.protocol else f" ({cell.protocol})"
+        return f"{cell.shown.value}{spread}{marks}{protocol} [{number}]"
+
+
+def accuracy_frame(cells: Sequence[Cell], published: Published, citations: Citations) -> pd.DataFrame:
+    """Return methods by IPC as text; a published column stands right of each IPC for which anything is published."""
+    rows = group_rows(cells)
+    ipcs = sorted({cell.ipc for cell in cells}, key=lambda ipc: (ipc is None, ipc or 0))
+    traits = {row: row_traits(found) for row, found in rows.items()}
+    frame = []
+    for row, found in rows.items():
+        record = {**row_names(row, rows), **{key: traits[row][key] for key in differing(list(traits.values()))}}
+        by_ipc = {cell.ipc: cell for cell in found}
+        for ipc in ipcs:
+            # A method that compresses has no cell for the whole set, and the whole set has no IPC: not a gap.
+            applies = any((cell.ipc is None) == (ipc is None) for cell in found)
+            record[ipc_name(ipc)] = cell_text(by_ipc[ipc]) if ipc in by_ipc else GAP if applies else ""
+            if any(published.get((other[0], ipc)) for other in rows):
+                entry = citations.cite(row[0], ipc, published.get((row[0], ipc), ()))
+                record[f"{ipc_name(ipc)} published"] = entry or (GAP if applies else "")
+        frame.append(record)
+    return pd.DataFrame(frame)
+
+
+def cost_frame(cells: Sequence[Cell]) -> pd.DataFrame:
+    """Return one row per cell and machine: median seconds of each phase, peak memory, bytes of the distilled set."""
+    rows = group_rows(cells)
+    machines = {machine for cell in cells for machine in cell.by_machine()}
+    frame = []
+    for cell in cells:
+        for machine, results in cell.by_machine().items():
+            costs = costs_of(results)
+            on_gpu = any(result.machine.get("gpu") for result in results)
+            frame.append(
+                {
+                    **row_names(cell.row, rows),
+                    "IPC": "full" if cell.ipc is None else str(cell.ipc),
+                    **({"machine": machine} if len(machines) > 1 else {}),
+                    **{f"{phase} (s)": seconds_text(costs[f"{phase}_seconds"]) for phase in SHOWN_PHASES},
+                    "GPU allocated": gpu_text(costs["making_peak_allocated_bytes"], on_gpu=on_gpu),
+                    "GPU reserved": gpu_text(costs["making_peak_reserved_bytes"], on_gpu=on_gpu),
+                    "host memory": bytes_text(costs["making_peak_host_bytes"]),
+                    "set size": bytes_text(costs["distilled_bytes"]),
+                }
+            )
+    return pd.DataFrame(frame)
+
+
+def other_frame(cells: Sequence[Cell]) -> pd.DataFrame:
+    """Return one row per cell for metrics beside accuracy and cost; empty where there are none."""
+    rows = group_rows(cells)
+    units = {metric.name: metric.unit for cell in cells for result in cell.ok for metric in result.metrics}
+    names = list(dict.fromkeys(name for cell in cells for name in cell.other_metrics))
+    frame = []
+    for cell in cells if names else ():
+        record = {**row_names(cell.row, rows), "IPC": "full" if cell.ipc is None else str(cell.ipc)}
+        for name in names:
+            unit = "%" if units[name] == "fraction" else units[name]
+            decimals = 1 if unit == "%" else 3
+            record[f"{name} ({unit})"] = spread_text(cell.spread(name), decimals) if name in cell.other_metrics else GAP
+        frame.append(record)
+    return pd.DataFrame(frame)
+
+
+def group_rows(cells: Iterable[Cell]) -> dict[tuple[str, str, str], list[Cell]]:
+    """Return the cells of each row, rows in the table's order."""
+    rows: dict[tuple[str, str, str], list[Cell]] = {}
+    for cell in cells:
+        rows.setdefault(cell.row, []).append(cell)
+    return rows
+
+
+def row_names(row: tuple[str, str, str], rows: Iterable[tuple[str, str, str]]) -> dict[str, str]:
+    """Return what names a row: its method, and its config and protocol hash where any row has one."""
+    headings = ("method", "config", "protocol hash")
+    shown = [True, any(other[1] for other in rows), any(other[2] for other in rows)]
+    return {heading: text or GAP for heading, text, is_shown in zip(headings, row, shown, strict=True) if is_shown}
+
+
+def row_traits(cells: Iterable[Cell]) -> dict[str, str]:
+    """Return what belongs to the distilled sets of a row: their space, label mode and learned student rate."""
+    results = [result for cell in cells for result in cell.ok]
+    rates = sorted({result.student_lr for result in results if result.student_lr is not None})
+    texts = [f"{rate:.3g}" for rate in rates]
+    rate = ", ".join(texts) if len(texts) < 4 else f"{texts[0]} to {texts[-1]}"
+    return {
+        "space": _joined(result.space for result in results) or GAP,
+        "labels": _joined(result.label_mode for result in results) or GAP,
+        "student lr": rate or ("protocol's" if results else GAP),
+    }
+
+
+def differing(traits: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return the traits that rows with results do not share."""
+    return [key for key in ("space", "labels", "student lr") if len({t[key] for t in traits} - {GAP}) > 1]
+
+
+def cell_text(cell: Cell) -> str:
+    """Return a cell of the pivot: the accuracy, what went wrong, or both."""
+    problems = status_words(cell.not_ok)
+    accuracy = cell.accuracy
+    if accuracy is None:
+        return problems or "no accuracy"
+    text = spread_text(accuracy)
+    return f"{text} ({len(cell.not_ok)} of {len(cell.results)} {problems})" if problems else text
+
+
+def status_words(results: Iterable[Result]) -> str:
+    """Return the statuses of results in words, each once."""
+    return _joined(result.status.replace("_", " ") for result in results)
+
+
+def spread_text(spread: Spread | None, decimals: int = 1) -> str:
+    """Return `mean ± std`, or the mean alone where one seed gives no spread."""
+    if spread is None:
+        return GAP
+    text = f"{spread.mean:.{decimals}f}"
+    return text if spread.std is None else f"{text} {PLUS_MINUS} {spread.std:.{decimals}f}"
+
+
+def ipc_name(ipc: int | None) -> str:
+    """Return the heading of an IPC column."""
+    return "full" if ipc is None else f"IPC {ipc}"
+
+
+def seconds_text(seconds: float | None) -> str:
+    """Return seconds with about three digits, `–` where the phase was not run."""
+    if seconds is None:
+        return GAP
+    if seconds < 0.005:
+        return "<0.01"
+    return f"{seconds:.2f}" if seconds < 10 else f"{seconds:.1f}" if seconds < 100 else f"{seconds:,.0f}"
+
+
+def gpu_text(size: float | None, *, on_gpu: bool) -> str:
+    """Return a peak of GPU memory; without a GPU it says so and is never zero."""
+    return bytes_text(size) if size is not None or on_gpu else "no GPU"
+
+
+def bytes_text(size: float | None) -> str:
+    """Return bytes in binary units with one decimal, `–` where they were not measured."""
+    if size is None:
+        return GAP
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+def _joined(words: Iterable[str]) -> str:
+    return ", ".join(word for word in dict.fromkeys(words) if word)

@@ -1,0 +1,237 @@
+"""Comparison tables across IPC: results -> one block per data set, protocol and network, beside published numbers."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from ddbench.errors import BadInputError
+from ddbench.published import list_published
+from ddbench.records import Result
+from ddbench.table_cells import GAP, PEAKS, PHASES, Cell, costs_of, drop_duplicates, machine_label, make_cells
+from ddbench.table_layout import (
+    Citations,
+    Published,
+    accuracy_frame,
+    cost_frame,
+    differing,
+    group_rows,
+    other_frame,
+    row_traits,
+    status_words,
+)
+from ddbench.table_notes import explain
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """The table of one data set, protocol and student network.
+
+    Attributes:
+        title: data set, protocol and network in one line.
+        header: what holds for the whole block, one line each.
+        accuracy: methods by IPC, as text.
+        cost: one row per method, IPC and machine, as text.
+        others: further metrics, as text; empty where no result has any.
+        notes: footnotes, one line each; those of sources start with their number in brackets.
+        rows: one tidy record per cell, with plain numbers, see `tidy_row`.
+    """
+
+    title: str
+    header: tuple[str, ...]
+    accuracy: pd.DataFrame
+    cost: pd.DataFrame
+    others: pd.DataFrame
+    notes: tuple[str, ...]
+    rows: tuple[dict[str, Any], ...]
+
+    @property
+    def parts(self) -> tuple[tuple[str, pd.DataFrame], ...]:
+        """Captions and frames to show, without the empty ones."""
+        named = (("Test accuracy (%)", self.accuracy), ("Cost", self.cost), ("Further metrics", self.others))
+        return tuple((name, frame) for name, frame in named if len(frame))
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Every block of a comparison."""
+
+    blocks: tuple[Block, ...]
+
+    @property
+    def rows(self) -> tuple[dict[str, Any], ...]:
+        """The tidy records of all blocks, each with the same keys."""
+        found = [row for block in self.blocks for row in block.rows]
+        keys = dict.fromkeys(key for row in found for key in row)
+        return tuple({key: row.get(key) for key in keys} for row in found)
+
+    @property
+    def tidy(self) -> pd.DataFrame:
+        """One row per cell, numbers as numbers, missing ones as NA."""
+        return pd.DataFrame(self.rows).convert_dtypes()
+
+
+def make_table(results: Sequence[Result], *, published: bool = False, mix_protocols: bool = False) -> Table:
+    """Return the comparison of results.
+
+    Args:
+        results: of any machines, data sets, protocols and networks.
+        published: show what papers print beside what was measured.
+        mix_protocols: allow several contents (hashes) of one protocol name, and show which row has which.
+
+    Raises:
+        BadInputError: no results, or several hashes of one protocol name without `mix_protocols`.
+    """
+    if not results:
+        raise BadInputError(
+            "a table needs at least one result, got none; name a results folder that `ddbench run` wrote"
+        )
+    groups = _group(results)
+    if not mix_protocols:
+        for group in groups:
+            _check_hashes(group)
+    return Table(tuple(_make_block(group, published=published) for group in groups))
+
+
+def tidy_row(cell: Cell, published: Published, protocol: str, duplicates: int) -> dict[str, Any]:
+    """Return one cell as a record of plain values; None where a thing was not measured or is not known.
+
+    Accuracies are in percent. Costs are medians over the results on one machine, `cost_machine`, the one with most
+    results where there are several. Fields of `published_` are those of the number the table shows.
+    """
+    first, accuracy = cell.results[0], cell.accuracy
+    machines = cell.by_machine()
+    machine = next(iter(machines), None)
+    costs = costs_of(machines[machine] if machine else ())
+    order = [f"{phase}_seconds" for phase in PHASES] + [f"{phase}_{kind}" for phase in PHASES for kind in PEAKS]
+    rates = sorted({result.student_lr for result in cell.ok if result.student_lr is not None})
+    return {
+        "dataset": first.dataset,
+        "dataset_fingerprint": first.dataset_fingerprint,
+        "protocol": protocol,
+        "protocol_hash": first.protocol_hash,
+        "network": first.network,
+        "method": cell.method,
+        "config": cell.config,
+        "ipc": "full" if cell.ipc is None else cell.ipc,
+        "status": "ok" if cell.ok else status_words(cell.not_ok),
+        "reason": "; ".join(dict.fromkeys(" ".join(result.reason.split()) for result in cell.not_ok)),
+        "results_ok": len(cell.ok),
+        "results_not_ok": len(cell.not_ok),
+        "duplicates": duplicates,
+        "accuracy_mean": accuracy.mean if accuracy else None,
+        "accuracy_std": accuracy.std if accuracy else None,
+        "seeds": accuracy.seeds if accuracy else 0,
+        "students": accuracy.student_text if accuracy else "0",
+        "space": " ".join(sorted({result.space for result in cell.ok})),
+        "label_mode": " ".join(sorted({result.label_mode for result in cell.ok})),
+        "student_lr_min": rates[0] if rates else None,
+        "student_lr_max": rates[-1] if rates else None,
+        "share_prepare": any(result.share_prepare for result in cell.results),
+        **{key: costs[key] for key in order},
+        "distilled_bytes": costs["distilled_bytes"],
+        "cost_machine": machine,
+        "machines": len(machines),
+        "git_commit": " ".join(sorted({result.git_commit for result in cell.results})),
+        **{f"{name}_mean": spread.mean for name in cell.other_metrics if (spread := cell.spread(name))},
+        **_published_fields(cell, published),
+    }
+
+
+def _published_fields(cell: Cell, published: Published) -> dict[str, Any]:
+    found = published.get((cell.method, cell.ipc))
+    if not found:
+        return {}
+    shown = found[0].shown
+    return {
+        "published_value": shown.value,
+        "published_std": shown.std,
+        "published_protocol": found[0].protocol,
+        "published_source": shown.source,
+        "published_kind": shown.kind,
+        "published_verified": found[0].is_verified,
+        "published_disagreeing": "; ".join(f"{n.value} ({n.kind}: {n.source})" for n in found[0].disagreeing),
+        "published_note": shown.note,
+    }
+
+
+def _group(results: Sequence[Result]) -> list[list[Result]]:
+    fingerprints: dict[str, list[str]] = defaultdict(list)
+    for result in results:
+        if result.dataset_fingerprint and result.dataset_fingerprint not in fingerprints[result.dataset]:
+            fingerprints[result.dataset].append(result.dataset_fingerprint)
+    groups: dict[tuple[str, str, str, str], list[Result]] = defaultdict(list)
+    for result in results:
+        # A cell that failed before its data was read has no fingerprint: it stands with the first one.
+        fingerprint = result.dataset_fingerprint or next(iter(fingerprints[result.dataset]), "")
+        groups[result.dataset, result.protocol, result.network, fingerprint].append(result)
+    return [groups[key] for key in sorted(groups)]
+
+
+def _check_hashes(results: Sequence[Result]) -> None:
+    counts = Counter(result.protocol_hash for result in results)
+    if len(counts) > 1:
+        first = results[0]
+        found = ", ".join(f"{name or 'none'} ({count} results)" for name, count in sorted(counts.items()))
+        raise BadInputError(
+            f"results of dataset {first.dataset} and network {first.network} must share one content of protocol "
+            f"{first.protocol}, got hashes {found}; tabulate them apart, or show them side by side with --mix-protocols"
+        )
+
+
+def _make_block(results: Sequence[Result], *, published: bool) -> Block:
+    first = results[0]
+    hashes = sorted({result.protocol_hash for result in results})
+    kept, duplicates = drop_duplicates(results)
+    cells = make_cells(kept, with_hash=len(hashes) > 1)
+    numbers = _look_up(cells, first) if published else {}
+    citations = Citations(first.protocol)
+    protocol = f"{first.protocol}@{hashes[0]}" if len(hashes) == 1 else f"{first.protocol}, {len(hashes)} contents"
+    copies = Counter(id(group[0]) for group in duplicates for _ in group[1:])
+    accuracy = accuracy_frame(cells, numbers, citations)
+    return Block(
+        title=f"{first.dataset}, protocol {protocol}, network {first.network}",
+        header=_header(cells, kept),
+        accuracy=accuracy,
+        cost=cost_frame(cells),
+        others=other_frame(cells),
+        notes=explain(
+            cells, duplicates, citations if published else None, has_gap=bool((accuracy == GAP).any(axis=None))
+        ),
+        rows=tuple(
+            tidy_row(cell, numbers, first.protocol, sum(copies[id(result)] for result in cell.results))
+            for cell in cells
+        ),
+    )
+
+
+def _look_up(cells: Sequence[Cell], first: Result) -> Published:
+    found = {}
+    # Every method at every IPC of the block: a paper's number is worth showing where our own run is missing.
+    for method in {cell.method for cell in cells}:
+        for ipc in {cell.ipc for cell in cells}:
+            listed = list_published(method, first.dataset, ipc, first.network)
+            found[method, ipc] = tuple(sorted(listed, key=lambda cell: cell.protocol != first.protocol))
+    return found
+
+
+def _header(cells: Sequence[Cell], results: Sequence[Result]) -> tuple[str, ...]:
+    lines = []
+    fingerprint = next((r.dataset_fingerprint for r in results if r.dataset_fingerprint), "")
+    if fingerprint:
+        lines.append(f"data fingerprint: {fingerprint}")
+    counts = Counter(cell.accuracy.counts for cell in cells if cell.accuracy)
+    if counts:
+        usual, number = counts.most_common(1)[0]
+        lines.append(f"each cell: {usual}" + ("" if number == counts.total() else ", but see the notes"))
+    traits = [row_traits(found) for found in group_rows(cells).values()]
+    common = next((t for t in traits if t["space"] != GAP), None)
+    if common and not differing(traits):
+        lines.append(f"distilled sets: space {common['space']}, {common['labels']} labels")
+    machines = dict.fromkeys(machine_label(result.machine) for result in results)
+    lines.append(f"{'machine' if len(machines) == 1 else 'machines'}: {'; '.join(machines)}")
+    return tuple(lines)
