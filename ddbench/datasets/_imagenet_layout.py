@@ -118,7 +118,7 @@ def _check_ilsvrc(name: str, folder: Path, split: str, wnids: Sequence[str], lab
         if not low <= count <= high:
             wanted = f"{low}" if low == high else f"{low} to {high}"
             raise DataMismatchError(
-                f"{folder / split / wnid} should hold the {wanted} images that ILSVRC 2012 has of a class, found {count}; "
+                f"{folder / split / wnid} should hold the {wanted} images of a class of ILSVRC 2012, found {count}; "
                 f"to use other images, name their folder: {name},source={folder.name}"
             )
 

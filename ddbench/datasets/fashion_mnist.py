@@ -9,18 +9,11 @@ from ddbench.datasets._mnist_family import load_mnist_family
 from ddbench.records import RealDataset
 from ddbench.registry import DATASETS
 
+# fmt: off
 CLASS_NAMES = (
-    "T-shirt/top",
-    "trouser",
-    "pullover",
-    "dress",
-    "coat",
-    "sandal",
-    "shirt",
-    "sneaker",
-    "bag",
-    "ankle boot",
+    "T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
 )
+# fmt: on
 
 
 @DATASETS.register("fashion_mnist")

@@ -1,4 +1,4 @@
-"""Any folder of images sorted into class folders: `image_folder:PATH[,size=S]`, with PATH/train and PATH/test or val."""
+"""Any folder of images in class folders, under train and test or val: `image_folder:PATH[,size=S]`."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """ImageNet-10 of IDC: the first 10 classes of ImageNet-100.
 
-Source: Kim et al., Dataset condensation via efficient synthetic-data parameterization, ICML 2022. The authors state
-that they take the first ten classes of their hundred (snu-mllab/Efficient-Dataset-Condensation, issue 3); the list is
-that of ImageNet-100 (see `imagenet100`).
+Source: Kim et al., Dataset condensation via efficient synthetic-data parameterization, ICML 2022. The authors say that
+they take the first ten of their hundred classes (snu-mllab/Efficient-Dataset-Condensation, issue 3); the ten are also
+those of zzzlt422/CoDA, misc/class_IDC.txt, which sorts them.
 """
 
 from __future__ import annotations
@@ -21,5 +21,5 @@ CLASSES: Classes = HUNDRED_CLASSES[:10]
 def load_imageidc(
     data_dir: Path, *, download: bool = False, size: int | str = DEFAULT_SIZE, source: str = ""
 ) -> RealDataset:
-    """Return the ten classes, images (N, 3, size, size) uint8; `download` fetches nothing. See `load_imagenet_subset`."""
+    """Return the ten classes, images (N, 3, size, size) uint8; see `load_imagenet_subset`. Nothing is fetched."""
     return load_imagenet_subset("imageidc", CLASSES, data_dir, size=size, source=source)

@@ -1,7 +1,7 @@
 """ImageNet-100: 100 classes of ImageNet.
 
-Source: Tian et al., Contrastive multiview coding, ECCV 2020 (HobbitLong/CMC, imagenet100.txt), which IDC and
-MinimaxDiffusion took over as class100.txt.
+Source: Tian et al., Contrastive multiview coding, ECCV 2020 (HobbitLong/CMC, imagenet100.txt). The file class100.txt of
+IDC and MinimaxDiffusion was not at hand; a copy of it (orangenuinee/RDED, imagenet_subset) is the same list.
 """
 
 from __future__ import annotations
@@ -120,5 +120,5 @@ CLASSES: Classes = (
 def load_imagenet100(
     data_dir: Path, *, download: bool = False, size: int | str = DEFAULT_SIZE, source: str = ""
 ) -> RealDataset:
-    """Return the 100 classes, images (N, 3, size, size) uint8; `download` fetches nothing. See `load_imagenet_subset`."""
+    """Return the 100 classes, images (N, 3, size, size) uint8; see `load_imagenet_subset`. Nothing is fetched."""
     return load_imagenet_subset("imagenet100", CLASSES, data_dir, size=size, source=source)

@@ -33,7 +33,7 @@ KNOWN_SOURCES = {"imagenette224-subset": {"train_counts": [150] * 10, "test_coun
 def load_imagenette(
     data_dir: Path, *, download: bool = False, size: int | str = DEFAULT_SIZE, source: str = ""
 ) -> RealDataset:
-    """Return the ten classes, images (N, 3, size, size) uint8; `download` fetches nothing. See `load_imagenet_subset`."""
+    """Return the ten classes, images (N, 3, size, size) uint8; see `load_imagenet_subset`. Nothing is fetched."""
     return load_imagenet_subset(
         "imagenette", CLASSES, data_dir, size=size, source=source, expected=KNOWN_SOURCES.get(source)
     )

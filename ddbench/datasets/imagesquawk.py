@@ -29,5 +29,5 @@ CLASSES: Classes = (
 def load_imagesquawk(
     data_dir: Path, *, download: bool = False, size: int | str = DEFAULT_SIZE, source: str = ""
 ) -> RealDataset:
-    """Return the ten classes, images (N, 3, size, size) uint8; `download` fetches nothing. See `load_imagenet_subset`."""
+    """Return the ten classes, images (N, 3, size, size) uint8; see `load_imagenet_subset`. Nothing is fetched."""
     return load_imagenet_subset("imagesquawk", CLASSES, data_dir, size=size, source=source)

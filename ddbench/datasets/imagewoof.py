@@ -30,5 +30,5 @@ CLASSES: Classes = (
 def load_imagewoof(
     data_dir: Path, *, download: bool = False, size: int | str = DEFAULT_SIZE, source: str = ""
 ) -> RealDataset:
-    """Return the ten classes, images (N, 3, size, size) uint8; `download` fetches nothing. See `load_imagenet_subset`."""
+    """Return the ten classes, images (N, 3, size, size) uint8; see `load_imagenet_subset`. Nothing is fetched."""
     return load_imagenet_subset("imagewoof", CLASSES, data_dir, size=size, source=source)
