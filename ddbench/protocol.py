@@ -147,8 +147,8 @@ class Protocols:
     def summary(self, name: str) -> str:
         """One line about `name`: version, hash and what it trains."""
         protocol = self.get(name)
-        augmentation = "DSA" if protocol.augmentation else "no augmentation"
-        return f"v{protocol.version}@{protocol.hash}: {protocol.network}, {protocol.schedule.epochs} epochs, {augmentation}"
+        augmented = "DSA" if protocol.augmentation else "no augmentation"
+        return f"v{protocol.version}@{protocol.hash}: {protocol.network}, {protocol.schedule.epochs} epochs, {augmented}"
 
 
 PROTOCOLS = Protocols(DSA, DC, QUICK)

@@ -182,7 +182,7 @@ class DistilledDataset:
         if labels.ndim == 1:
             if labels.dtype != torch.int64 or len(labels) != count:
                 raise BadInputError(f"hard labels must be ({count},) int64, got {tuple(labels.shape)} {labels.dtype}")
-            if not (0 <= int(labels.min()) and int(labels.max()) < self.num_classes):
+            if int(labels.min()) < 0 or int(labels.max()) >= self.num_classes:
                 raise BadInputError(
                     f"labels must lie in 0..{self.num_classes - 1} ({self.num_classes} classes), "
                     f"got {int(labels.min())}..{int(labels.max())}"

@@ -155,7 +155,7 @@ def load_suite(path: Path | str) -> Suite:
     """
     source = Path(path)
     try:
-        content = yaml.load(source.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
+        content = yaml.load(source.read_text(encoding="utf-8"), Loader=_StrictLoader)
         return Suite.model_validate(content)
     except FileNotFoundError as error:
         raise BadInputError(f"suite file {source} does not exist") from error
@@ -171,7 +171,7 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[object] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"key {key!r} is given twice (line {key_node.start_mark.line + 1}); keep one"

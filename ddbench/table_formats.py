@@ -72,7 +72,7 @@ def render_terminal(table: Table) -> Group:
                 grid.add_column(
                     Text(name), justify="left" if name in NAME_COLUMNS else "right", no_wrap=name == "method"
                 )
-            for row in frame.itertuples(index=False):
+            for row in _body(frame):
                 grid.add_row(*(Text(cell) for cell in row))
             shown += [grid, Text()]
         shown += [*(Text(note) for note in block.notes), Text()]
@@ -118,7 +118,7 @@ def render_html(table: Table) -> str:
     from jinja2 import Environment
 
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(_PAGE).render(blocks=table.blocks, names=NAME_COLUMNS) + "\n"
+    return environment.from_string(_PAGE).render(blocks=table.blocks, names=NAME_COLUMNS, body=_body) + "\n"
 
 
 RENDERERS: dict[str, Callable[[Table], Group | str]] = {
@@ -131,8 +131,12 @@ RENDERERS: dict[str, Callable[[Table], Group | str]] = {
 }
 
 
+def _body(frame: pd.DataFrame) -> list[list[str]]:
+    return [[str(cell) for cell in row] for row in frame.to_numpy().tolist()]
+
+
 def _markdown_grid(frame: pd.DataFrame) -> str:
-    lines = [[_escape_markdown(cell) for cell in row] for row in (frame.columns, *frame.itertuples(index=False))]
+    lines = [[_escape_markdown(cell) for cell in row] for row in (list(frame.columns), *_body(frame))]
     widths = [max(3, *(len(line[column]) for line in lines)) for column in range(len(frame.columns))]
     left = [name in NAME_COLUMNS for name in frame.columns]
     rule = ["-" * width if is_left else "-" * (width - 1) + ":" for width, is_left in zip(widths, left, strict=True)]
@@ -144,13 +148,13 @@ def _markdown_grid(frame: pd.DataFrame) -> str:
 
 
 def _escape_markdown(text: str) -> str:
-    return re.sub(r"([\\|*`<>])", r"\\\1", text)
+    return re.sub(r"([\\|*`~<>])", r"\\\1", text)
 
 
 def _latex_table(block: Block, caption: str, frame: pd.DataFrame, *, with_notes: bool) -> str:
     alignment = "".join("l" if name in NAME_COLUMNS else "r" for name in frame.columns)
     lines = [_escape_latex(f"{caption}: {block.title}"), *(_escape_latex(line) for line in block.header)]
-    body = [" & ".join(map(_escape_latex, row)) + r" \\" for row in frame.itertuples(index=False)]
+    body = [" & ".join(map(_escape_latex, row)) + r" \\" for row in _body(frame)]
     # \par and not \\ between notes: a note that starts with [1] would be read as the argument of \\.
     notes = [rf"\par\noindent {_escape_latex(note)}" for note in block.notes] if with_notes else []
     return "\n".join(
@@ -218,7 +222,7 @@ tbody th { font-weight: 600; }
 </tr>
 </thead>
 <tbody>
-{% for row in frame.itertuples(index=False) %}
+{% for row in body(frame) %}
 <tr>
 {% for cell in row %}
 {% if loop.first %}

@@ -52,7 +52,7 @@ def mean_synthetic_embeddings(network: Network, synthetic: Tensor, draws: list[D
     classes = synthetic.chunk(len(draws))
     augmented = torch.cat([apply_dsa(images, draw) for images, draw in zip(classes, draws, strict=True)])
     embeddings = network.embed(channels_last(augmented))
-    return embeddings.unflatten(0, (len(draws), -1)).mean(1)
+    return embeddings.view(len(draws), -1, embeddings.shape[1]).mean(1)
 
 
 def has_batch_norm(network: nn.Module) -> bool:
@@ -98,7 +98,7 @@ class DistributionMatching(Method):
     def _match(self, train: LabeledImages, classes: list[Tensor], synthetic: Tensor, ctx: RunContext) -> Tensor:
         """Return the loss () of one step: a fresh network, one DSA draw and one real batch per class."""
         network = make_network(self.config.network, InputShape.of(train.info), ctx.generator)
-        network = network.requires_grad_(False).to(ctx.device, memory_format=torch.channels_last)
+        network = network.requires_grad_(False).to(ctx.device).to(memory_format=torch.channels_last)
         strategy = dsa_strategy(train.info.name)
         draws = [draw_dsa(ctx.generator, strategy, 1, siamese=True) for _ in classes]
         batches = [

@@ -156,8 +156,8 @@ def create_model(name: str, shape: InputShape, options: dict[str, Any]) -> nn.Mo
 def switch_off_dropout(model: nn.Module) -> None:
     """Set every dropout and stochastic-depth rate to zero.
 
-    They are training options, which belong to the protocol, and their draws would come from the global generator. timm's
-    own default is zero for all but a few models.
+    They are training options, which belong to the protocol, and their draws would come from the global generator. The
+    default in timm is zero for all but a few models.
     """
     for module in model.modules():
         names = ("p", "drop_rate", "drop_prob") if isinstance(module, nn.Dropout) else ("drop_rate", "drop_prob")
