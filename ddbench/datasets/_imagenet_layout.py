@@ -102,8 +102,8 @@ def _read_folders(
         absent = [wnid for wnid in wnids if not (folder / split / wnid).is_dir()]
         if absent:
             raise DataMissingError(
-                f"{folder / split} should have one folder per WordNet id; {len(absent)} of {len(wnids)} are missing, "
-                f"such as {absent[0]}; put its images there"
+                f"{folder} should hold {{train,val}}/<WordNet id>{'' if is_ilsvrc else ' or {train,val}-*.parquet'}; "
+                f"{len(absent)} of {len(wnids)} folders are missing in {split}, such as {absent[0]}; put them there"
             )
         paths, labels = list_class_folders(folder / split / wnid for wnid in wnids)
         if is_ilsvrc:

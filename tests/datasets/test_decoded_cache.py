@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from ddbench.datasets._decoded_cache import cached_tensors
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "source.bin"
+    path.write_bytes(b"content")
+    return path
+
+
+@pytest.fixture
+def counted() -> tuple[list[int], Callable[[], dict[str, Tensor]]]:
+    calls: list[int] = []
+
+    def build() -> dict[str, Tensor]:
+        calls.append(1)
+        return {"images": torch.arange(12, dtype=torch.uint8).view(1, 3, 2, 2), "labels": torch.tensor([7])}
+
+    return calls, build
+
+
+def test_second_call_reads_what_the_first_one_stored(source, counted):
+    calls, build = counted
+    first, second = (cached_tensors([source], "v", build) for _ in range(2))
+    assert len(calls) == 1
+    assert all(torch.equal(first[name], second[name]) for name in ("images", "labels"))
+    assert second["images"].dtype == torch.uint8
+
+
+def test_another_variant_is_built_anew(source, counted):
+    calls, build = counted
+    cached_tensors([source], "size=8", build)
+    cached_tensors([source], "size=16", build)
+    assert len(calls) == 2
+
+
+def test_a_changed_source_is_built_anew(source, counted):
+    calls, build = counted
+    cached_tensors([source], "v", build)
+    os.utime(source, ns=(1, 1))
+    cached_tensors([source], "v", build)
+    source.write_bytes(b"longer content")
+    os.utime(source, ns=(1, 1))
+    cached_tensors([source], "v", build)
+    assert len(calls) == 3
+
+
+@pytest.mark.parametrize("keep", [0, 4, 40])
+def test_a_damaged_cache_file_is_rebuilt(source, counted, decoded_cache, keep):
+    calls, build = counted
+    cached_tensors([source], "v", build)
+    (stored,) = decoded_cache.iterdir()
+    stored.write_bytes(stored.read_bytes()[:keep])
+    cached_tensors([source], "v", build)
+    cached_tensors([source], "v", build)
+    assert len(calls) == 2
+
+
+def test_no_temporary_file_is_left(source, counted, decoded_cache):
+    cached_tensors([source], "v", counted[1])
+    assert [path.suffix for path in decoded_cache.iterdir()] == [".safetensors"]
+    assert not any(path.name.startswith(".tmp") for path in decoded_cache.iterdir())
+
+
+def test_a_cache_that_cannot_be_written_is_not_needed(source, counted, decoded_cache):
+    decoded_cache.parent.mkdir(parents=True)
+    decoded_cache.write_text("a file where the folder should be")
+    calls, build = counted
+    for _ in range(2):
+        assert cached_tensors([source], "v", build)["labels"].tolist() == [7]
+    assert len(calls) == 2
+
+
+def test_tensors_from_the_cache_outlive_its_file(source, counted, decoded_cache):
+    cached_tensors([source], "v", counted[1])
+    stored = cached_tensors([source], "v", counted[1])
+    for path in decoded_cache.iterdir():
+        path.write_bytes(b"")
+    assert stored["images"].flatten().tolist() == list(range(12))

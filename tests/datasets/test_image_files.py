@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ddbench.datasets import _image_files
+from ddbench.datasets._image_files import ImageFiles, list_class_folders, list_images, open_images
+from ddbench.errors import DataMismatchError
+
+
+@pytest.fixture
+def listing(tmp_path, write_image):
+    """Two classes, a with two images and b with one; red, green and blue."""
+    write_image(tmp_path / "b" / "z.png", (0, 0, 255), (8, 12))
+    write_image(tmp_path / "a" / "2.PNG", (0, 255, 0), (20, 10))
+    write_image(tmp_path / "a" / "1.png", (255, 0, 0), (10, 10))
+    return list_class_folders(tmp_path / name for name in ("a", "b"))
+
+
+def test_files_come_in_label_order_and_sorted_within_a_class(listing):
+    paths, labels = listing
+    assert [path.name for path in paths] == ["1.png", "2.PNG", "z.png"]
+    assert labels.tolist() == [0, 0, 1]
+
+
+def test_other_and_hidden_files_are_left_out_and_nested_ones_kept(tmp_path, write_image):
+    write_image(tmp_path / "images" / "a.png")
+    (tmp_path / "boxes.txt").touch()
+    (tmp_path / "._a.png").touch()
+    assert list_images(tmp_path) == [tmp_path / "images" / "a.png"]
+
+
+def test_a_class_without_images_is_named(tmp_path, write_image):
+    write_image(tmp_path / "a" / "1.png")
+    (tmp_path / "b").mkdir()
+    with pytest.raises(DataMismatchError, match=r"^folder [^\n]*b holds no image [^\n]*$"):
+        list_class_folders(tmp_path / name for name in ("a", "b"))
+
+
+def test_few_images_are_held_as_one_tensor(listing):
+    ((images, labels),) = open_images([listing], 8)
+    assert isinstance(images, torch.Tensor)
+    assert images.shape == (3, 3, 8, 8)
+    assert images[:, :, 0, 0].tolist() == [[255, 0, 0], [0, 255, 0], [0, 0, 255]]
+    assert labels.tolist() == [0, 0, 1]
+
+
+def test_many_images_stay_in_their_files(listing, monkeypatch):
+    ((held, _),) = open_images([listing], 8)
+    monkeypatch.setattr(_image_files, "IN_MEMORY_BYTES", 3 * 3 * 8 * 8 - 1)
+    ((source, labels),) = open_images([listing], 8)
+    assert isinstance(source, ImageFiles)
+    assert source.shape == held.shape
+    chosen = torch.tensor([2, 0, 2])
+    assert torch.equal(source[chosen], held[chosen])
+    assert source[chosen].dtype == torch.uint8
+    assert source[torch.tensor([], dtype=torch.int64)].shape == (0, 3, 8, 8)
+    assert labels.tolist() == [0, 0, 1]
+
+
+def test_all_splits_count_towards_what_is_held(listing, monkeypatch):
+    monkeypatch.setattr(_image_files, "IN_MEMORY_BYTES", 3 * 3 * 8 * 8)
+    assert all(isinstance(images, ImageFiles) for images, _ in open_images([listing, listing], 8))
+    assert all(isinstance(images, torch.Tensor) for images, _ in open_images([listing], 8))
+
+
+def test_held_images_are_decoded_once(listing, monkeypatch):
+    open_images([listing], 8)
+    monkeypatch.setattr(_image_files, "decode_images", lambda *args, **kwargs: pytest.fail("decoded again"))
+    ((images, _),) = open_images([listing], 8)
+    assert images[2, :, 0, 0].tolist() == [0, 0, 255]
+
+
+def test_a_damaged_file_is_named_when_asked_for(listing):
+    path = listing[0][1]
+    path.write_bytes(path.read_bytes()[:30])
+    source = ImageFiles(tuple(listing[0]), 8)
+    assert source[torch.tensor([0])].shape == (1, 3, 8, 8)
+    with pytest.raises(DataMismatchError, match=r"2\.PNG"):
+        source[torch.tensor([0, 1])]
+
+
+def test_another_size_is_an_error_where_resizing_is_off(listing):
+    with pytest.raises(DataMismatchError, match=r"2\.PNG should be 10x10, found 20x10"):
+        open_images([listing], 10, resize=False)
