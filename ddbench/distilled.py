@@ -15,11 +15,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ddbench.errors import BadInputError, DataMismatchError
-from ddbench.files import sha256_of, staged_folder, write_text
+from ddbench.files import make_folder, sha256_of, staged_folder, write_text
 from ddbench.records import DistilledDataset, Space
 
 TENSORS = "distilled.safetensors"
 SIDECAR = "distilled.json"
+PICTURE = "images.png"  # made for people from the two files, not part of the set
 
 
 class Sidecar(BaseModel):
@@ -42,8 +43,7 @@ def save_distilled(distilled: DistilledDataset, folder: Path | str) -> Path:
         BadInputError: the folder holds something else than a distilled set, or cannot be written.
     """
     target = Path(folder)
-    if target.exists() and not (target.is_dir() and _holds_only_a_set(target)):
-        raise BadInputError(f"{target} exists and is not a distilled set; choose a new folder")
+    check_target(target)
     with staged_folder(target) as staging:
         tensors = {"images": distilled.images.cpu().contiguous(), "labels": distilled.labels.cpu().contiguous()}
         save_file(tensors, staging / TENSORS)
@@ -93,8 +93,13 @@ def load_distilled(folder: Path | str) -> DistilledDataset:
     )
 
 
-def _holds_only_a_set(folder: Path) -> bool:
-    return {path.name for path in folder.iterdir()} <= {TENSORS, SIDECAR}
+def check_target(folder: Path) -> None:
+    """Raise BadInputError where a distilled set cannot be written to `folder`: before hours of work, not after."""
+    if folder.exists():
+        names = {path.name for path in folder.iterdir()} if folder.is_dir() else None
+        if names is None or not names <= {TENSORS, SIDECAR, PICTURE}:
+            raise BadInputError(f"{folder} exists and is not a distilled set; choose a new folder")
+    make_folder(folder.parent)
 
 
 def _first_line(error: Exception) -> str:

@@ -70,12 +70,14 @@ class Method(ABC):
         uses_ipc: False for a method whose set does not depend on IPC, such as `full_real`.
         prepare_name: methods of the same name and settings share one prepared folder; default the method's own name.
         prepare_fields: the Config fields that the prepared folder depends on.
+        smoke_settings: settings that make a run on 8x8 digits last a second or two, for `ddbench check`.
     """
 
     Config: ClassVar[type[Any]] = NoConfig
     uses_ipc: ClassVar[bool] = True
     prepare_name: ClassVar[str] = ""
     prepare_fields: ClassVar[tuple[str, ...]] = ()
+    smoke_settings: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, config: object | None = None) -> None:
         self.config: Any = self.Config() if config is None else config

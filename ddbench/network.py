@@ -46,7 +46,7 @@ class Network(nn.Module, ABC):
 
 
 def make_network(spec: str, shape: InputShape, generator: torch.Generator) -> Network:
-    """Build a freshly initialised network.
+    """Build a freshly initialised network on the CPU, so that a seed gives the same parameters on every machine.
 
     Args:
         spec: family and variant, such as `convnet-d3`, `resnet18-bn` or `timm/resnet18`.
@@ -59,7 +59,7 @@ def make_network(spec: str, shape: InputShape, generator: torch.Generator) -> Ne
     """
     family, variant = split_spec(spec)
     build = NETWORKS.get(family)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         # Not torch.manual_seed: that would also reseed the generators of every GPU, which the fork does not restore.
         torch.default_generator.manual_seed(draw_seed(generator))
         return build(variant, shape)
@@ -73,7 +73,7 @@ def split_spec(spec: str) -> tuple[str, str]:
     Raises:
         UnknownNameError: no registered family begins the name.
     """
-    families = [name for name in NETWORKS.names() if re.fullmatch(rf"{re.escape(name)}([-/\d].*)?", spec)]
+    families = [name for name in NETWORKS.names() if re.fullmatch(rf"{re.escape(name)}([-/].+|[0-9].*)?", spec)]
     if not families:
         raise UnknownNameError(f"unknown network {spec!r}; {suggest(re.split('[-/]', spec)[0], NETWORKS.names())}")
     family = max(families, key=len)

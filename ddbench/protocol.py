@@ -148,7 +148,9 @@ class Protocols:
         """One line about `name`: version, hash and what it trains."""
         protocol = self.get(name)
         augmented = "DSA" if protocol.augmentation else "no augmentation"
-        return f"v{protocol.version}@{protocol.hash}: {protocol.network}, {protocol.schedule.epochs} epochs, {augmented}"
+        return (
+            f"v{protocol.version}@{protocol.hash}: {protocol.network}, {protocol.schedule.epochs} epochs, {augmented}"
+        )
 
 
 PROTOCOLS = Protocols(DSA, DC, QUICK)

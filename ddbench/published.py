@@ -47,8 +47,11 @@ CAVEATS = {
     "mtt": "papers of the MTT family print the best of several evaluations, often on whitened images",
 }
 
+# Side length of ImageNet and its subsets where the data set's name carries no `size` option; others have only one.
+IMAGENET_SIDE = 224
+
 _KIND_ORDER = ("own", "quoted", "rerun", "community")
-# Minimax-style images are stored at 256 px and trained on at 224, so either side length names the same cell.
+# Minimax-style images are made at 256 px and trained on at 224, so the file's 256 names what ddbench runs at 224.
 _RESIZING_PROTOCOLS = frozenset({"minimax-hard"})
 
 
@@ -193,7 +196,8 @@ def find_published(
 
     Args:
         method: registered name.
-        dataset: registered name; an option `size=...` restricts the answer to that resolution.
+        dataset: name with its options; numbers at another `size` are left out, and any other option, such as a
+            `source` that is not the official one, makes it another data set, about which nothing is published.
         ipc: images per class; None for `full_real`.
         network: name of the student network.
         protocol: ddbench's name; the file's own for a protocol that ddbench does not have.
@@ -210,8 +214,11 @@ def list_published(
 
     Protocols that ddbench has come first. Numbers of different protocols are not comparable: show `protocol` with them.
     """
-    name, _, options = dataset.partition(",")
-    side = next((part.removeprefix("size=") for part in options.split(",") if part.startswith("size=")), None)
+    name, *options = dataset.split(",")
+    sides = [option.removeprefix("size=") for option in options if option.startswith("size=")]
+    if len(sides) < len(options):
+        return ()
+    side = next(iter(sides), str(IMAGENET_SIDE) if name.startswith("image") else None)
     by_protocol: dict[str, list[PublishedNumber]] = defaultdict(list)
     for number in _accuracies(path).get((method, name, ipc, network), ()):
         if side is None or number.protocol in _RESIZING_PROTOCOLS or str(number.resolution or side) == side:

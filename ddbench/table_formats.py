@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from math import isfinite
 from typing import TYPE_CHECKING, Literal, overload
 
 import pandas as pd
 
 from ddbench.errors import BadInputError
 from ddbench.registry import suggest
-from ddbench.tables import Block, Table
+from ddbench.tables import Table
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -26,6 +27,7 @@ _LATEX = {
     "^": r"\textasciicircum{}",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
+    "|": r"\textbar{}",
     "\N{PLUS-MINUS SIGN}": r"$\pm$",
     "\N{MULTIPLICATION SIGN}": r"$\times$",
     "\N{EN DASH}": "--",
@@ -96,20 +98,33 @@ def render_csv(table: Table) -> str:
 
 
 def render_json(table: Table) -> str:
-    """Return `{"blocks": [{"title", "header", "notes", "rows"}]}`; rows are the tidy records, missing numbers null."""
+    """Return `{"accuracy_unit", "blocks": [{"title", "header", "notes", "rows"}]}`.
+
+    Rows are the tidy records; a number that is missing or not finite is null.
+    """
     blocks = [
-        {"title": block.title, "header": block.header, "notes": block.notes, "rows": block.rows}
+        {
+            "title": block.title,
+            "header": block.header,
+            "notes": block.notes,
+            "rows": [{key: _finite(value) for key, value in row.items()} for row in block.rows],
+        }
         for block in table.blocks
     ]
-    return json.dumps({"blocks": blocks}, indent=1, ensure_ascii=False, default=str) + "\n"
+    content = {"accuracy_unit": "percent", "blocks": blocks}
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def render_latex(table: Table) -> str:
-    """Return LaTeX with booktabs rules: one `table` per part of each block, notes below the first one."""
-    parts = ["% needs \\usepackage{booktabs} and, before 2020, \\usepackage{textcomp}"]
+    """Return LaTeX with booktabs rules: one `table` float per part of each block, notes in the text below them."""
+    parts = [r"% needs \usepackage{booktabs}, and \usepackage{textcomp} where LaTeX is older than 2020"]
     for block in table.blocks:
-        for index, (caption, frame) in enumerate(block.parts):
-            parts.append(_latex_table(block, caption, frame, with_notes=index == 0))
+        about = [f"{caption}: {block.title}" for caption, _ in block.parts]
+        about[0] = "; ".join((about[0], *block.header))
+        parts += [_latex_table(caption, frame) for caption, (_, frame) in zip(about, block.parts, strict=True)]
+        # Outside the float, which would outgrow a page; and \par, because \\ takes the [1] of a note as its argument.
+        notes = [rf"\noindent {_escape_latex(note)}\par" for note in block.notes]
+        parts.append("\n".join([r"{\footnotesize\raggedright", *notes, "}"]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -151,28 +166,28 @@ def _escape_markdown(text: str) -> str:
     return re.sub(r"([\\|*`~<>])", r"\\\1", text)
 
 
-def _latex_table(block: Block, caption: str, frame: pd.DataFrame, *, with_notes: bool) -> str:
+def _latex_table(caption: str, frame: pd.DataFrame) -> str:
     alignment = "".join("l" if name in NAME_COLUMNS else "r" for name in frame.columns)
-    lines = [_escape_latex(f"{caption}: {block.title}"), *(_escape_latex(line) for line in block.header)]
-    body = [" & ".join(map(_escape_latex, row)) + r" \\" for row in _body(frame)]
-    # \par and not \\ between notes: a note that starts with [1] would be read as the argument of \\.
-    notes = [rf"\par\noindent {_escape_latex(note)}" for note in block.notes] if with_notes else []
+    lines = [" & ".join(map(_escape_latex, row)) + r" \\" for row in (list(frame.columns), *_body(frame))]
     return "\n".join(
         [
-            r"\begin{table}[t]",
-            r"\centering",
-            rf"\caption{{{'. '.join(lines)}.}}",
+            r"\begin{table}",
+            r"\centering\small",
+            rf"\caption{{{_escape_latex(caption)}}}",
             rf"\begin{{tabular}}{{@{{}}{alignment}@{{}}}}",
             r"\toprule",
-            " & ".join(map(_escape_latex, frame.columns)) + r" \\",
+            lines[0],
             r"\midrule",
-            *body,
+            *lines[1:],
             r"\bottomrule",
             r"\end{tabular}",
-            *([r"\par\medskip\raggedright\footnotesize", *notes] if notes else []),
             r"\end{table}",
         ]
     )
+
+
+def _finite(value: object) -> object:
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def _escape_latex(text: str) -> str:

@@ -12,7 +12,7 @@ import pandas as pd
 from ddbench.errors import BadInputError
 from ddbench.published import list_published
 from ddbench.records import Result
-from ddbench.table_cells import GAP, PEAKS, PHASES, Cell, costs_of, drop_duplicates, machine_label, make_cells
+from ddbench.table_cells import GAP, PEAKS, PHASES, Cell, Spread, costs_of, drop_duplicates, machine_label, make_cells
 from ddbench.table_layout import (
     Citations,
     Published,
@@ -94,7 +94,9 @@ def make_table(results: Sequence[Result], *, published: bool = False, mix_protoc
     if not mix_protocols:
         for group in groups:
             _check_hashes(group)
-    return Table(tuple(_make_block(group, published=published) for group in groups))
+    versions = Counter((group[0].dataset, group[0].protocol, group[0].network) for group in groups)
+    several = {name for name, count in versions.items() if count > 1}
+    return Table(tuple(_make_block(group, several, published=published) for group in groups))
 
 
 def tidy_row(cell: Cell, published: Published, protocol: str, duplicates: int) -> dict[str, Any]:
@@ -123,10 +125,10 @@ def tidy_row(cell: Cell, published: Published, protocol: str, duplicates: int) -
         "results_ok": len(cell.ok),
         "results_not_ok": len(cell.not_ok),
         "duplicates": duplicates,
-        "accuracy_mean": accuracy.mean if accuracy else None,
-        "accuracy_std": accuracy.std if accuracy else None,
+        "accuracy_mean": _tidy_number(accuracy.mean if accuracy else None),
+        "accuracy_std": _tidy_number(accuracy.std if accuracy else None),
         "seeds": accuracy.seeds if accuracy else 0,
-        "students": accuracy.student_text if accuracy else "0",
+        "students": _students(accuracy),
         "space": " ".join(sorted({result.space for result in cell.ok})),
         "label_mode": " ".join(sorted({result.label_mode for result in cell.ok})),
         "student_lr_min": rates[0] if rates else None,
@@ -137,9 +139,20 @@ def tidy_row(cell: Cell, published: Published, protocol: str, duplicates: int) -
         "cost_machine": machine,
         "machines": len(machines),
         "git_commit": " ".join(sorted({result.git_commit for result in cell.results})),
-        **{f"{name}_mean": spread.mean for name in cell.other_metrics if (spread := cell.spread(name))},
+        **{f"{name}_mean": _tidy_number(spread.mean) for name in cell.other_metrics if (spread := cell.spread(name))},
         **_published_fields(cell, published),
     }
+
+
+def _tidy_number(value: float | None) -> float | None:
+    # Means of decimal fractions end in ...99999: six decimals of a percentage are below any measurement.
+    return None if value is None else round(value, 6)
+
+
+def _students(spread: Spread | None) -> int | str:
+    if spread is None:
+        return 0
+    return spread.students[0] if len(set(spread.students)) == 1 else spread.student_text
 
 
 def _published_fields(cell: Cell, published: Published) -> dict[str, Any]:
@@ -183,8 +196,10 @@ def _check_hashes(results: Sequence[Result]) -> None:
         )
 
 
-def _make_block(results: Sequence[Result], *, published: bool) -> Block:
+def _make_block(results: Sequence[Result], several: set[tuple[str, str, str]], *, published: bool) -> Block:
     first = results[0]
+    fingerprint = next((result.dataset_fingerprint for result in results if result.dataset_fingerprint), "")
+    data = f" (data {fingerprint})" if (first.dataset, first.protocol, first.network) in several else ""
     hashes = sorted({result.protocol_hash for result in results})
     kept, duplicates = drop_duplicates(results)
     cells = make_cells(kept, with_hash=len(hashes) > 1)
@@ -194,8 +209,8 @@ def _make_block(results: Sequence[Result], *, published: bool) -> Block:
     copies = Counter(id(group[0]) for group in duplicates for _ in group[1:])
     accuracy = accuracy_frame(cells, numbers, citations)
     return Block(
-        title=f"{first.dataset}, protocol {protocol}, network {first.network}",
-        header=_header(cells, kept),
+        title=f"{first.dataset}{data}, protocol {protocol}, network {first.network}",
+        header=_header(cells, kept, fingerprint),
         accuracy=accuracy,
         cost=cost_frame(cells),
         others=other_frame(cells),
@@ -219,15 +234,12 @@ def _look_up(cells: Sequence[Cell], first: Result) -> Published:
     return found
 
 
-def _header(cells: Sequence[Cell], results: Sequence[Result]) -> tuple[str, ...]:
-    lines = []
-    fingerprint = next((r.dataset_fingerprint for r in results if r.dataset_fingerprint), "")
-    if fingerprint:
-        lines.append(f"data fingerprint: {fingerprint}")
+def _header(cells: Sequence[Cell], results: Sequence[Result], fingerprint: str) -> tuple[str, ...]:
+    lines = [f"data fingerprint: {fingerprint}"] if fingerprint else []
     counts = Counter(cell.accuracy.counts for cell in cells if cell.accuracy)
     if counts:
         usual, number = counts.most_common(1)[0]
-        lines.append(f"each cell: {usual}" + ("" if number == counts.total() else ", but see the notes"))
+        lines.append(f"each cell: {usual}" + ("" if number == counts.total() else "; other counts are in the notes"))
     traits = [row_traits(found) for found in group_rows(cells).values()]
     common = next((t for t in traits if t["space"] != GAP), None)
     if common and not differing(traits):

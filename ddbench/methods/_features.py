@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -46,6 +46,7 @@ class FeatureMethod(Method):
         "feature_lr",
         "feature_batch_size",
     )
+    smoke_settings: ClassVar[dict[str, Any]] = {"feature_network": "convnet-d1-w8", "feature_epochs": 1}
 
     def prepare(self, train: LabeledImages, ctx: RunContext) -> Path:
         """Train the feature network and keep the (N, D) float32 features of all training images, not augmented."""

@@ -9,7 +9,7 @@ branch runs for all classes at once; with a network without batch norm both give
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -63,6 +63,8 @@ def has_batch_norm(network: nn.Module) -> bool:
 @METHODS.register("dm")
 class DistributionMatching(Method):
     """Distribution matching with Siamese DSA, one fresh random network per step."""
+
+    smoke_settings: ClassVar[dict[str, Any]] = {"network": "convnet-d1-w8", "steps": 3, "real_batch_size": 16}
 
     @dataclass(frozen=True)
     class Config:

@@ -1,0 +1,7 @@
+"""`python -m ddbench` is the command line."""
+
+import sys
+
+from ddbench.cli import main
+
+sys.exit(main())

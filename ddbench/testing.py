@@ -1,0 +1,207 @@
+"""Contract suites that every method and evaluator passes; plug-in authors inherit them in their own tests.
+
+```python
+from ddbench.testing import MethodContract
+
+class TestMine(MethodContract):
+    name = "mine"
+```
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import torch
+
+from ddbench.dataset import load_dataset
+from ddbench.evaluator import DistillRun
+from ddbench.method import RunContext, config_of, make_method
+from ddbench.preparing import CACHE_DIR_VARIABLE
+from ddbench.protocol import Protocol, Schedule
+from ddbench.records import DistilledDataset, Phase, Reading, RealDataset
+from ddbench.registry import EVALUATORS, METHODS
+from ddbench.runner import distill
+from ddbench.seeding import make_generator
+
+SMOKE_PROTOCOL = Protocol(
+    name="smoke",
+    version=1,
+    network="convnet-d1-w8",
+    schedule=Schedule(epochs=2, drop_at=1),
+    real_schedule=Schedule(epochs=1, drop_at=1),
+)
+
+
+@pytest.fixture(scope="class")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep prepared folders of a contract run out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv(CACHE_DIR_VARIABLE, str(folder))
+        yield folder
+
+
+@pytest.mark.usefixtures("own_cache")
+class MethodContract:
+    """What the runner, the tables and the users rely on. Set `name`; `settings` and `ipc` where the defaults are slow.
+
+    Class attributes:
+        name: registered name of the method.
+        dataset: data set it is tried on.
+        ipc: images per class of the trial.
+        settings: settings of the trial; the method's `smoke_settings` where None.
+    """
+
+    name: ClassVar[str]
+    dataset: ClassVar[str] = "digits"
+    ipc: ClassVar[int] = 2
+    settings: ClassVar[dict[str, Any] | None] = None
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def real(cls) -> RealDataset:
+        """The data set of the trial."""
+        return load_dataset(cls.dataset)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def distilled(cls, real: RealDataset, own_cache: Path) -> DistilledDataset:
+        """The set that seed 0 gives."""
+        return cls.run(real, seed=0)
+
+    @classmethod
+    def run(cls, real: RealDataset, seed: int) -> DistilledDataset:
+        """Distil once."""
+        return distill(cls.name, real, cls.ipc, seed, cls.trial_settings(), "cpu")
+
+    @classmethod
+    def trial_settings(cls) -> dict[str, Any]:
+        """Settings of the trial."""
+        return METHODS.get(cls.name).smoke_settings if cls.settings is None else cls.settings
+
+    def test_set_has_the_shape_asked_for(self, real: RealDataset, distilled: DistilledDataset) -> None:
+        """`ipc` images of every class, sized like the real ones; a method without IPC says so by ipc None."""
+        assert distilled.images.shape[1:] == real.train.images.shape[1:]
+        assert distilled.num_classes == real.info.num_classes
+        if METHODS.get(self.name).uses_ipc:
+            assert distilled.ipc == self.ipc
+            if distilled.labels.ndim == 1:
+                counts = torch.bincount(distilled.labels, minlength=distilled.num_classes)
+                assert counts.tolist() == [self.ipc] * distilled.num_classes
+        else:
+            assert distilled.ipc is None
+
+    def test_set_is_on_the_cpu_without_gradient(self, distilled: DistilledDataset) -> None:
+        """A finished set can be saved and shared between processes."""
+        assert distilled.images.device.type == "cpu"
+        assert not distilled.images.requires_grad
+
+    def test_same_seed_gives_the_same_set(self, real: RealDataset, distilled: DistilledDataset) -> None:
+        """Equal to the last bit."""
+        again = self.run(real, seed=0)
+        assert torch.equal(again.images, distilled.images)
+        assert torch.equal(again.labels, distilled.labels)
+
+    def test_other_seeds_give_other_sets(self, real: RealDataset, distilled: DistilledDataset) -> None:
+        """At least one of three other seeds differs, unless the method keeps every real image."""
+        others = [self.run(real, seed).images for seed in (1, 2, 3)]
+        same = [torch.equal(other, distilled.images) for other in others]
+        assert all(same) if not METHODS.get(self.name).uses_ipc else not all(same)
+
+    def test_training_data_and_global_generators_are_untouched(self, real: RealDataset) -> None:
+        """A method changes nothing that others share."""
+        images = real.train.pixels(torch.arange(len(real.train))).clone()
+        labels = real.train.labels.clone()
+        torch_state, python_state = torch.get_rng_state(), torch.initial_seed()
+        self.run(real, seed=4)
+        assert torch.equal(real.train.pixels(torch.arange(len(real.train))), images)
+        assert torch.equal(real.train.labels, labels)
+        assert torch.equal(torch.get_rng_state(), torch_state)
+        assert torch.initial_seed() == python_state
+
+    def test_config_is_frozen_complete_and_storable(self) -> None:
+        """Every setting has a default, none can be changed afterwards, all survive JSON."""
+        method = make_method(self.name)
+        stored = config_of(method)
+        assert json.loads(json.dumps(stored)) == stored
+        for field in fields(method.config)[:1]:
+            with pytest.raises(FrozenInstanceError):
+                setattr(method.config, field.name, None)
+        assert set(method.prepare_fields) <= set(stored)
+
+    def test_too_many_images_are_refused_with_a_reason_or_made(self, real: RealDataset) -> None:
+        """An IPC that real images cannot give is refused in words; a method that makes images may accept it."""
+        too_many = int(real.train.class_counts().max()) + 1
+        reason = make_method(self.name, self.trial_settings()).unsupported(real.train, too_many)
+        assert reason is None or len(reason) > 10
+
+    def test_set_survives_a_round_trip_through_files(self, distilled: DistilledDataset, tmp_path: Path) -> None:
+        """Saved and loaded, the set is the same."""
+        loaded = DistilledDataset.load(distilled.save(tmp_path / "set"))
+        assert torch.equal(loaded.images, distilled.images)
+        assert torch.equal(loaded.labels, distilled.labels)
+        assert dict(loaded.provenance) == json.loads(json.dumps(dict(distilled.provenance)))
+        assert (loaded.space, loaded.student_lr, loaded.ipc) == (distilled.space, distilled.student_lr, distilled.ipc)
+
+
+class EvaluatorContract:
+    """What tables rely on in an evaluator. Set `name`."""
+
+    name: ClassVar[str]
+
+    def metrics(self) -> dict[str, tuple[float, ...]]:
+        """Evaluate a small random set once; returns the values by metric name."""
+        real = load_dataset("digits")
+        distilled = distill("random_real", real, 1, device="cpu")
+        before = distilled.images.clone()
+        reading = Reading(seconds=2.0, peak_allocated_bytes=3, peak_reserved_bytes=4, peak_host_bytes=5)
+        run = DistillRun(
+            distilled=distilled,
+            protocol=SMOKE_PROTOCOL,
+            network=SMOKE_PROTOCOL.network,
+            students=2,
+            eval_seed=0,
+            distill_seed=0,
+            networks=("mlp",),
+            phases=(Phase(name="distill", reading=reading),),
+        )
+        with tempfile.TemporaryDirectory() as scratch:
+            ctx = RunContext(torch.device("cpu"), make_generator(0, "evaluator"), Path(scratch))
+            found = EVALUATORS.get(self.name)().evaluate(run, real, ctx)
+        assert torch.equal(distilled.images, before), "an evaluator must not change the set"
+        assert all(metric.unit for metric in found)
+        return {metric.name: metric.values for metric in found}
+
+    def test_metrics_are_finite_and_named_once(self) -> None:
+        """There is at least one metric, with at least one finite value each."""
+        metrics = self.metrics()
+        assert metrics
+        assert all(values and torch.tensor(values).isfinite().all() for values in metrics.values())
+
+    def test_same_seed_gives_the_same_metrics(self) -> None:
+        """Equal to the last bit."""
+        assert self.metrics() == self.metrics()
+
+
+def run_contract(name: str) -> int:
+    """Run the contract suite on one method with pytest and return its exit code, 0 where all tests passed."""
+    source = (
+        "from ddbench.testing import MethodContract, own_cache\n\n"
+        f"class TestContract(MethodContract):\n    name = {name!r}\n"
+    )
+    with tempfile.TemporaryDirectory(prefix="ddbench-check-") as folder:
+        path = Path(folder) / "test_contract.py"
+        path.write_text(source, encoding="utf-8")
+        (Path(folder) / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+        arguments = ["-v", "--no-header", "-p", "no:cacheprovider", "--rootdir", folder, "-c", f"{folder}/pytest.ini"]
+        return int(pytest.main([*arguments, str(path)]) != 0)
+
+
+__all__ = ["EvaluatorContract", "MethodContract", "own_cache", "run_contract"]
