@@ -61,6 +61,7 @@ def render(table: Table, fmt: str) -> Group | str:
 
 def render_terminal(table: Table) -> Group:
     """Return a rich group: for each block its heading, its tables and its notes; nothing in it is read as markup."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Group, RenderableType
     from rich.table import Table as RichTable
     from rich.text import Text
@@ -69,11 +70,13 @@ def render_terminal(table: Table) -> Group:
     for block in table.blocks:
         shown += [Text(block.title, style="bold"), *(Text(line) for line in block.header), Text()]
         for caption, frame in block.parts:
-            grid = RichTable(title=Text(caption), title_justify="left", show_lines=False)
+            # Folded, not cut off: in a narrow terminal a number may break over lines but is never lost.
+            grid = RichTable(
+                box=SIMPLE_HEAD, title=Text(caption), title_justify="left", padding=(0, 1, 0, 0), show_edge=False
+            )
             for name in frame.columns:
-                grid.add_column(
-                    Text(name), justify="left" if name in NAME_COLUMNS else "right", no_wrap=name == "method"
-                )
+                justify: Literal["left", "right"] = "left" if name in NAME_COLUMNS else "right"
+                grid.add_column(Text(name), justify=justify, overflow="fold", no_wrap=name == "method")
             for row in _body(frame):
                 grid.add_row(*(Text(cell) for cell in row))
             shown += [grid, Text()]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from string import ascii_uppercase
 
 import pandas as pd
 
 from ddbench.published import PublishedCell
 from ddbench.records import Result
-from ddbench.table_cells import GAP, Cell, Spread, costs_of
+from ddbench.table_cells import GAP, Cell, Spread, costs_of, machine_label
 
 Published = Mapping[tuple[str, int | None], tuple[PublishedCell, ...]]
 
@@ -60,9 +61,14 @@ def accuracy_frame(cells: Sequence[Cell], published: Published, citations: Citat
 
 
 def cost_frame(cells: Sequence[Cell]) -> pd.DataFrame:
-    """Return one row per cell and machine: median seconds of each phase, peak memory, bytes of the distilled set."""
+    """Return one row per cell and machine: median seconds of each phase, peak memory, bytes of the distilled set.
+
+    A phase that no cell has is left out. Machines have the letters of `name_machines` where there are several.
+    """
     rows = group_rows(cells)
-    machines = {machine for cell in cells for machine in cell.by_machine()}
+    machines = name_machines(cells)
+    ran = {phase.name for cell in cells for result in cell.ok for phase in result.phases}
+    phases = [phase for phase in SHOWN_PHASES if phase in ran]
     frame = []
     for cell in cells:
         for machine, results in cell.by_machine().items():
@@ -72,8 +78,8 @@ def cost_frame(cells: Sequence[Cell]) -> pd.DataFrame:
                 {
                     **row_names(cell.row, rows),
                     "IPC": "full" if cell.ipc is None else str(cell.ipc),
-                    **({"machine": machine} if len(machines) > 1 else {}),
-                    **{f"{phase} (s)": seconds_text(costs[f"{phase}_seconds"]) for phase in SHOWN_PHASES},
+                    **({"machine": machines[machine]} if len(machines) > 1 else {}),
+                    **{f"{phase} (s)": seconds_text(costs[f"{phase}_seconds"]) for phase in phases},
                     "GPU allocated": gpu_text(costs["making_peak_allocated_bytes"], on_gpu=on_gpu),
                     "GPU reserved": gpu_text(costs["making_peak_reserved_bytes"], on_gpu=on_gpu),
                     "host memory": bytes_text(costs["making_peak_host_bytes"]),
@@ -81,6 +87,12 @@ def cost_frame(cells: Sequence[Cell]) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(frame)
+
+
+def name_machines(cells: Iterable[Cell]) -> dict[str, str]:
+    """Return a letter, or a number beyond 26, for each machine that any cell ran on, failed ones included."""
+    labels = dict.fromkeys(machine_label(result.machine) for cell in cells for result in cell.results)
+    return {label: ascii_uppercase[i] if i < len(ascii_uppercase) else str(i + 1) for i, label in enumerate(labels)}
 
 
 def other_frame(cells: Sequence[Cell]) -> pd.DataFrame:
@@ -175,14 +187,14 @@ def gpu_text(size: float | None, *, on_gpu: bool) -> str:
 
 
 def bytes_text(size: float | None) -> str:
-    """Return bytes in binary units with one decimal, `–` where they were not measured."""
+    """Return bytes in binary units with about three digits, `–` where they were not measured."""
     if size is None:
         return GAP
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+    units = ["TiB", "GiB", "MiB", "KiB", "B"]
+    while size >= 1024 and len(units) > 1:
         size /= 1024
-    return f"{size:.1f} TiB"
+        units.pop()
+    return f"{size:.1f} {units[-1]}" if size < 99.95 and units[-1] != "B" else f"{size:,.0f} {units[-1]}"
 
 
 def _joined(words: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ import pandas as pd
 from ddbench.errors import BadInputError
 from ddbench.published import list_published
 from ddbench.records import Result
-from ddbench.table_cells import GAP, PEAKS, PHASES, Cell, Spread, costs_of, drop_duplicates, machine_label, make_cells
+from ddbench.table_cells import GAP, PEAKS, PHASES, Cell, Spread, costs_of, drop_duplicates, make_cells
 from ddbench.table_layout import (
     Citations,
     Published,
@@ -20,6 +20,7 @@ from ddbench.table_layout import (
     cost_frame,
     differing,
     group_rows,
+    name_machines,
     other_frame,
     row_traits,
     status_words,
@@ -210,7 +211,7 @@ def _make_block(results: Sequence[Result], several: set[tuple[str, str, str]], *
     accuracy = accuracy_frame(cells, numbers, citations)
     return Block(
         title=f"{first.dataset}{data}, protocol {protocol}, network {first.network}",
-        header=_header(cells, kept, fingerprint),
+        header=_header(cells, fingerprint),
         accuracy=accuracy,
         cost=cost_frame(cells),
         others=other_frame(cells),
@@ -234,7 +235,7 @@ def _look_up(cells: Sequence[Cell], first: Result) -> Published:
     return found
 
 
-def _header(cells: Sequence[Cell], results: Sequence[Result], fingerprint: str) -> tuple[str, ...]:
+def _header(cells: Sequence[Cell], fingerprint: str) -> tuple[str, ...]:
     lines = [f"data fingerprint: {fingerprint}"] if fingerprint else []
     counts = Counter(cell.accuracy.counts for cell in cells if cell.accuracy)
     if counts:
@@ -244,6 +245,6 @@ def _header(cells: Sequence[Cell], results: Sequence[Result], fingerprint: str) 
     common = next((t for t in traits if t["space"] != GAP), None)
     if common and not differing(traits):
         lines.append(f"distilled sets: space {common['space']}, {common['labels']} labels")
-    machines = dict.fromkeys(machine_label(result.machine) for result in results)
-    lines.append(f"{'machine' if len(machines) == 1 else 'machines'}: {'; '.join(machines)}")
-    return tuple(lines)
+    machines = name_machines(cells)
+    names = [label if len(machines) == 1 else f"{letter} = {label}" for label, letter in machines.items()]
+    return (*lines, f"{'machine' if len(machines) == 1 else 'machines'}: {'; '.join(names)}")
