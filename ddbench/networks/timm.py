@@ -160,7 +160,11 @@ def switch_off_dropout(model: nn.Module) -> None:
     default in timm is zero for all but a few models.
     """
     for module in model.modules():
-        names = ("p", "drop_rate", "drop_prob") if isinstance(module, nn.Dropout) else ("drop_rate", "drop_prob")
+        names = (
+            ("p", "drop_rate", "drop_prob")
+            if isinstance(module, nn.Dropout | nn.Dropout2d)
+            else ("drop_rate", "drop_prob")
+        )
         for name in names:
             if isinstance(getattr(module, name, None), float):
                 setattr(module, name, 0.0)
