@@ -20,4 +20,4 @@ def make_generator(seed: int, *axes: str | int) -> torch.Generator:
 
 def draw_seed(generator: torch.Generator) -> int:
     """Draw a 63-bit seed from `generator`, for code that seeds a generator of its own."""
-    return int(torch.randint(2**63 - 1, (), generator=generator))
+    return int(torch.randint(2**63 - 1, (), generator=generator, device="cpu"))

@@ -1,4 +1,4 @@
-"""Fixtures and options shared by all tests."""
+"""Fixtures and the rules by which marked tests are skipped, each with its reason."""
 
 from __future__ import annotations
 
@@ -9,18 +9,38 @@ import pytest
 import torch
 
 from ddbench.dataset import DATA_DIR_VARIABLE
+from ddbench.preparing import CACHE_DIR_VARIABLE
+
+ON_REQUEST = ("slow", "speed")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what was not asked for with -m, and what this machine cannot run."""
+    for item in items:
+        for marker in ON_REQUEST:
+            if item.get_closest_marker(marker) and marker not in config.option.markexpr:
+                item.add_marker(pytest.mark.skip(reason=f"{marker}: runs with `-m {marker}`"))
+        if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+            item.add_marker(pytest.mark.skip(reason="gpu: this machine has no CUDA device"))
+        if item.get_closest_marker("data") and not os.environ.get(DATA_DIR_VARIABLE):
+            item.add_marker(pytest.mark.skip(reason=f"data: set {DATA_DIR_VARIABLE} to a folder of data sets"))
 
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
-    """The folder of real data sets; tests that need it are skipped, with the reason, where there is none."""
-    folder = os.environ.get(DATA_DIR_VARIABLE)
-    if not folder or not Path(folder).is_dir():
-        pytest.skip(f"needs real data: set {DATA_DIR_VARIABLE} to a folder of data sets")
-    return Path(folder)
+    """The folder of real data sets, for tests marked `data`."""
+    return Path(os.environ[DATA_DIR_VARIABLE])
 
 
 @pytest.fixture
 def generator() -> torch.Generator:
     """A CPU generator with a fixed seed."""
     return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder of this test's own for prepared work."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv(CACHE_DIR_VARIABLE, str(folder))
+    return folder
