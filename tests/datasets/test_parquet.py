@@ -37,6 +37,13 @@ def test_second_read_decodes_nothing(tmp_path, encode, write_parquet, random_pix
     assert torch.equal(first[1], second[1])
 
 
+def test_each_size_is_decoded_for_itself(tmp_path, encode, write_parquet, random_pixels):
+    path = write_parquet(tmp_path / "train-0.parquet", [encode(random_pixels(16, 16))], [3])
+    for size in (16, 8, 16):
+        images, _ = read_parquet_split([path], num_classes=10, channels=1, size=size, resize=True)
+        assert images.shape == (1, 1, size, size)
+
+
 def test_stored_names_are_read(tmp_path, encode, write_parquet, random_pixels):
     path = write_parquet(tmp_path / "a-0.parquet", [encode(random_pixels(8, 8))] * 2, [0, 1], names=["x/a.png", None])
     assert read_parquet_names([path]) == ["x/a.png", ""]

@@ -22,12 +22,8 @@ def validation(tmp_path, write_image):
 
 def test_validation_labels_come_from_the_annotations(validation):
     paths, labels = list_validation(validation, CLASSES)
-    assert {path.name: label for path, label in zip(paths, labels.tolist(), strict=True)} == {
-        "val_0.JPEG": 2,
-        "val_1.JPEG": 2,
-        "val_2.JPEG": 0,
-        "val_3.JPEG": 1,
-    }
+    assert [path.name for path in paths] == ["val_0.JPEG", "val_1.JPEG", "val_2.JPEG", "val_3.JPEG"]
+    assert labels.tolist() == [2, 2, 0, 1]
 
 
 @pytest.mark.parametrize("inner", ["", "images"])
