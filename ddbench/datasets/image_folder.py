@@ -40,7 +40,7 @@ def load_image_folder(
     test_folder = root / "test" if (root / "test").is_dir() else root / "val"
     if not (train_folder.is_dir() and test_folder.is_dir()):
         raise DataMissingError(
-            f"{root} should hold the folders train and test (or val), each with one folder per class"
+            f"{root} should hold the folders train and test (or val), each with one folder per class; put them there"
         )
     classes = _shared_classes(train_folder, test_folder)
     listings = [list_class_folders(folder / name for name in classes) for folder in (train_folder, test_folder)]

@@ -10,11 +10,21 @@ from __future__ import annotations
 from pathlib import Path
 
 from ddbench.datasets._imagenet_layout import DEFAULT_SIZE, Classes, load_imagenet_subset
-from ddbench.datasets.imagenet100 import CLASSES as HUNDRED_CLASSES
 from ddbench.records import RealDataset
 from ddbench.registry import DATASETS
 
-CLASSES: Classes = HUNDRED_CLASSES[:10]
+CLASSES: Classes = (
+    ("n02869837", "bonnet"),
+    ("n01749939", "green mamba"),
+    ("n02488291", "langur"),
+    ("n02107142", "Doberman"),
+    ("n13037406", "gyromitra"),
+    ("n02091831", "Saluki"),
+    ("n04517823", "vacuum"),
+    ("n04589890", "window screen"),
+    ("n03062245", "cocktail shaker"),
+    ("n01773797", "garden spider"),
+)
 
 
 @DATASETS.register("imageidc")
