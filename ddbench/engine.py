@@ -1,0 +1,56 @@
+"""How arithmetic is carried out, compiled or eager: never part of a protocol, and the same numbers to float tolerance.
+
+The choice follows from the declared work and the device alone, never from a timing, so that a rerun takes the same
+path. It is recorded in every Result.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any, Generic, ParamSpec, TypeVar
+
+import torch
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# Compiling convnet-d3's forward pass takes 3 to 10 s and saves about 0.2 microseconds per pixel passed (two cores).
+COMPILE_FROM_PIXELS = 100_000_000
+
+
+def compiling_pays(num_images: int, image_size: int, device: torch.device) -> bool:
+    """Return whether forward passes over `num_images` in all are worth compiling; on a GPU not yet measured, so no."""
+    return device.type == "cpu" and num_images * image_size**2 >= COMPILE_FROM_PIXELS
+
+
+class Engine(Generic[P, R]):
+    """A function run compiled where asked for, and eagerly, with a warning, where this machine's compiler fails.
+
+    Attributes:
+        mode: `compiled` or `eager`, as it turned out.
+    """
+
+    def __init__(self, function: Callable[P, R], *, compiles: bool) -> None:
+        self.mode = "compiled" if compiles else "eager"
+        self._eager = function
+        self._function: Callable[P, R] = torch.compile(function, dynamic=False) if compiles else function
+        self._works = not compiles
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the function; only the first call may fall back."""
+        if self._works:
+            return self._function(*args, **kwargs)
+        try:
+            result = self._function(*args, **kwargs)
+        except _compiler_errors() as error:
+            warnings.warn(f"compiling failed, running eagerly (slower): {error}".split("\n", 1)[0], stacklevel=2)
+            self.mode, self._function = "eager", self._eager
+            result = self._eager(*args, **kwargs)
+        self._works = True
+        return result
+
+
+def _compiler_errors() -> tuple[type[Exception], ...]:
+    exceptions: Any = torch._dynamo.exc
+    return (exceptions.TorchDynamoException,)

@@ -1,0 +1,120 @@
+"""Whole suites: resume, failures, and runs that are killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+
+from ddbench import run_suite
+from ddbench.errors import BadInputError
+from ddbench.registry import METHODS
+from ddbench.runner import RunOptions
+from ddbench.store import Store, read_results
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+CPU = RunOptions(device="cpu")
+
+
+def write_suite(path, **changes):
+    content = {
+        "name": "small",
+        "protocol": "quick",
+        "datasets": ["digits"],
+        "networks": ["convnet-d1-w8"],
+        "methods": ["random_real"],
+        "ipc": [1],
+        "distill_seeds": 2,
+    }
+    path.write_text(yaml.safe_dump({**content, **changes}))
+    return path
+
+
+def test_suite_writes_one_whole_folder_per_cell(tmp_path):
+    results = run_suite(write_suite(tmp_path / "s.yaml"), tmp_path / "results", CPU)
+    assert [result.status for result in results] == ["ok", "ok"]
+    folders = sorted(path.name for path in (tmp_path / "results").iterdir())
+    assert folders == sorted(result.key for result in results)
+    for folder in folders:
+        inside = {path.name for path in (tmp_path / "results" / folder).iterdir()}
+        assert inside == {"result.json", "distilled", "log.txt"}
+
+
+def test_rerun_runs_nothing_again_and_two_runs_agree(tmp_path):
+    suite = write_suite(tmp_path / "s.yaml")
+    first = run_suite(suite, tmp_path / "a", CPU)
+    events = []
+    again = run_suite(suite, tmp_path / "a", CPU, events.append)
+    assert again == first
+    assert all(event.was_there for event in events)
+    other = run_suite(suite, tmp_path / "b", CPU)
+    assert [r.metric("test_accuracy") for r in other] == [r.metric("test_accuracy") for r in first]
+
+
+def test_cells_that_differ_in_network_share_one_distilled_set(tmp_path, monkeypatch):
+    calls = []
+    distill = METHODS.get("random_real").distill
+    monkeypatch.setattr(
+        METHODS.get("random_real"), "distill", lambda *arguments: calls.append(1) or distill(*arguments)
+    )
+    suite = write_suite(tmp_path / "s.yaml", networks=["convnet-d1-w8", "mlp"], distill_seeds=1)
+    results = run_suite(suite, tmp_path / "r", CPU)
+    assert len(results) == 2
+    assert len(calls) == 1
+
+
+def test_failed_cells_are_kept_and_tried_again(tmp_path, monkeypatch):
+    suite = write_suite(tmp_path / "s.yaml", methods=["random_real", "full_real"])
+    with monkeypatch.context() as patch:
+
+        def fail(*_):
+            raise ValueError("on purpose")
+
+        patch.setattr(METHODS.get("random_real"), "distill", fail)
+        first = run_suite(suite, tmp_path / "r", CPU)
+    assert [r.status for r in first] == ["failed", "failed", "ok", "ok"]
+    assert {r.reason for r in read_results([tmp_path / "r"]) if r.status == "failed"} == {"ValueError: on purpose"}
+    second = run_suite(suite, tmp_path / "r", CPU)
+    assert [r.status for r in second] == ["ok"] * 4
+    assert second[2:] == first[2:]
+
+
+def test_missing_data_and_unwritable_results_are_told_before_anything_runs(tmp_path):
+    suite = write_suite(tmp_path / "s.yaml", datasets=["digits", "cifar10"])
+    with pytest.raises(BadInputError.__mro__[1], match="cifar10"):
+        run_suite(suite, tmp_path / "r", RunOptions(device="cpu", data_dir=tmp_path / "nothing"))
+    assert not (tmp_path / "r").exists()
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(BadInputError, match="choose a writable folder"):
+        run_suite(write_suite(tmp_path / "t.yaml"), blocked / "results", CPU)
+
+
+def test_killed_run_leaves_whole_cells_only_and_is_continued(tmp_path):
+    suite = write_suite(tmp_path / "s.yaml", networks=["convnet-d2-w32"], distill_seeds=6, students=2)
+    results = tmp_path / "r"
+    program = "import sys, torch; torch.set_num_threads(1); from ddbench import run_suite; run_suite(sys.argv[1], sys.argv[2])"
+    process = subprocess.Popen([sys.executable, "-c", program, str(suite), str(results)])
+    try:
+        deadline = time.monotonic() + 120
+        while len(list(results.glob("*/result.json"))) < 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(0.2)
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    finished = {path.parent.name: path.stat().st_mtime_ns for path in results.glob("[!.]*/result.json")}
+    assert 2 <= len(finished) < 6
+    assert {result.key for result in read_results([results])} == set(finished)
+    done = run_suite(suite, results, CPU)
+    assert [result.status for result in done] == ["ok"] * 6
+    after = {path.parent.name: path.stat().st_mtime_ns for path in results.glob("[!.]*/result.json")}
+    assert {key: after[key] for key in finished} == finished
+    assert not list(results.glob(".tmp-*"))
+    for result in done:
+        assert Store(results).distilled_folder(result) is not None
