@@ -26,7 +26,7 @@ PICTURE = "images.png"  # made for people from the two files, not part of the se
 class Sidecar(BaseModel):
     """Content of `distilled.json`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
     format: Literal["ddbench-distilled-1"] = "ddbench-distilled-1"
     sha256: str
     num_classes: int
@@ -97,7 +97,7 @@ def check_target(folder: Path) -> None:
     """Raise BadInputError where a distilled set cannot be written to `folder`: before hours of work, not after."""
     if folder.exists():
         names = {path.name for path in folder.iterdir()} if folder.is_dir() else None
-        if names is None or not names <= {TENSORS, SIDECAR, PICTURE}:
+        if names is None or not names <= {TENSORS, SIDECAR, PICTURE} or names == {PICTURE}:
             raise BadInputError(f"{folder} exists and is not a distilled set; choose a new folder")
     make_folder(folder.parent)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ddbench.errors import BadInputError
@@ -29,7 +30,8 @@ def write_text(path: Path, text: str) -> None:
     except OSError as error:
         raise BadInputError(f"cannot write {path}: {error.strerror or error}; choose a writable place") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where the folder itself cannot be reached, the error above says so
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -75,10 +77,15 @@ def sync(path: Path) -> None:
 
 
 def _remove_leftovers(target: Path) -> None:
-    """Remove staging folders of `target` whose process was killed."""
-    for leftover in target.parent.glob(f".tmp-{target.name}-*"):
-        process = leftover.name.rpartition("-")[2]
-        if not process.isdigit() or int(process) == os.getpid() or not _is_alive(int(process)):
+    """Remove staging folders of `target` whose process was killed; one killed between two renames gets its old back."""
+    names = re.compile(rf"\.tmp-{re.escape(target.name)}-([0-9]+)(-old)?")
+    for leftover in target.parent.iterdir():
+        found = names.fullmatch(leftover.name)
+        if not found or (int(found[1]) != os.getpid() and _is_alive(int(found[1]))):
+            continue
+        if found[2] and not target.exists():
+            leftover.rename(target)
+        else:
             shutil.rmtree(leftover, ignore_errors=True)
 
 
@@ -97,7 +104,7 @@ def _replace_folder(staging: Path, target: Path) -> None:
         staging.rename(target)
         return
     # A folder cannot be renamed over a filled one: the old one steps aside first and goes when the new one stands.
-    old = target.parent / f".tmp-old-{target.name}-{os.getpid()}"
+    old = target.parent / f".tmp-{target.name}-{os.getpid()}-old"
     target.rename(old)
     staging.rename(target)
     shutil.rmtree(old, ignore_errors=True)

@@ -73,18 +73,20 @@ def describe_versions() -> dict[str, str]:
 @lru_cache(maxsize=1)
 def git_commit() -> str:
     """Return the commit of the ddbench source tree, with `+` where it has changes; empty outside a checkout."""
-    folder = Path(__file__).parent
+    source = Path(__file__)
+    # An installed copy may lie inside somebody else's checkout, in a virtual environment for one.
+    if not _git(source.parent, "ls-files", source.name):
+        return ""
+    return _git(source.parent, "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*")
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    """Return what a git command prints; empty where it fails or there is no git."""
     try:
-        head = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=10,
-        )
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return head.stdout.strip() if head.returncode == 0 else ""
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def _processor_name() -> str:

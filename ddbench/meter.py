@@ -31,6 +31,7 @@ class Meter:
         self._reading: Reading | None = None
 
     def __enter__(self) -> Meter:
+        self._reading = None
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
             torch.cuda.reset_peak_memory_stats(self._device)

@@ -39,7 +39,7 @@ def prepare_once(
         return None, None
     folder = find_cache_dir() / "prepared" / _folder_name(name, method, train, seed)
     make_folder(folder)
-    with FileLock(folder.with_suffix(".lock")):
+    with FileLock(folder.with_name(f"{folder.name}.lock")):
         done = folder / DONE_FILE
         if done.is_file():
             reading = Reading.model_validate(json.loads(done.read_text(encoding="utf-8")))

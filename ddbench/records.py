@@ -203,7 +203,8 @@ class DistilledDataset:
 class Record(BaseModel):
     """Base of what is stored: frozen, and an unknown field is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Plain JSON has no NaN and would store null, which could not be read back as a number.
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
 
 class Reading(Record):

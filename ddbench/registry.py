@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import importlib
 import pkgutil
+import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from functools import cached_property
@@ -49,6 +51,8 @@ class Registry(Generic[T]):
         def add(entry: V) -> V:
             if self._entries.get(name, entry) is not entry:
                 raise ValueError(f"{self.kind} name {name!r} is taken by {self._entries[name]!r}; choose another name")
+            if name in self._files and f"{self._package}.{name}" not in sys.modules:
+                raise ValueError(f"{self.kind} name {name!r} is taken by ddbench's own {name}.py; choose another name")
             self._entries[name] = entry  # type: ignore[assignment]
             return entry
 
@@ -71,11 +75,13 @@ class Registry(Generic[T]):
     def summary(self, name: str) -> str:
         """One line about `name`: the first line of its file's docstring, or the plug-in it comes from."""
         if name in self._files:
-            docstring = ast.get_docstring(ast.parse(self._files[name].read_text(encoding="utf-8"))) or ""
+            try:
+                docstring = ast.get_docstring(ast.parse(self._files[name].read_text(encoding="utf-8"))) or ""
+            except (SyntaxError, ValueError) as error:
+                return f"cannot be read: {type(error).__name__}: {error}"
             return docstring.split("\n", 1)[0]
         if name in self._plugins:
-            plugin = self._plugins[name]
-            return f"plug-in {plugin.dist.name if plugin.dist else plugin.value}"
+            return " and ".join(map(_describe_plugin, self._plugins[name]))
         return (getattr(self._entries.get(name), "__doc__", None) or "").split("\n", 1)[0]
 
     @cached_property
@@ -86,32 +92,41 @@ class Registry(Generic[T]):
             module.name: Path(folder) / f"{module.name}.py"
             for folder in folders
             for module in pkgutil.iter_modules([folder])
-            if not module.name.startswith("_")
+            if not module.ispkg and not module.name.startswith("_")
         }
 
     @cached_property
-    def _plugins(self) -> dict[str, EntryPoint]:
-        return {point.name: point for point in entry_points(group=self._group)} if self._group else {}
+    def _plugins(self) -> dict[str, list[EntryPoint]]:
+        plugins: dict[str, list[EntryPoint]] = defaultdict(list)
+        for point in entry_points(group=self._group) if self._group else ():
+            plugins[point.name].append(point)
+        return dict(plugins)
 
     def _load(self, name: str) -> None:
         if name not in self._files and name not in self._plugins:
             raise UnknownNameError(f"unknown {self.kind} {name!r}; {suggest(name, self.names())}")
-        if name in self._files and name in self._plugins:
+        sources = [*(["ddbench"] if name in self._files else []), *map(_describe_plugin, self._plugins.get(name, ()))]
+        if len(sources) > 1:
             raise UnknownNameError(
-                f"{self.kind} name {name!r} is taken: ddbench has one and {self.summary(name)!r} brings another; "
+                f"{self.kind} name {name!r} is taken: {' and '.join(sources)} each bring one; "
                 "rename the plug-in's entry point"
             )
         try:
             if name in self._files:
                 importlib.import_module(f"{self._package}.{name}")
             else:
-                self._entries.setdefault(name, self._plugins[name].load())
+                self._entries.setdefault(name, self._plugins[name][0].load())
         except Exception as error:
+            self._entries.pop(name, None)  # registered before its file broke: half a module is none
             raise UnknownNameError(
                 f"{self.kind} {name!r} is there but failed to import: {type(error).__name__}: {error}"
             ) from error
         if name not in self._entries:
             raise UnknownNameError(f"{self.kind} file {name}.py registers no {name!r}; register it under its file name")
+
+
+def _describe_plugin(plugin: EntryPoint) -> str:
+    return f"plug-in {plugin.dist.name if plugin.dist else plugin.value}"
 
 
 # The registries stand here and not beside their interfaces, so that `ddbench list` need not import torch.

@@ -84,19 +84,21 @@ def _read_source(source: Path) -> Iterator[Result]:
         # Folders named .tmp-... belong to a run that is being written or was killed.
         yield from (_read_result(path) for path in paths if not path.parent.name.startswith("."))
     elif source.is_file():
-        for number, line in enumerate(source.read_text(encoding="utf-8").splitlines(), 1):
-            yield _parse(line, f"{source}, line {number}")
+        # Not splitlines(): that would also split at characters that may stand inside a JSON string.
+        for number, line in enumerate(source.read_bytes().split(b"\n"), 1):
+            if line.strip():
+                yield _parse(line, f"{source}, line {number}")
     else:
         raise BadInputError(f"{source} does not exist; name a folder written by `ddbench run` or a .jsonl file")
 
 
 def _read_result(path: Path) -> Result:
-    return _parse(path.read_text(encoding="utf-8"), str(path))
+    return _parse(path.read_bytes(), str(path))
 
 
-def _parse(text: str, where: str) -> Result:
+def _parse(text: bytes, where: str) -> Result:
     try:
-        return Result.model_validate(json.loads(text))
+        return Result.model_validate(json.loads(text.decode("utf-8")))
     except (ValueError, ValidationError) as error:
         reason = " ".join(str(error).split())[:160]
         raise BadInputError(f"{where} is not a ddbench result: {reason}; remove it and run that cell again") from error

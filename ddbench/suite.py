@@ -68,8 +68,11 @@ def _as_entry(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
 
 
-Ipc = Annotated[int, Field(ge=1)]
-Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_as_seeds), Field(min_length=1)]
+# Strict: a YAML `yes` or "3" where a number belongs is a slip, not a number.
+Count = Annotated[int, Field(ge=1, strict=True)]
+Seed = Annotated[int, Field(ge=0, strict=True)]
+Seeds = Annotated[tuple[Seed, ...], BeforeValidator(_as_seeds), Field(min_length=1)]
+Budgets = Annotated[tuple[Count, ...], Field(min_length=1)]
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
@@ -79,9 +82,9 @@ class MethodEntry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str
     settings: dict[str, Any] = {}
-    ipc: tuple[Ipc, ...] | None = None
+    ipc: Budgets | None = None
     distill_seeds: Seeds | None = None
-    students: Annotated[int, Field(ge=1)] | None = None
+    students: Count | None = None
 
 
 class Suite(BaseModel):
@@ -93,11 +96,11 @@ class Suite(BaseModel):
     protocol: str
     datasets: Names
     methods: Annotated[tuple[Annotated[MethodEntry, BeforeValidator(_as_entry)], ...], Field(min_length=1)]
-    ipc: Annotated[tuple[Ipc, ...], Field(min_length=1)]
+    ipc: Budgets
     networks: tuple[str, ...] = ()
     distill_seeds: Seeds = (0,)
-    students: Annotated[int, Field(ge=1)] = 1
-    eval_seed: Annotated[int, Field(ge=0)] = 0
+    students: Count = 1
+    eval_seed: Seed = 0
     evaluators: Names = DEFAULT_EVALUATORS
     cross_networks: tuple[str, ...] = ()
     share_prepare: bool = False
@@ -171,6 +174,8 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[object] = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge" or not isinstance(key_node, yaml.ScalarNode):
+                continue  # `<<` brings in another mapping's keys; what cannot be a key is refused below
             key = self.construct_object(key_node, deep=True)
             if key in seen:
                 raise yaml.constructor.ConstructorError(
