@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ddbench.seeding import derive_seed, draw_seed, make_generator
@@ -33,6 +33,7 @@ def test_draws_are_those_of_the_recorded_results():
     assert [draw_seed(generator) for _ in range(2)] == [6029566896585445408, 163822025918235534]
 
 
+@settings(deadline=None)
 @given(SEED, st.lists(AXIS, max_size=4))
 def test_seed_depends_on_its_axes_alone_and_has_63_bits(seed, axes):
     first = derive_seed(seed, *axes)
@@ -41,23 +42,27 @@ def test_seed_depends_on_its_axes_alone_and_has_63_bits(seed, axes):
     assert 0 <= first < 2**63
 
 
+@settings(deadline=None)
 @given(st.tuples(SEED, st.lists(AXIS, max_size=4)), st.tuples(SEED, st.lists(AXIS, max_size=4)))
 def test_other_seed_or_axes_give_another_seed(first, second):
     same = (first[0], *first[1]) == (second[0], *second[1])
     assert (derive_seed(first[0], *first[1]) == derive_seed(second[0], *second[1])) == same
 
 
+@settings(deadline=None)
 @given(SEED, AXIS, AXIS)
 def test_order_and_number_of_axes_matter(seed, first, second):
     seeds = [derive_seed(seed, *axes) for axes in ((), (first,), (first, first), (first, second), (second, first))]
     assert len(set(seeds)) == (3 if first == second else 5)
 
 
+@settings(deadline=None)
 @given(SEED, st.integers())
 def test_type_of_an_axis_matters(seed, number):
     assert derive_seed(seed, number) != derive_seed(seed, str(number))
 
 
+@settings(deadline=None)
 @given(SEED, AXIS)
 def test_generators_of_different_axes_draw_different_numbers(seed, axis):
     draws = [torch.rand(4, generator=make_generator(seed, *axes)) for axes in ((axis,), (axis,), (axis, "other"))]

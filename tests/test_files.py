@@ -1,0 +1,181 @@
+"""Tests of atomic files and folders: whole or not there, whatever happens while they are written."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from ddbench.errors import BadInputError
+from ddbench.files import make_folder, sha256_of, staged_folder, write_text
+
+
+@pytest.fixture(scope="module")
+def dead_process():
+    """The number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+@pytest.fixture
+def below_a_file(tmp_path):
+    """A place that nobody can write to, root included."""
+    (tmp_path / "file").write_text("not a folder")
+    return tmp_path / "file" / "below"
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def fill(target, text):
+    with staged_folder(target) as staging:
+        (staging / "inner").mkdir()
+        (staging / "inner" / "file.txt").write_text(text)
+
+
+def make_leftover(folder, name):
+    """A staging folder as a killed process leaves it."""
+    (folder / name).mkdir()
+    (folder / name / "half.txt").write_text("ha")
+
+
+def test_checksum_is_the_standard_one(tmp_path):
+    (tmp_path / "abc").write_bytes(b"abc")
+    assert sha256_of(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_text_replaces_the_old_one_and_leaves_nothing_else(tmp_path):
+    for text in ("first, and longer", "sécond"):
+        write_text(tmp_path / "a.txt", text)
+        assert (tmp_path / "a.txt").read_bytes() == text.encode()
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_text_that_cannot_be_written_leaves_the_old_one(tmp_path):
+    write_text(tmp_path / "a.txt", "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_text(tmp_path / "a.txt", "new \ud800")
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.parametrize(
+    "write",
+    [lambda path: write_text(path, "x"), make_folder, lambda path: fill(path / "target", "x")],
+    ids=["text", "folder", "staged"],
+)
+def test_place_that_cannot_be_written_is_one_line(below_a_file, write):
+    with pytest.raises(BadInputError, match=r"cannot write .*below.*: Not a directory; choose a writable") as caught:
+        write(below_a_file)
+    assert "\n" not in str(caught.value)
+
+
+def test_folder_appears_whole_when_the_block_ends(tmp_path):
+    target = tmp_path / "new" / "target"
+    with staged_folder(target) as staging:
+        (staging / "file.txt").write_text("x")
+        assert not target.exists()
+        assert staging.parent == target.parent
+        assert staging.name.startswith(".")
+    assert names(target) == ["file.txt"]
+    assert names(target.parent) == ["target"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
+def test_exception_leaves_no_target_and_no_leftovers(tmp_path, error):
+    target = tmp_path / "target"
+    with pytest.raises(error), staged_folder(target) as staging:  # noqa: PT012 - what it leaves is the test
+        (staging / "file.txt").write_text("x")
+        raise error
+    assert names(tmp_path) == []
+
+
+def test_existing_target_is_replaced_whole(tmp_path):
+    target = tmp_path / "target"
+    fill(target, "old")
+    (target / "only_old.txt").touch()
+    fill(target, "new")
+    assert names(target) == ["inner"]
+    assert (target / "inner" / "file.txt").read_text() == "new"
+    assert names(tmp_path) == ["target"]
+
+
+def test_exception_keeps_an_existing_target(tmp_path):
+    fill(tmp_path / "target", "old")
+    with pytest.raises(ZeroDivisionError), staged_folder(tmp_path / "target"):
+        _ = 1 / 0
+    assert (tmp_path / "target" / "inner" / "file.txt").read_text() == "old"
+    assert names(tmp_path) == ["target"]
+
+
+def test_leftovers_of_dead_processes_go_and_those_of_living_ones_stay(tmp_path, dead_process):
+    living = f".tmp-target-{os.getppid()}"
+    for name in (living, f".tmp-target-{dead_process}", f".tmp-target-{os.getpid()}"):
+        make_leftover(tmp_path, name)
+    fill(tmp_path / "target", "x")
+    assert names(tmp_path) == [living, "target"]
+    assert names(tmp_path / "target") == ["inner"]
+
+
+@pytest.mark.parametrize("name", ["target-b", "target-7", "old-target", "my notes"])
+def test_leftovers_of_other_targets_stay(tmp_path, dead_process, name):
+    leftovers = [f".tmp-{name}-{dead_process}", ".tmp-target-notes"]
+    for leftover in leftovers:
+        make_leftover(tmp_path, leftover)
+    fill(tmp_path / "target", "x")
+    assert names(tmp_path) == sorted([*leftovers, "target"])
+
+
+def test_one_target_inside_the_block_of_another_of_a_longer_name(tmp_path):
+    with staged_folder(tmp_path / "target-b") as outer:
+        (outer / "file.txt").touch()
+        fill(tmp_path / "target", "x")
+    assert names(tmp_path) == ["target", "target-b"]
+
+
+def test_names_with_wildcards_are_taken_literally(tmp_path, dead_process):
+    make_leftover(tmp_path, f".tmp-set[1]*-{dead_process}")
+    make_leftover(tmp_path, f".tmp-set1-{dead_process}")
+    fill(tmp_path / "set[1]*", "x")
+    assert names(tmp_path) == [f".tmp-set1-{dead_process}", "set[1]*"]
+
+
+def test_target_of_a_run_killed_between_the_two_renames_comes_back(tmp_path, dead_process):
+    make_leftover(tmp_path, f".tmp-target-{dead_process}-old")
+    with pytest.raises(ZeroDivisionError), staged_folder(tmp_path / "target"):
+        _ = 1 / 0
+    assert names(tmp_path) == ["target"]
+    assert names(tmp_path / "target") == ["half.txt"]
+
+
+def test_replaced_target_of_a_killed_run_goes_where_the_new_one_stands(tmp_path, dead_process):
+    fill(tmp_path / "target", "new")
+    make_leftover(tmp_path, f".tmp-target-{dead_process}-old")
+    fill(tmp_path / "target", "newer")
+    assert names(tmp_path) == ["target"]
+    assert (tmp_path / "target" / "inner" / "file.txt").read_text() == "newer"
+
+
+def test_kill_in_the_middle_of_writing_leaves_no_target(tmp_path):
+    target = tmp_path / "target"
+    code = f"""
+import sys
+from pathlib import Path
+from ddbench.files import staged_folder
+with staged_folder(Path({str(target)!r})) as staging:
+    (staging / "first.txt").write_text("half of it")
+    print("writing", flush=True)
+    sys.stdin.read()
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"writing\n"
+        assert names(tmp_path) == [f".tmp-target-{process.pid}"]
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert not target.exists()
+    fill(target, "whole")
+    assert names(tmp_path) == ["target"]
+    assert (target / "inner" / "file.txt").read_text() == "whole"

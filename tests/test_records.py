@@ -1,0 +1,231 @@
+"""Tests of the records: what a distilled set refuses, normalisation and its inverse, results through JSON."""
+
+import json
+from dataclasses import FrozenInstanceError, replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from ddbench.errors import BadInputError
+from ddbench.records import DatasetInfo, DistilledDataset, LabeledImages, Metric, Phase, Reading, Result
+
+NAN, INFINITY = float("nan"), float("inf")
+
+
+def make_info(channels=3, num_classes=3, size=4):
+    return DatasetInfo(
+        name="small",
+        class_names=tuple(f"class {label}" for label in range(num_classes)),
+        channels=channels,
+        image_size=size,
+        mean=(0.5, 0.4, 0.3)[:channels],
+        std=(0.25, 0.2, 0.1)[:channels],
+        fingerprint="f",
+    )
+
+
+def make_set(**changes):
+    """A valid set of 3 classes at ipc 2, with `changes`."""
+    fields = {"images": torch.zeros(6, 3, 4, 4), "labels": torch.arange(3).repeat(2), "num_classes": 3, "ipc": 2}
+    return DistilledDataset(**{**fields, **changes})
+
+
+def spoilt(value, shape=(6, 3, 4, 4)):
+    tensor = torch.zeros(shape)
+    tensor[1] = value
+    return tensor
+
+
+REFUSED = {
+    "no batch axis": ({"images": torch.zeros(3, 4, 4)}, r"must be \(M, C, H, W\), got shape \(3, 4, 4\)"),
+    "no image": ({"images": torch.zeros(0, 3, 4, 4)}, r"must be \(M, C, H, W\)"),
+    "double pixels": ({"images": torch.zeros(6, 3, 4, 4).double()}, "must be float32 or uint8, got torch.float64"),
+    "integer pixels": ({"images": torch.zeros(6, 3, 4, 4).long()}, "must be float32 or uint8"),
+    "bytes, normalised": ({"images": torch.zeros(6, 3, 4, 4).byte()}, "uint8 images must be in space 'pixels'"),
+    "unknown space": ({"space": "raw"}, "space must be 'normalised' or 'pixels', got 'raw'"),
+    "nan pixels": ({"images": spoilt(NAN)}, "1 of 6 distilled images hold NaN or infinite pixels"),
+    "infinite pixels": ({"images": spoilt(-INFINITY)}, "1 of 6 distilled images hold NaN or infinite pixels"),
+    "too few labels": ({"labels": torch.arange(3)}, r"hard labels must be \(6,\) int64, got \(3,\)"),
+    "int32 labels": ({"labels": torch.arange(3).repeat(2).int()}, "hard labels must be .* torch.int32"),
+    "float labels": ({"labels": torch.arange(3).repeat(2).float()}, "hard labels must be .* torch.float32"),
+    "label too high": ({"labels": torch.arange(1, 4).repeat(2)}, r"labels must lie in 0\.\.2 .* got 1\.\.3"),
+    "negative label": ({"labels": torch.arange(-1, 2).repeat(2)}, r"labels must lie in 0\.\.2 .* got -1\.\.1"),
+    "too few classes": ({"num_classes": 2, "ipc": 3}, r"labels must lie in 0\.\.1 \(2 classes\)"),
+    "no classes": ({"num_classes": 0, "ipc": None}, "labels must lie in"),
+    "soft, other classes": ({"labels": torch.ones(6, 4)}, r"soft labels must be \(6, 3\) float32, got \(6, 4\)"),
+    "soft, other count": ({"labels": torch.ones(5, 3)}, r"soft labels must be \(6, 3\) float32, got \(5, 3\)"),
+    "soft double": ({"labels": torch.ones(6, 3).double()}, "soft labels must be .* torch.float64"),
+    "soft nan": ({"labels": spoilt(NAN, (6, 3))}, "soft labels hold NaN or infinite values"),
+    "scalar labels": ({"labels": torch.tensor(0)}, "labels must be"),
+    "ipc too high": ({"ipc": 3}, "3 classes at ipc 3 has 9 images, got 6"),
+    "ipc zero": ({"ipc": 0}, "at ipc 0 has 0 images, got 6"),
+    "lr zero": ({"student_lr": 0.0}, "student_lr must be a positive number, got 0.0"),
+    "lr nan": ({"student_lr": NAN}, "student_lr must be a positive number, got nan"),
+    "lr infinite": ({"student_lr": INFINITY}, "student_lr must be a positive number, got inf"),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), REFUSED.values(), ids=REFUSED)
+def test_impossible_set_is_refused_in_one_line(changes, message):
+    with pytest.raises(BadInputError, match=message) as caught:
+        make_set(**changes)
+    assert "\n" not in str(caught.value)
+
+
+def test_possible_sets_are_accepted():
+    assert make_set().label_mode == "hard"
+    assert make_set(labels=torch.full((6, 3), 1 / 3)).label_mode == "soft"
+    assert make_set(images=torch.zeros(6, 3, 4, 4).byte(), space="pixels").num_bytes == 6 * 3 * 16 + 6 * 8
+    assert make_set(student_lr=0.02).num_bytes == 4 * 6 * 3 * 16 + 6 * 8
+    assert make_set(images=torch.zeros(5, 3, 4, 4), labels=torch.zeros(5).long(), ipc=None).ipc is None
+
+
+def test_set_is_frozen_and_provenance_is_added_to_a_copy():
+    first = make_set(provenance={"method": "a", "seed": 0})
+    second = first.with_provenance(seed=1)
+    assert first.provenance == {"method": "a", "seed": 0}
+    assert second.provenance == {"method": "a", "seed": 1}
+    assert second.images is first.images
+    with pytest.raises(FrozenInstanceError):
+        first.ipc = 5
+
+
+@settings(deadline=None)
+@given(st.integers(1, 3), st.integers(0, 3), st.integers(1, 5), st.integers(0, 2**32))
+def test_to_pixels_undoes_normalise(channels, count, size, seed):
+    info = make_info(channels, size=size)
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randint(256, (count, channels, size, size), generator=generator, dtype=torch.uint8)
+    normalised = info.normalise(images)
+    assert normalised.dtype == torch.float32
+    assert torch.equal(info.to_pixels(normalised).mul(255).round().to(torch.uint8), images)
+    torch.testing.assert_close(info.normalise(images.float() / 255), normalised)
+    free = torch.randn(count, channels, size, size, generator=generator)
+    torch.testing.assert_close(info.normalise(info.to_pixels(free)), free, atol=1e-5, rtol=1e-5)
+
+
+def test_normalise_is_the_written_out_formula():
+    images = torch.arange(2 * 3 * 4, dtype=torch.uint8).view(2, 3, 2, 2)
+    found = make_info().normalise(images)
+    for channel, (mean, std) in enumerate([(0.5, 0.25), (0.4, 0.2), (0.3, 0.1)]):
+        expected = [[(value / 255 - mean) / std for value in row] for row in images[1, channel].tolist()]
+        torch.testing.assert_close(found[1, channel], torch.tensor(expected))
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 2), min_size=1, max_size=20))
+def test_of_class_gives_every_index_once_in_stored_order(labels):
+    split = LabeledImages(torch.zeros(len(labels), 3, 4, 4, dtype=torch.uint8), torch.tensor(labels), make_info())
+    indices = [split.of_class(label).tolist() for label in range(3)]
+    assert indices == [[i for i, found in enumerate(labels) if found == label] for label in range(3)]
+    assert split.class_counts().tolist() == [len(found) for found in indices]
+    assert all(split.of_class(label).dtype == torch.int64 for label in range(3))
+    assert len(split) == len(labels)
+
+
+def test_images_decoded_when_asked_for_are_read_like_held_ones():
+    held = torch.arange(4 * 3, dtype=torch.uint8).view(4, 3, 1, 1)
+
+    class Lazy:
+        shape = held.shape
+
+        def __getitem__(self, indices):
+            return torch.stack([held[index] for index in indices.tolist()])
+
+    labels = torch.tensor([0, 1, 2, 0])
+    splits = [LabeledImages(images, labels, make_info(size=1)) for images in (held, Lazy())]
+    for indices in (None, torch.tensor([3, 0])):
+        eager, lazy = (split.normalised(indices) for split in splits)
+        assert torch.equal(eager, lazy)
+        assert len(lazy) == (4 if indices is None else 2)
+
+
+FLOATS = st.floats()
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | FLOATS | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+COUNTS = st.none() | st.integers(0, 2**50)
+READINGS = st.builds(Reading, seconds=FLOATS, peak_allocated_bytes=COUNTS, peak_host_bytes=COUNTS)
+RESULTS = st.builds(
+    Result,
+    key=st.text(),
+    ipc=st.none() | st.integers(1, 100),
+    config=st.dictionaries(st.text(max_size=5), JSON, max_size=3),
+    status=st.sampled_from(["ok", "skipped", "failed", "out_of_memory"]),
+    reason=st.text(),
+    metrics=st.lists(st.builds(Metric, values=st.lists(FLOATS, max_size=3).map(tuple)), max_size=2).map(tuple),
+    phases=st.lists(st.builds(Phase, reading=READINGS, cached=st.booleans()), max_size=2).map(tuple),
+    student_lr=st.none() | FLOATS,
+)
+RESULT = Result(
+    key="0123",
+    method="dm",
+    dataset="digits",
+    ipc=1,
+    network="mlp",
+    students=2,
+    distill_seed=0,
+    eval_seed=0,
+    config={"steps": 3},
+    protocol="quick",
+    protocol_hash="abc",
+    status="ok",
+    metrics=(Metric(name="test_accuracy", unit="fraction", higher_is_better=True, values=(0.25, 0.75)),),
+    phases=(Phase(name="distill", reading=Reading(seconds=1.5)),),
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(RESULTS)
+def test_result_survives_json(result):
+    text = result.model_dump_json()
+    again = Result.model_validate(json.loads(text))
+    assert again.model_dump_json() == text  # compared as text, because NaN is not equal to itself
+    assert "null" not in json.dumps([metric.values for metric in again.metrics])
+
+
+def test_unfinished_numbers_survive_json():
+    metric = replace_values(RESULT, (NAN, INFINITY, -INFINITY, 0.5)).metrics[0]
+    again = Metric.model_validate(json.loads(metric.model_dump_json()))
+    assert str(again.values) == str(metric.values)
+
+
+def replace_values(result, values):
+    return result.model_copy(update={"metrics": (result.metrics[0].model_copy(update={"values": values}),)})
+
+
+@pytest.mark.parametrize("path", [(), ("metrics", 0), ("phases", 0), ("phases", 0, "reading")], ids=str)
+def test_unknown_field_is_refused_wherever_it_is(path):
+    content = json.loads(RESULT.model_dump_json())
+    inner = content
+    for step in path:
+        inner = inner[step]
+    inner["surprise"] = 1
+    with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+        Result.model_validate(content)
+
+
+def test_result_is_frozen_and_needs_a_known_status():
+    with pytest.raises(ValidationError, match="frozen"):
+        RESULT.status = "failed"
+    with pytest.raises(ValidationError, match="status"):
+        Result.model_validate({**RESULT.model_dump(), "status": "great"})
+
+
+def test_metrics_and_phases_are_found_by_name():
+    assert RESULT.metric("test_accuracy").mean == 0.5
+    assert RESULT.metric("other") is None
+    assert RESULT.phase("distill").reading.seconds == 1.5
+    assert RESULT.phase("prepare") is None
+
+
+def test_info_counts_its_classes():
+    info = make_info(num_classes=2)
+    assert info.num_classes == 2
+    assert LabeledImages(torch.zeros(1, 3, 4, 4).byte(), torch.zeros(1).long(), info).num_classes == 2
+    assert replace(info, class_names=("a", "b", "c")).num_classes == 3
