@@ -7,6 +7,7 @@ and nothing in an epoch waits for the device.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -48,7 +49,16 @@ class TrainingSet:
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Return normalised float32 images and labels at `indices`, on the device."""
         images = self.images[indices]
-        return (self.info.normalise(images) if images.dtype == torch.uint8 else images), self.labels[indices]
+        if images.dtype == torch.uint8:
+            mean, std = self._mean_and_std
+            images = images.float().div(255).sub(mean).div(std)
+        return images, self.labels[indices]
+
+    @cached_property
+    def _mean_and_std(self) -> tuple[Tensor, Tensor]:
+        # `info.normalise` makes these from Python numbers at every call, a copy that waits for the device.
+        mean, std = (torch.tensor(c, device=self.images.device) for c in (self.info.mean, self.info.std))
+        return mean.view(1, -1, 1, 1), std.view(1, -1, 1, 1)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,319 @@
+"""Tests of the student trainer, against a plain loop in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ddbench import training
+from ddbench.augment.dsa import dsa_augment
+from ddbench.network import InputShape, Network, make_network
+from ddbench.protocol import DSA, DSA_STRATEGY, Schedule
+from ddbench.records import DatasetInfo, DistilledDataset, LabeledImages
+from ddbench.training import (
+    StudentDivergedError,
+    TrainingPlan,
+    TrainingSet,
+    forward_in_chunks,
+    measure_accuracy,
+    train_student,
+)
+
+INFO = DatasetInfo(
+    name="toy",
+    class_names=("a", "b", "c"),
+    channels=3,
+    image_size=8,
+    mean=(0.4, 0.5, 0.6),
+    std=(0.2, 0.3, 0.25),
+    fingerprint="",
+)
+PLAN = TrainingPlan(schedule=Schedule(epochs=5, drop_at=3), lr=0.05, batch_size=4, augmentation="")
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def toy_set(count: int = 10, *, soft: bool = False) -> TrainingSet:
+    generator = seeded(1)
+    images = torch.randn(count, 3, 8, 8, dtype=torch.float64, generator=generator)
+    labels = torch.randint(3, (count,), generator=generator)
+    weights = torch.rand(count, 3, dtype=torch.float64, generator=generator)
+    return TrainingSet(images, weights / weights.sum(1, keepdim=True) if soft else labels, INFO)
+
+
+def toy_pixels(count: int) -> tuple[Tensor, Tensor]:
+    generator = seeded(2)
+    images = torch.randint(256, (count, 3, 8, 8), dtype=torch.uint8, generator=generator)
+    return images, torch.randint(3, (count,), generator=generator)
+
+
+def toy_network(spec: str = "convnet-d1-w4", seed: int = 3) -> Network:
+    return make_network(spec, InputShape.of(INFO), seeded(seed))
+
+
+def parameters_of(network: Network) -> Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
+
+
+def trained(data: TrainingSet, plan: TrainingPlan, spec: str = "convnet-d1-w4", seed: int = 9) -> Tensor:
+    network = toy_network(spec).to(torch.float64 if data.images.dtype == torch.float64 else torch.float32)
+    train_student(network, data, plan, seeded(seed))
+    return parameters_of(network)
+
+
+def naive_training(network: Network, data: TrainingSet, plan: TrainingPlan, generator: torch.Generator) -> None:
+    """SGD written out: v = momentum * v + (gradient + decay * weight), weight -= lr * v; v is zero from the drop on."""
+    weights = list(network.parameters())
+    speeds = [torch.zeros_like(weight) for weight in weights]
+    for epoch in range(plan.schedule.epochs):
+        lr = plan.lr if epoch < plan.schedule.drop_at else plan.lr * plan.lr_drop
+        if epoch == plan.schedule.drop_at and plan.resets_momentum:
+            speeds = [torch.zeros_like(weight) for weight in weights]
+        order = torch.randperm(len(data.images), generator=generator).tolist()
+        while order:
+            chosen, order = order[: plan.batch_size], order[plan.batch_size :]
+            images = data.images[chosen]
+            if plan.augmentation:
+                images = dsa_augment(images, generator, plan.augmentation)
+            losses = []
+            for logits, label in zip(network(images), data.labels[chosen], strict=True):
+                log_probabilities = logits - logits.exp().sum().log()
+                target = label if label.ndim else nn.functional.one_hot(label, 3)
+                losses.append(-(target * log_probabilities).sum())
+            gradients = torch.autograd.grad(sum(losses[1:], losses[0]) / len(losses), weights)
+            for i, gradient in enumerate(gradients):
+                speeds[i] = plan.momentum * speeds[i] + gradient + plan.weight_decay * weights[i].detach()
+                weights[i].data = weights[i].data - lr * speeds[i]
+
+
+@pytest.mark.parametrize(
+    ("changes", "soft"),
+    [
+        ({}, False),
+        ({}, True),
+        ({"augmentation": DSA_STRATEGY}, False),
+        ({"augmentation": "crop_scale_rotate", "batch_size": 3}, True),
+        ({"schedule": Schedule(epochs=4, drop_at=1)}, False),
+        ({"schedule": Schedule(epochs=4, drop_at=9)}, False),
+        ({"momentum": 0.5, "weight_decay": 0.1, "lr_drop": 0.3}, False),
+        ({"resets_momentum": False}, False),
+        ({"batch_size": 100}, False),
+        ({"batch_size": 1}, False),
+    ],
+)
+def test_training_equals_a_plain_loop(changes, soft):
+    plan, data = replace(PLAN, **changes), toy_set(soft=soft)
+    expected = toy_network().double()
+    naive_training(expected, data, plan, seeded(9))
+    found = trained(data, plan)
+    error = (found - parameters_of(expected)).norm() / parameters_of(expected).norm()
+    assert error < 1e-9
+    assert (found - parameters_of(toy_network().double())).norm() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"schedule": Schedule(epochs=5, drop_at=2)},
+        {"schedule": Schedule(epochs=5, drop_at=4)},
+        {"resets_momentum": False},
+        {"lr_drop": 0.2},
+        {"weight_decay": 0.0},
+        {"momentum": 0.8},
+    ],
+)
+def test_what_the_plain_loop_is_compared_on_matters(changes):
+    # A difference of one epoch in the drop, say, is far above the tolerance of the comparison.
+    usual, changed = trained(toy_set(), PLAN), trained(toy_set(), replace(PLAN, **changes))
+    assert (usual - changed).norm() / usual.norm() > 1e-6
+
+
+def test_order_and_augmentation_follow_from_the_seed():
+    plan = replace(PLAN, augmentation=DSA_STRATEGY)
+    assert torch.equal(trained(toy_set(), plan), trained(toy_set(), plan))
+    assert not torch.equal(trained(toy_set(), plan), trained(toy_set(), plan, seed=10))
+    assert not torch.equal(trained(toy_set(), plan), trained(toy_set(), PLAN))
+
+
+def test_the_global_generator_is_not_used():
+    before = torch.get_rng_state()
+    trained(toy_set(), replace(PLAN, augmentation=DSA_STRATEGY))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_every_epoch_shows_every_image_once_in_another_order_and_ends_with_a_smaller_batch():
+    seen: list[Tensor] = []
+    network = toy_network("mlp-w4").double()
+    network.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0][:, 0, 0, 0].clone()))
+    data = toy_set(10)
+    train_student(network, data, PLAN, seeded(0))
+    assert [len(batch) for batch in seen] == [4, 4, 2] * PLAN.schedule.epochs
+    epochs = torch.cat(seen).view(PLAN.schedule.epochs, 10)
+    assert torch.equal(epochs.sort(1).values, data.images[:, 0, 0, 0].sort().values.expand(5, 10))
+    assert len(epochs.unique(dim=0)) == PLAN.schedule.epochs
+
+
+def test_pixels_are_normalised_as_the_data_set_says():
+    images, labels = toy_pixels(7)
+    batch, found = TrainingSet(images, labels, INFO).batch(torch.tensor([5, 0, 2]))
+    assert batch.dtype == torch.float32
+    assert torch.equal(batch, INFO.normalise(images[[5, 0, 2]]))
+    assert torch.equal(found, labels[[5, 0, 2]])
+    by_hand = (images[5, 1, 3, 4].double() / 255 - 0.5) / 0.3
+    assert batch[0, 1, 3, 4].item() == pytest.approx(by_hand.item(), rel=1e-6)
+
+
+def test_pixels_train_as_their_normalised_images_do():
+    images, labels = toy_pixels(10)
+    plan = replace(PLAN, augmentation=DSA_STRATEGY)
+    as_pixels = trained(TrainingSet(images, labels, INFO), plan)
+    as_floats = trained(TrainingSet(INFO.normalise(images), labels, INFO), plan)
+    assert torch.equal(as_pixels, as_floats)
+
+
+def test_a_distilled_set_in_any_space_reaches_the_students_normalised():
+    images, labels = toy_pixels(6)
+    everything = torch.arange(6)
+    spaces = {"normalised": INFO.normalise(images), "pixels": images.float() / 255}
+    sets = [DistilledDataset(images, labels, 3, ipc=2, space="pixels")]
+    sets += [DistilledDataset(values, labels, 3, ipc=2, space=space) for space, values in spaces.items()]
+    for distilled in sets:
+        data = TrainingSet.of(distilled, INFO, torch.device("cpu"))
+        torch.testing.assert_close(data.batch(everything)[0], INFO.normalise(images))
+    assert TrainingSet.of(sets[0], INFO, torch.device("cpu")).images.dtype == torch.uint8
+
+
+def test_the_plan_is_the_protocols():
+    plan = TrainingPlan.of(DSA, INFO)
+    assert plan == TrainingPlan(Schedule(epochs=1001, drop_at=502), 0.01, 256, DSA_STRATEGY, 0.9, 5e-4, 0.1, True)
+    assert "flip" not in TrainingPlan.of(DSA, replace(INFO, name="svhn")).augmentation
+    assert TrainingPlan.of(DSA, INFO, student_lr=0.3) == replace(plan, lr=0.3)
+    assert TrainingPlan.of(DSA, INFO, is_full_real=True) == replace(plan, schedule=DSA.real_schedule)
+
+
+def test_divergence_is_an_error_of_one_line():
+    with pytest.raises(StudentDivergedError, match="not finite after 5 epochs at lr 1e\\+30") as caught:
+        trained(toy_set(), replace(PLAN, lr=1e30))
+    assert "\n" not in str(caught.value)
+
+
+def test_training_is_tracked_by_epochs():
+    shown = []
+
+    def track(iterable: Iterable[Any], description: str) -> Iterator[Any]:
+        for item in iterable:
+            shown.append((description, item))
+            yield item
+
+    train_student(toy_network().double(), toy_set(), PLAN, seeded(0), track)
+    assert shown == [("training", epoch) for epoch in range(5)]
+
+
+def toy_split(count: int = 70) -> LabeledImages:
+    images, labels = toy_pixels(count)
+    return LabeledImages(images, labels, INFO)
+
+
+@pytest.mark.parametrize("spec", ["convnet-d2-w4", "convnet-d1-w4-bn"])
+def test_accuracy_equals_a_loop_over_single_images(spec):
+    split, network = toy_split(), toy_network(spec)
+    # Running statistics of a batch norm other than those it begins with.
+    train_student(network, TrainingSet(*toy_pixels(12), INFO), replace(PLAN, lr=0.001), seeded(0))
+    found = measure_accuracy(network, split, torch.device("cpu"))
+    state = {name: value.clone() for name, value in network.state_dict().items()}
+    right = 0
+    for index in range(len(split)):
+        pixels = split.images[index : index + 1].double() / 255
+        mean, std = (torch.tensor(values, dtype=torch.float64).view(1, 3, 1, 1) for values in (INFO.mean, INFO.std))
+        logits = network.double().eval()((pixels - mean) / std)
+        right += int(logits[0].argmax()) == int(split.labels[index])
+    assert found == right / len(split)
+    assert 0 < found < 1
+    assert all(torch.equal(network.float().state_dict()[name], value) for name, value in state.items())
+
+
+@pytest.mark.parametrize("embed", [False, True])
+@pytest.mark.parametrize("spec", ["convnet-d2-w4", "convnet-d1-w4-bn"])
+def test_chunks_do_not_change_what_a_network_says(spec, embed, monkeypatch):
+    split, network = toy_split(), toy_network(spec)
+    function = network.eval().embed if embed else network.eval()
+    expected = function(split.normalised()).detach()
+    for size in (1, 7, 70, 1000):
+        monkeypatch.setattr(training, "chunk_size", lambda device, size=size: size)
+        found = forward_in_chunks(network.train(), split, torch.device("cpu"), embed=embed)
+        assert not found.requires_grad
+        torch.testing.assert_close(found, expected)
+
+
+def test_the_chunk_size_of_each_device_is_a_positive_number():
+    assert all(training.chunk_size(torch.device(name)) > 0 for name in ("cpu", "cuda"))
+
+
+class DeviceWatch(TorchDispatchMode):
+    """Collects what would make the host wait for a device; `meta` stands for the device, the CPU for the host."""
+
+    SYNCHRONISING: ClassVar = ("_local_scalar_dense", "nonzero", "masked_select", "equal", "unique", "lift_fresh")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = function.overloadpacket.__name__
+        on_device = any(isinstance(value, Tensor) and value.device.type == "meta" for value in args)
+        # `lift_fresh` on the device is a tensor made there from Python numbers: a copy that waits.
+        if on_device and name in self.SYNCHRONISING:
+            self.found.append(name)
+        target = kwargs.get("device")
+        if name == "_to_copy" and target is not None:
+            crosses = torch.device(target).type != args[0].device.type
+            if crosses and (on_device or not kwargs.get("non_blocking")):
+                self.found.append(f"copy from {args[0].device} to {target}")
+        return function(*args, **kwargs)
+
+
+class EpochsOverError(Exception):
+    """Ends a training before what comes after the epochs."""
+
+
+@pytest.mark.parametrize("strategy", ["", *DSA_STRATEGY.split("_"), DSA_STRATEGY])
+@pytest.mark.parametrize("stored", [torch.uint8, torch.float32])
+def test_nothing_in_an_epoch_waits_for_the_device(strategy, stored):
+    images, labels = toy_pixels(10)
+    images = images if stored == torch.uint8 else INFO.normalise(images)
+    data = TrainingSet(images.to("meta"), labels.to("meta"), INFO)
+    data.batch(torch.zeros(1, dtype=torch.int64, device="meta"))  # constants may be sent once, before the epochs
+    watch = DeviceWatch()
+
+    def track(iterable: Iterable[Any], description: str) -> Iterator[Any]:
+        yield from iterable
+        raise EpochsOverError
+
+    network = toy_network().to("meta")
+    plan = replace(PLAN, augmentation=strategy)
+    with watch, pytest.raises(EpochsOverError):
+        train_student(network, data, plan, seeded(0), track)
+    assert watch.found == []
+
+
+@pytest.mark.gpu
+def test_nothing_in_an_epoch_waits_for_a_real_gpu():
+    images, labels = toy_pixels(10)
+    data = TrainingSet(images.cuda(), labels.cuda(), INFO)
+    data.batch(torch.zeros(1, dtype=torch.int64, device="cuda"))
+
+    def track(iterable: Iterable[Any], description: str) -> Iterator[Any]:
+        torch.cuda.set_sync_debug_mode("error")
+        yield from iterable
+        torch.cuda.set_sync_debug_mode("default")
+
+    train_student(toy_network().cuda(), data, replace(PLAN, augmentation=DSA_STRATEGY), seeded(0), track)
