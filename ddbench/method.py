@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
@@ -114,7 +115,7 @@ def make_method(name: str, settings: dict[str, Any] | None = None) -> Method:
 
     Raises:
         UnknownNameError: no such method.
-        BadInputError: an unknown setting (with close matches) or a value of the wrong type.
+        BadInputError: an unknown setting (with close matches), or a value of the wrong type or out of range.
     """
     method_class = METHODS.get(name)
     return method_class(_make_config(name, method_class.Config, settings or {}))
@@ -129,12 +130,18 @@ def _make_config(name: str, config_class: type[Any], settings: dict[str, Any]) -
     known = [f.name for f in fields(config_class)]
     for key in settings:
         if key not in known:
-            raise BadInputError(f"method {name} has no setting {key!r}; {suggest(key, known)}")
+            hint = suggest(str(key), known) if known else "it takes none"
+            raise BadInputError(f"method {name} has no setting {key!r}; {hint}")
     try:
-        return TypeAdapter(config_class).validate_python(settings)
+        config: object = TypeAdapter(config_class).validate_python(settings)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise BadInputError(
             f"method {name}: setting {where or '?'} cannot be {first['input']!r}: {first['msg']}"
         ) from error
+    for key in settings:
+        # Infinity passes every lower bound, and JSON has no word for it.
+        if isinstance(value := getattr(config, key), float) and not math.isfinite(value):
+            raise BadInputError(f"method {name}: setting {key} must be a finite number, got {value}")
+    return config

@@ -298,6 +298,7 @@ def _result_of(
         "ipc": distilled.ipc,
         "network": run.network,
         "protocol": run.protocol.name,
+        "protocol_hash": run.protocol.hash,
         "distill_seed": origin.get("distill_seed", 0),
         "eval_seed": run.eval_seed,
         "students": run.students,
@@ -307,7 +308,6 @@ def _result_of(
         key=Cell(**identity, evaluators=evaluators, cross_networks=run.networks).key,
         **identity,
         dataset_fingerprint=real.info.fingerprint,
-        protocol_hash=run.protocol.hash,
         status="ok",
         metrics=metrics,
         phases=run.phases,
@@ -328,7 +328,6 @@ def unfinished_result(cell: Cell, options: RunOptions, status: Status, reason: s
     return Result(
         key=cell.key,
         **fields,
-        protocol_hash=PROTOCOLS.get(cell.protocol).hash,
         status=status,
         reason=reason,
         machine=describe_machine(resolve_device(options.device)),

@@ -30,6 +30,7 @@ class Cell(BaseModel):
     ipc: int | None
     network: str
     protocol: str
+    protocol_hash: str
     distill_seed: int
     eval_seed: int
     students: int
@@ -39,9 +40,8 @@ class Cell(BaseModel):
 
     @property
     def key(self) -> str:
-        """Content hash, 16 hexadecimal digits; the protocol enters by its own hash, the order of settings does not."""
+        """Content hash, 16 hexadecimal digits; the order of settings and of evaluators does not enter it."""
         content = self.model_dump(mode="json")
-        content["protocol_hash"] = PROTOCOLS.get(self.protocol).hash
         content["evaluators"] = sorted(self.evaluators)
         return _digest(content)
 
@@ -137,6 +137,7 @@ class Suite(BaseModel):
                 ipc=ipc,
                 network=network,
                 protocol=self.protocol,
+                protocol_hash=PROTOCOLS.get(self.protocol).hash,
                 distill_seed=seed,
                 eval_seed=self.eval_seed,
                 students=entry.students or self.students,

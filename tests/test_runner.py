@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from ddbench import distill, evaluate, load_dataset
+from ddbench import PROTOCOLS, distill, evaluate, load_dataset
 from ddbench.distilled import load_distilled
 from ddbench.errors import BadInputError, DataMismatchError, UnsupportedError
 from ddbench.records import DistilledDataset
@@ -32,6 +32,7 @@ def make_cell(**changes):
         "ipc": 1,
         "network": "convnet-d1-w8",
         "protocol": "quick",
+        "protocol_hash": PROTOCOLS.get("quick").hash,
         "distill_seed": 0,
         "eval_seed": 0,
         "students": 1,

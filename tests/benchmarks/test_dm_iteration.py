@@ -59,8 +59,7 @@ def test_dm_iteration_is_faster_than_the_plain_loop(benchmark, generator, compil
     our_seconds, plain_seconds = alternate(ours, plain, ROUNDS)
     ratio = plain_seconds / our_seconds
     benchmark.extra_info.update(plain_seconds=plain_seconds, our_seconds=our_seconds, ratio=ratio)
-    print(
-        f"\nDM iteration, {real_branch.embed.mode}: ours {our_seconds:.2f} s, plain loop {plain_seconds:.2f} s, ratio {ratio:.2f} (n={ROUNDS})"
-    )
+    times = f"ours {our_seconds:.2f} s, plain loop {plain_seconds:.2f} s, ratio {ratio:.2f}"
+    print(f"\nDM iteration, {real_branch.embed.mode}: {times} (n={ROUNDS})")
     benchmark.pedantic(ours, rounds=1)
     assert ratio >= BAR
