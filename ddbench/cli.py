@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
-import click
 import typer
 
 from ddbench.errors import BadInputError, DDBenchError
@@ -19,6 +18,9 @@ if TYPE_CHECKING:
     from ddbench.records import Result
     from ddbench.runner import RunOptions
     from ddbench.suite import Suite
+
+# Some releases of typer carry a copy of click: the base of their usage errors is found through a public one.
+UsageMistake: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 app = typer.Typer(
     help="A benchmark for dataset distillation: run methods, compare them across images per class, check claims.",
@@ -51,14 +53,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = app(args=arguments, standalone_mode=False, prog_name="ddbench")
         return code if isinstance(code, int) else 0
-    except click.exceptions.NoArgsIsHelpError as error:
-        print(error.format_message())
-        return 0
-    except (click.ClickException, DDBenchError) as error:
-        text = error.format_message() if isinstance(error, click.ClickException) else str(error)
+    except (UsageMistake, DDBenchError) as error:
+        text = error.format_message() if hasattr(error, "format_message") else str(error)
+        if not text:  # a bare `ddbench` has printed its help
+            return 0
         print(f"ddbench: {' '.join(text.split())}", file=sys.stderr)
         return 2
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         print("ddbench: interrupted; rerun the same command to continue", file=sys.stderr)
         return 130
 
