@@ -281,6 +281,21 @@ class DeviceWatch(TorchDispatchMode):
         return function(*args, **kwargs)
 
 
+def test_the_watch_sees_what_waits():
+    there, here = torch.ones(2, device="meta"), torch.ones(2)
+    with DeviceWatch() as watch:
+        torch.tensor([1.0], device="meta")
+        here.to("meta")
+        with pytest.raises(RuntimeError):
+            there[0].item()
+        with pytest.raises(RuntimeError):
+            bool(there.isfinite().all())
+        here.to("meta", non_blocking=True)
+        here[0].item()
+    waits = ["lift_fresh", "copy from cpu to meta", "_local_scalar_dense", "_local_scalar_dense"]
+    assert watch.found == waits
+
+
 class EpochsOverError(Exception):
     """Ends a training before what comes after the epochs."""
 

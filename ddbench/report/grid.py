@@ -26,7 +26,7 @@ def save_grid(distilled: DistilledDataset, info: DatasetInfo, path: Path) -> Pat
     rows = [(classes == label).nonzero(as_tuple=True)[0][:COLUMNS] for label in range(distilled.num_classes)]
     scale = max(1, -(-MIN_SIDE // pixels.shape[-1]))
     side = pixels.shape[-1] * scale
-    margin = _text_width(info.class_names) + 2 * GAP
+    margin = _text_width(info.class_names) + 4 * GAP
     width = margin + max(len(row) for row in rows) * (side + GAP) + GAP
     canvas = Image.new("RGB", (width, len(rows) * (side + GAP) + GAP), BACKGROUND)
     pen = ImageDraw.Draw(canvas)

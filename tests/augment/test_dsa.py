@@ -279,7 +279,7 @@ def test_images_are_not_modified_and_keep_their_type(strategy, dtype, siamese, g
 
 @pytest.mark.parametrize("strategy", ["colour", "", "crop_", "crop-flip", "color crop", "none"])
 def test_an_unknown_strategy_is_refused_in_one_line(strategy, generator):
-    with pytest.raises(BadInputError, match="DSA strategy must join color, crop, .* by '_', got") as caught:
+    with pytest.raises(BadInputError, match=r"DSA strategy must join color, crop, .* by '_', got") as caught:
         draw_dsa(generator, strategy, 1)
     assert "\n" not in str(caught.value)
 
