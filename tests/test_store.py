@@ -1,0 +1,165 @@
+"""Tests of the store: results written and read, damage named, duplicates kept, unfinished folders not seen."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from ddbench.errors import BadInputError
+from ddbench.records import DistilledDataset, Result
+from ddbench.store import DISTILLED_FOLDER, RESULT_FILE, Store, read_results, write_lines, write_result
+
+
+def make_result(key="0123456789abcdef", **changes):
+    fields = {
+        "key": key,
+        "method": "dm",
+        "dataset": "digits",
+        "ipc": 1,
+        "network": "mlp",
+        "students": 1,
+        "distill_seed": 0,
+        "eval_seed": 0,
+        "config": {"steps": 3},
+        "protocol": "quick",
+        "protocol_hash": "abc",
+        "status": "ok",
+        "started_at": "2026-01-01T00:00:00+00:00",
+    }
+    return Result(**{**fields, **changes})
+
+
+def write(root, *results):
+    store = Store(root)
+    for result in results:
+        with store.writing(result.key) as folder:
+            write_result(result, folder)
+    return store
+
+
+def test_written_result_is_read_back(tmp_path):
+    result = make_result(reason="ünicode\nand lines", config={"steps": 3, "names": ["a"]})
+    store = write(tmp_path / "results", result)
+    assert store.get(result.key) == result
+    assert store.results() == [result]
+    assert store.get("another") is None
+
+
+def test_prepare_makes_the_folder_or_says_why_not(tmp_path):
+    Store(tmp_path / "a" / "b").prepare()
+    assert (tmp_path / "a" / "b").is_dir()
+    (tmp_path / "file").touch()
+    with pytest.raises(BadInputError, match="cannot write to folder"):
+        Store(tmp_path / "file" / "b").prepare()
+
+
+def test_results_come_oldest_first_whatever_the_order_of_folders(tmp_path):
+    times = {"aa": "2026-01-03T00:00:00+00:00", "bb": "2026-01-01T00:00:00+00:00", "cc": "2026-01-01T00:00:00+00:00"}
+    store = write(tmp_path, *(make_result(key, started_at=time) for key, time in times.items()))
+    assert [result.key for result in store.results()] == ["bb", "cc", "aa"]
+
+
+def test_rewritten_cell_replaces_the_old_one_whole(tmp_path):
+    store = write(tmp_path, make_result(status="failed"))
+    (tmp_path / make_result().key / "log.txt").touch()
+    write(tmp_path, make_result())
+    assert [result.status for result in store.results()] == ["ok"]
+    assert [path.name for path in (tmp_path / make_result().key).iterdir()] == [RESULT_FILE]
+
+
+def test_cell_that_fails_while_written_is_not_there(tmp_path):
+    store = Store(tmp_path)
+    with pytest.raises(RuntimeError), store.writing("key") as folder:  # noqa: PT012 - what it leaves is the test
+        write_result(make_result("key"), folder)
+        raise RuntimeError
+    assert store.get("key") is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_hidden_temporary_folders_are_not_read(tmp_path):
+    store = write(tmp_path, make_result())
+    shutil.copytree(tmp_path / make_result().key, tmp_path / f".tmp-{make_result().key}-1")
+    (tmp_path / ".tmp-half-1").mkdir()
+    (tmp_path / ".tmp-half-1" / RESULT_FILE).write_text('{"key": "ha')
+    assert store.results() == [make_result()]
+
+
+def test_folder_single_cell_and_lines_give_the_same(tmp_path):
+    write(tmp_path / "results", make_result())
+    write_lines([make_result()], tmp_path / "new" / "recorded.jsonl")
+    sources = [tmp_path / "results", tmp_path / "results" / make_result().key, tmp_path / "new" / "recorded.jsonl"]
+    assert [read_results([source]) for source in sources] == [[make_result()]] * 3
+
+
+def test_merging_is_copying_and_duplicates_are_kept(tmp_path):
+    write(tmp_path / "one", make_result("aa"), make_result("bb"))
+    write(tmp_path / "two", make_result("bb"), make_result("cc"))
+    both = read_results([tmp_path / "one", tmp_path / "two"])
+    assert [result.key for result in both] == ["aa", "bb", "bb", "cc"]
+    shutil.copytree(tmp_path / "two" / "cc", tmp_path / "one" / "cc")
+    assert [result.key for result in Store(tmp_path / "one").results()] == ["aa", "bb", "cc"]
+
+
+def test_lines_survive_characters_that_some_readers_take_for_line_ends(tmp_path):
+    results = [make_result("aa", reason="a\u2028b\x85c\x0bd\re\nf"), make_result("bb")]
+    write_lines(results, tmp_path / "a.jsonl")
+    assert read_results([tmp_path / "a.jsonl"]) == results
+
+
+def test_blank_lines_and_windows_line_ends_are_fine(tmp_path):
+    text = f"\r\n{make_result('aa').model_dump_json()}\r\n\r\n{make_result('bb').model_dump_json()}"
+    (tmp_path / "a.jsonl").write_bytes(text.encode())
+    assert [result.key for result in read_results([tmp_path / "a.jsonl"])] == ["aa", "bb"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"\xff\xfe\x00",
+        make_result().model_dump_json().encode()[:-9],
+        json.dumps({**make_result().model_dump(mode="json"), "surprise": 1}).encode(),
+        json.dumps({**make_result().model_dump(mode="json"), "status": "great"}).encode(),
+    ],
+    ids=["empty", "broken", "list", "null", "not text", "truncated", "extra key", "unknown status"],
+)
+def test_damaged_result_is_named_in_one_line(tmp_path, content):
+    store = write(tmp_path, make_result("aa"), make_result("bb"))
+    damaged = tmp_path / "bb" / RESULT_FILE
+    damaged.write_bytes(content)
+    for read in (store.results, lambda: store.get("bb")):
+        with pytest.raises(BadInputError, match="is not a ddbench result: .*; remove it") as caught:
+            read()
+        assert str(damaged) in str(caught.value)
+        assert "\n" not in str(caught.value)
+    assert store.get("aa") == make_result("aa")
+
+
+def test_damaged_line_is_named_with_its_number(tmp_path):
+    (tmp_path / "a.jsonl").write_text(f"{make_result().model_dump_json()}\n{{\n")
+    with pytest.raises(BadInputError, match=r"a\.jsonl, line 2 is not a ddbench result"):
+        read_results([tmp_path / "a.jsonl"])
+
+
+@pytest.mark.parametrize(("name", "message"), [("empty", "holds no results"), ("missing", "does not exist")])
+def test_source_without_results_is_named(tmp_path, name, message):
+    (tmp_path / "empty").mkdir()
+    write(tmp_path / "good", make_result())
+    with pytest.raises(BadInputError, match=f"{name} {message}; name a folder written by"):
+        read_results([tmp_path / "good", tmp_path / name])
+
+
+def test_distilled_set_of_a_result_is_found(tmp_path):
+    result, store = make_result(), Store(tmp_path)
+    distilled = DistilledDataset(torch.zeros(2, 1, 2, 2), torch.arange(2), num_classes=2, ipc=1)
+    with store.writing(result.key) as folder:
+        write_result(result, folder)
+        distilled.save(folder / DISTILLED_FOLDER)
+    found = store.distilled_folder(result)
+    assert torch.equal(DistilledDataset.load(found).labels, distilled.labels)
+    write(tmp_path, make_result("without"))
+    assert store.distilled_folder(make_result("without")) is None
