@@ -14,6 +14,16 @@ from ddbench.preparing import CACHE_DIR_VARIABLE
 ON_REQUEST = ("slow", "speed")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Use one thread, here and in child processes: tests are tiny, and threads that wait for each other are slow.
+
+    Benchmarks keep all threads: they measure what users get.
+    """
+    if "speed" not in config.option.markexpr:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        torch.set_num_threads(1)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip what was not asked for with -m, and what this machine cannot run."""
     for item in items:
