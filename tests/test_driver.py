@@ -98,7 +98,7 @@ def test_missing_data_and_unwritable_results_are_told_before_anything_runs(tmp_p
 def test_killed_run_leaves_whole_cells_only_and_is_continued(tmp_path):
     suite = write_suite(tmp_path / "s.yaml", networks=["convnet-d2-w32"], distill_seeds=6, students=2)
     results = tmp_path / "r"
-    program = "import sys, torch; torch.set_num_threads(1); from ddbench import run_suite; run_suite(sys.argv[1], sys.argv[2])"
+    program = "import sys; from ddbench import run_suite; run_suite(sys.argv[1], sys.argv[2])"
     process = subprocess.Popen([sys.executable, "-c", program, str(suite), str(results)])
     try:
         deadline = time.monotonic() + 120
