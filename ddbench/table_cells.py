@@ -142,7 +142,8 @@ def machine_label(machine: dict[str, Any]) -> str:
     if machine.get("gpu"):
         name = str(machine["gpu"])
     else:
-        threads = f", {machine['threads']} threads" if machine.get("threads") else ""
+        count = machine.get("threads")
+        threads = f", {count} thread{'' if count == 1 else 's'}" if count else ""
         name = f"{machine.get('processor') or 'unknown machine'}{threads}, no GPU"
     return f"{name} ({machine['id']})" if machine.get("id") else name
 
