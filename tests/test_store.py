@@ -132,7 +132,7 @@ def test_damaged_result_is_named_in_one_line(tmp_path, content):
     damaged = tmp_path / "bb" / RESULT_FILE
     damaged.write_bytes(content)
     for read in (store.results, lambda: store.get("bb")):
-        with pytest.raises(BadInputError, match="is not a ddbench result: .*; remove it") as caught:
+        with pytest.raises(BadInputError, match=r"is not a ddbench result: .*; remove it") as caught:
             read()
         assert str(damaged) in str(caught.value)
         assert "\n" not in str(caught.value)
