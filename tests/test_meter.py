@@ -1,0 +1,124 @@
+"""Tests of the meter: what it counts belongs to its own block; comparisons only, no absolute speeds."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import torch
+
+from ddbench.meter import Meter, utc_now
+
+CPU = torch.device("cpu")
+MIB = 2**20
+RESET = "resident peak, reset per phase"
+
+
+def work(rounds):
+    total = 0
+    for number in range(rounds * 20_000):
+        total += number
+    return total
+
+
+def measure(block):
+    with Meter(CPU) as meter:
+        block()
+    return meter.reading
+
+
+def test_reading_inside_the_block_raises_each_time_the_meter_is_used():
+    meter = Meter(CPU)
+    for _ in range(2):
+        with meter, pytest.raises(RuntimeError, match="when the measured block has ended"):
+            _ = meter.reading
+        assert meter.reading.seconds > 0
+
+
+def test_error_in_the_block_passes_and_leaves_a_reading():
+    meter = Meter(CPU)
+    with pytest.raises(ZeroDivisionError), meter:
+        _ = 1 / 0
+    assert meter.reading.seconds >= 0
+
+
+def test_block_that_contains_another_takes_longer():
+    with Meter(CPU) as outer:
+        work(1)
+        inner = measure(lambda: work(5))
+        work(1)
+    assert outer.reading.seconds > inner.seconds > 0
+
+
+def test_more_work_takes_longer():
+    once = min(measure(lambda: work(1)).seconds for _ in range(5))
+    often = min(measure(lambda: work(10)).seconds for _ in range(3))
+    assert often > 3 * once
+
+
+def test_waiting_counts_as_well_as_computing():
+    import time
+
+    once, twice = (min(measure(lambda s=s: time.sleep(s)).seconds for _ in range(2)) for s in (0.02, 0.08))
+    assert twice - once > 0.03
+
+
+def test_host_peak_rises_by_what_was_allocated_and_not_in_the_next_phase():
+    before = measure(lambda: None)
+    during = measure(lambda: bytearray(b"x") * (200 * MIB))
+    after = measure(lambda: None)
+    if before.host_source != RESET:
+        pytest.skip(f"this system gives the {before.host_source} only")
+    rise = during.peak_host_bytes - before.peak_host_bytes
+    assert 190 * MIB < rise < 260 * MIB
+    assert during.peak_host_bytes - after.peak_host_bytes > 150 * MIB
+
+
+def test_host_peak_of_an_allocation_outside_the_block_is_not_counted_twice():
+    kept = bytearray(b"x") * (50 * MIB)
+    held = measure(lambda: None)
+    more = measure(lambda: bytearray(b"x") * (10 * MIB))
+    assert more.peak_host_bytes - held.peak_host_bytes < 40 * MIB
+    assert len(kept) == 50 * MIB
+
+
+def test_readings_without_a_gpu_have_no_gpu_numbers():
+    reading = measure(lambda: torch.zeros(10))
+    assert reading.peak_allocated_bytes is None
+    assert reading.peak_reserved_bytes is None
+    assert reading.peak_host_bytes > MIB
+    assert reading.host_source in (RESET, "resident peak of the process")
+
+
+@pytest.mark.gpu
+def test_gpu_peak_is_that_of_the_block_alone():
+    device = torch.device("cuda")
+    kept = torch.zeros(MIB, device=device)
+    peaks = []
+    for count in (64, 1):
+        with Meter(device) as meter:
+            torch.zeros(count * MIB, device=device)
+        peaks.append(meter.reading.peak_allocated_bytes - kept.nbytes)
+        assert meter.reading.peak_reserved_bytes >= meter.reading.peak_allocated_bytes
+    assert 4 * 64 * MIB <= peaks[0] < 4 * 65 * MIB
+    assert 4 * MIB <= peaks[1] < 4 * 2 * MIB
+
+
+@pytest.mark.gpu
+def test_gpu_work_is_waited_for():
+    device = torch.device("cuda")
+    matrix = torch.randn(4096, 4096, device=device)
+
+    def multiply(times):
+        with Meter(device) as meter:
+            for _ in range(times):
+                matrix @ matrix
+        return meter.reading.seconds
+
+    multiply(3)
+    assert min(multiply(40) for _ in range(3)) > 5 * min(multiply(2) for _ in range(3))
+
+
+def test_time_now_is_utc_to_the_second():
+    found = datetime.fromisoformat(utc_now())
+    assert found.utcoffset() == timedelta(0)
+    assert found.microsecond == 0
+    assert abs(datetime.now(UTC) - found) < timedelta(minutes=1)
