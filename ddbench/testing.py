@@ -213,6 +213,8 @@ def run_contract(name: str) -> int:
         path.write_text(source, encoding="utf-8")
         (Path(folder) / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
         arguments = ["-v", "--no-header", "-p", "no:cacheprovider", "--rootdir", folder, "-c", f"{folder}/pytest.ini"]
+        # Imported under its name alone, the file of a second run would clash with that of the first.
+        arguments.append("--import-mode=importlib")
         return int(pytest.main([*arguments, str(path)]) != 0)
 
 

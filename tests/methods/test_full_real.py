@@ -1,4 +1,4 @@
-"""Tests of the whole real training split as a set."""
+"""Tests of the whole real training split."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import torch
 from ddbench.method import make_method
 
 
-def test_the_set_is_every_training_image_in_stored_order(toy, context):
-    distilled = make_method("full_real").distill(toy, 1, context)
-    assert torch.equal(distilled.images, toy.images)
-    assert torch.equal(distilled.labels, toy.labels)
-    assert (distilled.ipc, distilled.space, distilled.num_classes) == (None, "pixels", 3)
-
-
-def test_ipc_and_seed_change_nothing(toy, context):
+def test_every_image_is_kept_in_its_order_whatever_the_ipc_and_the_seed(toy, context):
     method = make_method("full_real")
-    first = method.distill(toy, 1, context)
-    other = method.distill(toy, 999, replace(context, generator=torch.Generator().manual_seed(77)))
-    assert torch.equal(first.images, other.images)
-    assert method.unsupported(toy, 10**6) is None
+    for ipc, seed in ((1, 0), (50, 1)):
+        distilled = method.distill(toy, ipc, replace(context, generator=torch.Generator().manual_seed(seed)))
+        assert torch.equal(distilled.images, toy.images)
+        assert torch.equal(distilled.labels, toy.labels)
+        assert (distilled.ipc, distilled.space, distilled.num_classes) == (None, "pixels", 3)
+        assert distilled.images.dtype == torch.uint8
 
 
-def test_changing_the_set_does_not_change_the_training_data(toy, context):
+def test_the_set_is_a_copy_that_can_be_changed_without_changing_the_data(toy, context):
     before = toy.images.clone()
     make_method("full_real").distill(toy, 1, context).images.zero_()
     assert torch.equal(toy.images, before)
+
+
+def test_no_ipc_is_refused(toy):
+    assert make_method("full_real").unsupported(toy, 10_000) is None
+    assert not make_method("full_real").uses_ipc

@@ -1,51 +1,125 @@
-"""Tests of herding, against a search through every row with plain sums."""
+"""Tests of herding, against a search that computes every mean anew, and of the features it selects by."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+from torch import Tensor
 
+from ddbench.method import make_method
+from ddbench.methods._features import FEATURES_FILE
 from ddbench.methods.herding import herd
+from ddbench.runner import distill
+from ddbench.seeding import make_generator
 
 
-def naive_herding(rows: list[list[float]], count: int) -> list[int]:
-    width = range(len(rows[0]))
-    mean = [sum(row[d] for row in rows) / len(rows) for d in width]
+def naive_herd(features: list[list[float]], count: int) -> list[int]:
+    width = range(len(features[0]))
+    target = [sum(row[d] for row in features) / len(features) for d in width]
     chosen: list[int] = []
     for _ in range(count):
         gaps = {}
-        for candidate in range(len(rows)):
+        for candidate in range(len(features)):
             if candidate not in chosen:
-                members = [*chosen, candidate]
-                centre = [sum(rows[i][d] for i in members) / len(members) for d in width]
-                gaps[candidate] = sum((mean[d] - centre[d]) ** 2 for d in width)
+                rows = [features[i] for i in [*chosen, candidate]]
+                mean = [sum(row[d] for row in rows) / len(rows) for d in width]
+                gaps[candidate] = sum((mean[d] - target[d]) ** 2 for d in width)
         chosen.append(min(gaps, key=gaps.__getitem__))
     return chosen
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_herding_equals_the_exhaustive_search(seed):
-    features = torch.randn(15, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    assert herd(features, 15).tolist() == naive_herding(features.tolist(), 15)
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 2**32), count=st.integers(1, 12), width=st.integers(1, 6), offset=st.sampled_from((0, 5)))
+def test_choices_are_those_of_the_exhaustive_search(seed, count, width, offset):
+    draws = torch.Generator().manual_seed(seed)
+    features = offset + torch.randn(12, width, dtype=torch.float64, generator=draws)
+    assert herd(features, count).tolist() == naive_herd(features.tolist(), count)
 
 
-def test_the_first_row_is_the_nearest_to_the_mean_and_the_next_mends_what_it_leaves():
-    # The mean is 1. Row 2 (0.9) is nearest; with it, 1.2 brings the mean of two to 1.05 and 0.2 only to 0.55.
-    features = torch.tensor([[0.2], [1.2], [0.9], [1.7]], dtype=torch.float64)
-    assert herd(features, 2).tolist() == [2, 1]
+@settings(deadline=None, max_examples=40)
+@given(rows=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=10))
+def test_choices_are_distinct_even_where_features_are_not(rows):
+    features = torch.tensor(rows, dtype=torch.float32)
+    assert sorted(herd(features, len(rows)).tolist()) == list(range(len(rows)))
 
 
-def test_smaller_sets_begin_larger_ones():
-    features = torch.randn(20, 3, generator=torch.Generator().manual_seed(1))
-    assert all(torch.equal(herd(features, count), herd(features, 20)[:count]) for count in range(1, 20))
+def test_smaller_choices_begin_larger_ones(toy_features):
+    longest = herd(toy_features, 20).tolist()
+    assert all(herd(toy_features, count).tolist() == longest[:count] for count in range(1, 20))
 
 
-def test_duplicates_are_chosen_once_each():
-    assert sorted(herd(torch.ones(6, 3), 6).tolist()) == list(range(6))
+def test_features_are_left_as_they_are(toy_features):
+    before = toy_features.clone()
+    herd(toy_features, 5)
+    assert torch.equal(toy_features, before)
 
 
-def test_features_are_not_modified():
-    features = torch.randn(6, 3)
-    before = features.clone()
-    herd(features, 4)
-    assert torch.equal(features, before)
+@pytest.mark.parametrize("ipc", [1, 4])
+def test_the_set_holds_the_choices_of_every_class(ipc, toy, toy_features, prepared):
+    distilled = make_method("herding").distill(toy, ipc, prepared)
+    expected = []
+    for label in range(3):
+        members = [i for i in range(27) if int(toy.labels[i]) == label]
+        expected += [members[i] for i in naive_herd(toy_features[members].double().tolist(), ipc)]
+    assert distilled.provenance["selected_indices"] == expected
+    assert torch.equal(distilled.images, toy.images[expected])
+    assert distilled.labels.tolist() == toy.labels[expected].tolist()
+    assert (distilled.ipc, distilled.space) == (ipc, "pixels")
+
+
+SMALL = {"feature_network": "convnet-d1-w4", "feature_epochs": 2}
+
+
+def test_features_are_the_trained_networks_embeddings_of_all_images_in_order(toy, context):
+    made: list[Tensor] = []
+    for seed in (3, 3, 4):
+        folder = context.cache_dir / str(len(made))
+        folder.mkdir()
+        ctx = replace(context, generator=make_generator(seed), cache_dir=folder)
+        assert make_method("herding", SMALL).prepare(toy, ctx) == folder
+        made.append(load_file(folder / FEATURES_FILE)["features"])
+    first, again, other = made
+    assert first.shape == (27, 64)
+    assert first.dtype == torch.float32
+    assert first.isfinite().all()
+    assert torch.equal(first, again)
+    assert not torch.allclose(first, other)
+
+
+def test_features_separate_the_classes_they_were_trained_on(digits, context):
+    some = replace(digits, images=digits.images[:300], labels=digits.labels[:300])
+    make_method("herding", {"feature_network": "convnet-d1-w8", "feature_epochs": 3}).prepare(some, context)
+    features = load_file(context.cache_dir / FEATURES_FILE)["features"]
+    centres = torch.stack([features[some.of_class(label)].mean(0) for label in range(10)])
+    nearest = torch.cdist(features, centres).argmin(1)
+    assert (nearest == some.labels).float().mean() > 0.7
+
+
+def test_every_method_by_features_reads_the_same_prepared_folder(toy, context):
+    makers = [make_method(name) for name in ("herding", "k_center", "k_means")]
+    assert {method.prepare_name for method in makers} == {"features"}
+    assert len({method.prepare_fields for method in makers}) == 1
+
+
+def test_features_are_made_once_for_every_ipc_and_method(own_cache):
+    phases = [
+        next(
+            phase
+            for phase in distill(name, "digits", ipc, 0, SMALL, "cpu").provenance["phases"]
+            if phase["name"] == "prepare"
+        )
+        for name, ipc in (("herding", 1), ("herding", 2), ("k_center", 1))
+    ]
+    assert [phase["cached"] for phase in phases] == [False, True, True]
+    assert phases[1]["reading"] == phases[0]["reading"]
+    assert len(list(own_cache.glob("prepared/*/" + FEATURES_FILE))) == 1
+
+
+def test_distilling_without_prepared_features_says_what_to_run(toy, context):
+    with pytest.raises(RuntimeError, match="features are made by prepare"):
+        make_method("herding").distill(toy, 1, context)

@@ -1,58 +1,76 @@
-"""Tests of greedy k-center, against a search that measures every distance anew."""
+"""Tests of greedy k-center, against a search over all pairs of images."""
 
 from __future__ import annotations
 
-from itertools import combinations
-
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from ddbench.method import make_method
+from ddbench.methods.herding import herd
 from ddbench.methods.k_center import choose_centers
 
 
-def squared(a: list[float], b: list[float]) -> float:
-    return sum((x - y) ** 2 for x, y in zip(a, b, strict=True))
+def squared(one: list[float], other: list[float]) -> float:
+    return sum((a - b) ** 2 for a, b in zip(one, other, strict=True))
 
 
-def naive_centers(rows: list[list[float]], count: int) -> list[int]:
-    mean = [sum(column) / len(rows) for column in zip(*rows, strict=True)]
-    chosen = [min(range(len(rows)), key=lambda i: squared(rows[i], mean))]
+def naive_centers(features: list[list[float]], count: int) -> list[int]:
+    everyone = range(len(features))
+    mean = [sum(row[d] for row in features) / len(features) for d in range(len(features[0]))]
+    chosen = [min(everyone, key=lambda i: squared(features[i], mean))]
     while len(chosen) < count:
-        free = [i for i in range(len(rows)) if i not in chosen]
-        chosen.append(max(free, key=lambda i: min(squared(rows[i], rows[c]) for c in chosen)))
+        free = [i for i in everyone if i not in chosen]
+        chosen.append(max(free, key=lambda i: min(squared(features[i], features[j]) for j in chosen)))
     return chosen
 
 
-def radius(rows: list[list[float]], centers: list[int]) -> float:
-    return max(min(squared(row, rows[c]) for c in centers) for row in rows) ** 0.5
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 2**32), count=st.integers(1, 12), width=st.integers(1, 6))
+def test_centres_are_those_of_the_exhaustive_search(seed, count, width):
+    features = torch.randn(12, width, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    assert choose_centers(features, count).tolist() == naive_centers(features.tolist(), count)
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_centers_equal_the_exhaustive_search(seed):
-    features = torch.randn(15, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    assert choose_centers(features, 15).tolist() == naive_centers(features.tolist(), 15)
+@settings(deadline=None, max_examples=40)
+@given(rows=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=10))
+def test_centres_are_distinct_even_where_features_are_not(rows):
+    features = torch.tensor(rows, dtype=torch.float32)
+    assert sorted(choose_centers(features, len(rows)).tolist()) == list(range(len(rows)))
 
 
-@pytest.mark.parametrize("count", [2, 3, 4])
-def test_no_choice_of_centers_halves_the_radius(count):
-    # The greedy choice's guarantee: at most twice the best radius.
-    features = torch.randn(9, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
-    rows = features.tolist()
-    best = min(radius(rows, list(centers)) for centers in combinations(range(9), count))
-    assert radius(rows, choose_centers(features, count).tolist()) <= 2 * best
+@settings(deadline=None, max_examples=20)
+@given(seed=st.integers(0, 2**32))
+def test_no_image_is_more_than_twice_as_far_as_in_the_best_choice(seed):
+    # The guarantee of the greedy algorithm, against every choice of two centres.
+    features = torch.randn(8, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    distances = torch.cdist(features, features)
+    radius = distances[choose_centers(features, 2)].amin(0).amax()
+    best = min(distances[[i, j]].amin(0).amax() for i in range(8) for j in range(i))
+    assert radius <= 2 * best + 1e-9
 
 
-def test_smaller_sets_begin_larger_ones():
-    features = torch.randn(20, 3, generator=torch.Generator().manual_seed(1))
-    assert all(torch.equal(choose_centers(features, n), choose_centers(features, 20)[:n]) for n in range(1, 20))
+def test_smaller_choices_begin_larger_ones_and_the_first_is_that_of_herding(toy_features):
+    longest = choose_centers(toy_features, 20).tolist()
+    assert all(choose_centers(toy_features, count).tolist() == longest[:count] for count in range(1, 20))
+    assert longest[:1] == herd(toy_features, 1).tolist()
 
 
-def test_duplicates_are_chosen_once_each():
-    assert sorted(choose_centers(torch.ones(6, 3), 6).tolist()) == list(range(6))
+def test_features_are_left_as_they_are(toy_features):
+    before = toy_features.clone()
+    choose_centers(toy_features, 5)
+    assert torch.equal(toy_features, before)
 
 
-def test_features_are_not_modified():
-    features = torch.randn(6, 3)
-    before = features.clone()
-    choose_centers(features, 4)
-    assert torch.equal(features, before)
+@pytest.mark.parametrize("ipc", [1, 4, 7])
+def test_the_set_holds_the_centres_of_every_class(ipc, toy, toy_features, prepared):
+    distilled = make_method("k_center").distill(toy, ipc, prepared)
+    expected = []
+    for label in range(3):
+        members = [i for i in range(27) if int(toy.labels[i]) == label]
+        expected += [members[i] for i in naive_centers(toy_features[members].double().tolist(), ipc)]
+    assert distilled.provenance["selected_indices"] == expected
+    assert torch.equal(distilled.images, toy.images[expected])
+    assert distilled.labels.tolist() == toy.labels[expected].tolist()
+    assert (distilled.ipc, distilled.space) == (ipc, "pixels")

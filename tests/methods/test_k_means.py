@@ -1,4 +1,4 @@
-"""Tests of k-means selection, against a loop over centres and rows."""
+"""Tests of k-means, against clusters that are known and a search over all images."""
 
 from __future__ import annotations
 
@@ -6,66 +6,88 @@ from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
 
 from ddbench.errors import BadInputError
-from ddbench.method import RunContext, make_method
+from ddbench.method import make_method
+from ddbench.methods._features import FEATURES_FILE
+from ddbench.methods.herding import herd
 from ddbench.methods.k_means import nearest_to_centers
 
 
-def naive_nearest(rows: list[list[float]], centers: list[list[float]]) -> list[int]:
+def naive_nearest(features: list[list[float]], centers: list[list[float]]) -> list[int]:
     chosen: list[int] = []
     for center in centers:
-        free = [i for i in range(len(rows)) if i not in chosen]
-        chosen.append(min(free, key=lambda i: sum((x - y) ** 2 for x, y in zip(rows[i], center, strict=True))))
+        gaps = {
+            i: sum((a - b) ** 2 for a, b in zip(row, center, strict=True))
+            for i, row in enumerate(features)
+            if i not in chosen
+        }
+        chosen.append(min(gaps, key=gaps.__getitem__))
     return chosen
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_the_nearest_rows_equal_the_exhaustive_search(seed):
-    generator = torch.Generator().manual_seed(seed)
-    rows, centers = (torch.randn(count, 4, dtype=torch.float64, generator=generator) for count in (15, 12))
-    assert nearest_to_centers(rows, centers).tolist() == naive_nearest(rows.tolist(), centers.tolist())
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 2**32), rows=st.sampled_from((4, 12, 60)), width=st.integers(1, 6), count=st.integers(1, 4))
+def test_choices_are_those_of_the_exhaustive_search(seed, rows, width, count):
+    draws = torch.Generator().manual_seed(seed)
+    features = torch.randn(rows, width, dtype=torch.float64, generator=draws)
+    centers = torch.randn(count, width, dtype=torch.float64, generator=draws)
+    assert nearest_to_centers(features, centers).tolist() == naive_nearest(features.tolist(), centers.tolist())
 
 
-def test_rows_are_distinct_even_where_centers_coincide():
-    rows = torch.tensor([[0.0], [1.0], [5.0]])
-    assert nearest_to_centers(rows, torch.tensor([[0.1], [0.1], [0.1]])).tolist() == [0, 1, 2]
+@settings(deadline=None, max_examples=40)
+@given(rows=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=10))
+def test_choices_are_distinct_even_where_features_and_centres_are_not(rows):
+    features = torch.tensor(rows, dtype=torch.float32)
+    assert sorted(nearest_to_centers(features, features).tolist()) == list(range(len(rows)))
 
 
-def clustered(context: RunContext, toy, folder, seed: int):
-    from safetensors.torch import save_file
-
-    # Features of class k: its images, in order, near 0, 10 and 20 in turn.
-    features = torch.zeros(len(toy), 2)
+def test_each_cluster_gives_the_image_nearest_to_its_mean(toy, context, tmp_path):
+    # Of each class the images stand, in turn, in two groups that lie far apart, of at least three: two would tie.
+    draws = torch.Generator().manual_seed(2)
+    rank = torch.tensor([int((toy.labels[:i] == toy.labels[i]).sum()) for i in range(27)])
+    group = rank % 2
+    features = 100.0 * torch.nn.functional.one_hot(group, 4) + torch.randn(27, 4, generator=draws)
+    save_file({"features": features}, tmp_path / FEATURES_FILE)
+    distilled = make_method("k_means").distill(toy, 2, replace(context, prepared=tmp_path))
+    expected = set()
     for label in range(3):
-        for position, index in enumerate(toy.of_class(label).tolist()):
-            features[index] = torch.tensor([10.0 * (position % 3), 0.01 * position])
-    save_file({"features": features}, folder / "features.safetensors")
-    generator = torch.Generator().manual_seed(seed)
-    method = make_method("k_means")
-    distilled = method.distill(toy, 3, replace(context, generator=generator, prepared=folder))
-    return features, distilled.provenance["selected_indices"]
+        for part in range(2):
+            members = [i for i in range(27) if (int(toy.labels[i]), int(group[i])) == (label, part)]
+            rows = features[members].double()
+            expected.add(members[naive_nearest(rows.tolist(), [rows.mean(0).tolist()])[0]])
+    chosen = distilled.provenance["selected_indices"]
+    assert len(chosen) == 6
+    assert set(chosen) == expected
+    assert toy.labels[chosen].tolist() == distilled.labels.tolist() == [0, 0, 1, 1, 2, 2]
+    assert torch.equal(distilled.images, toy.images[chosen])
 
 
-def test_every_cluster_of_every_class_gives_its_most_central_image(toy, context, tmp_path):
-    features, indices = clustered(context, toy, tmp_path, 0)
-    assert toy.labels[indices].tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
-    for label in range(3):
+def test_one_image_per_class_is_the_one_nearest_to_the_class_mean_as_in_herding(toy, toy_features, prepared):
+    chosen = make_method("k_means").distill(toy, 1, prepared).provenance["selected_indices"]
+    for label, index in enumerate(chosen):
         members = toy.of_class(label)
-        for cluster in (0.0, 10.0, 20.0):
-            rows = members[features[members, 0] == cluster]
-            gaps = (features[rows] - features[rows].mean(0)).square().sum(1)
-            chosen = [i for i in indices if int(toy.labels[i]) == label and features[i, 0] == cluster]
-            assert len(chosen) == 1
-            assert gaps[rows.tolist().index(chosen[0])] <= gaps.min() + 1e-6
+        assert index == int(members[herd(toy_features[members], 1)[0]])
 
 
-def test_the_seed_decides_the_start_and_the_global_generator_is_not_used(toy, context, tmp_path):
-    before = torch.get_rng_state()
-    assert clustered(context, toy, tmp_path, 3)[1] == clustered(context, toy, tmp_path, 3)[1]
-    assert torch.equal(torch.get_rng_state(), before)
+def test_the_seed_decides_where_clustering_starts(toy, prepared):
+    def chosen(seed: int) -> list[int]:
+        ctx = replace(prepared, generator=torch.Generator().manual_seed(seed))
+        return make_method("k_means", {"restarts": 1}).distill(toy, 4, ctx).provenance["selected_indices"]
+
+    assert chosen(0) == chosen(0)
+    assert any(chosen(seed) != chosen(0) for seed in range(1, 6))
 
 
-def test_restarts_must_be_positive():
-    with pytest.raises(BadInputError, match="restarts"):
+@pytest.mark.parametrize("ipc", [6, 7])
+def test_as_many_clusters_as_images_still_give_distinct_images(ipc, toy, prepared):
+    chosen = make_method("k_means").distill(toy, ipc, prepared).provenance["selected_indices"]
+    assert len(set(chosen)) == 3 * ipc
+
+
+def test_no_restarts_are_refused():
+    with pytest.raises(BadInputError, match="setting restarts cannot be 0: Input should be greater than 0"):
         make_method("k_means", {"restarts": 0})

@@ -1,0 +1,118 @@
+"""Tests of the picture of a distilled set."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from torch import Tensor
+
+from ddbench.records import DatasetInfo, DistilledDataset
+from ddbench.report.grid import BACKGROUND, COLUMNS, GAP, MIN_SIDE, display_pixels, save_grid
+
+COLOUR = DatasetInfo("toy", ("cat", "dog", "electric ray"), 3, 8, (0.4, 0.5, 0.6), (0.2, 0.3, 0.25), "")
+GREY = DatasetInfo("grey", ("cat", "dog", "electric ray"), 1, 8, (0.4,), (0.2,), "")
+
+
+def made(images: Tensor, labels: list[int] | Tensor, ipc: int | None, space: str = "normalised") -> DistilledDataset:
+    return DistilledDataset(images, torch.as_tensor(labels), 3, ipc, space)
+
+
+def opened(distilled: DistilledDataset, info: DatasetInfo, folder) -> np.ndarray:
+    path = save_grid(distilled, info, folder / "images.png")
+    with Image.open(path) as picture:
+        assert (picture.format, picture.mode) == ("PNG", "RGB")
+        return np.asarray(picture)
+
+
+def tile(picture: np.ndarray, row: int, column: int, columns: int, side: int) -> np.ndarray:
+    """Cut one image out; the columns end GAP before the right edge."""
+    left = picture.shape[1] - GAP - (columns - column) * (side + GAP)
+    top = GAP + row * (side + GAP)
+    return picture[top : top + side, left : left + side]
+
+
+def test_pixels_are_shown_as_they_are(generator):
+    images = torch.randint(256, (3, 3, 8, 8), dtype=torch.uint8, generator=generator)
+    shown = display_pixels(made(images, [0, 1, 2], 1, "pixels"), COLOUR)
+    assert torch.equal(shown, images)
+
+
+@settings(deadline=None, max_examples=20)
+@given(seed=st.integers(0, 2**32), grey=st.booleans())
+def test_normalised_images_and_float_pixels_show_the_pixels_they_stand_for(seed, grey):
+    info = GREY if grey else COLOUR
+    shape = (3, info.channels, 8, 8)
+    pixels = torch.randint(256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+    for images, space in ((info.normalise(pixels), "normalised"), (pixels.float() / 255, "pixels")):
+        shown = display_pixels(made(images, [0, 1, 2], 1, space), info)
+        assert shown.shape == (3, 3, 8, 8)
+        assert torch.equal(shown, pixels.expand(-1, 3, -1, -1))
+
+
+def test_values_out_of_range_are_clipped_for_display_alone():
+    images = torch.tensor([-9.0, 0.0, 9.0]).view(3, 1, 1, 1).repeat(1, 3, 8, 8)
+    distilled = made(images, [0, 1, 2], 1)
+    shown = display_pixels(distilled, COLOUR)[:, :, 0, 0]
+    assert shown.tolist() == [[0, 0, 0], [102, 128, 153], [255, 255, 255]]
+    assert torch.equal(distilled.images[:, 0, 0, 0], torch.tensor([-9.0, 0.0, 9.0]))
+
+
+def test_each_class_has_a_row_and_each_image_a_column(tmp_path, generator):
+    images = torch.randint(256, (6, 3, 8, 8), dtype=torch.uint8, generator=generator)
+    labels = [2, 0, 1, 0, 2, 1]
+    picture = opened(made(images, labels, 2, "pixels"), COLOUR, tmp_path)
+    scale = MIN_SIDE // 8
+    for row in range(3):
+        members = [i for i in range(6) if labels[i] == row]
+        for column, index in enumerate(members):
+            found = tile(picture, row, column, 2, MIN_SIDE)
+            enlarged = images[index].permute(1, 2, 0).numpy().repeat(scale, 0).repeat(scale, 1)
+            assert np.array_equal(found, enlarged)
+
+
+def test_class_names_stand_beside_the_rows_and_not_on_the_images(tmp_path):
+    picture = opened(made(torch.zeros(3, 3, 8, 8, dtype=torch.uint8), [0, 1, 2], 1, "pixels"), COLOUR, tmp_path)
+    margin = picture[:, : -MIN_SIDE - 2 * GAP]
+    for row in range(3):
+        top = GAP + row * (MIN_SIDE + GAP)
+        assert (margin[top : top + MIN_SIDE] != BACKGROUND).any()
+    assert (tile(picture, 0, 0, 1, MIN_SIDE) == 0).all()
+    assert (margin[:, -GAP:] == BACKGROUND).all()
+    assert (picture[:GAP] == BACKGROUND).all()
+
+
+@pytest.mark.parametrize(("side", "expected"), [(8, 48), (28, 56), (32, 64), (48, 48), (64, 64)])
+def test_small_images_are_enlarged_by_a_whole_number(side, expected, tmp_path):
+    info = DatasetInfo("toy", ("a", "b", "c"), 1, side, (0.5,), (0.5,), "")
+    picture = opened(made(torch.zeros(3, 1, side, side, dtype=torch.uint8), [0, 1, 2], 1, "pixels"), info, tmp_path)
+    assert picture.shape[0] == 3 * (expected + GAP) + GAP
+
+
+def test_no_more_than_the_first_columns_are_shown(tmp_path):
+    ipc = COLUMNS + 3
+    images = torch.zeros(3 * ipc, 1, 8, 8)
+    images[COLUMNS:ipc] = 9.0  # white: the images of class 0 that there is no room for
+    few = opened(made(images[torch.arange(3 * ipc) % ipc < COLUMNS], _rows(COLUMNS), COLUMNS), GREY, tmp_path)
+    assert np.array_equal(opened(made(images, _rows(ipc), ipc), GREY, tmp_path), few)
+
+
+def _rows(ipc: int) -> Tensor:
+    return torch.arange(3).repeat_interleave(ipc)
+
+
+def test_soft_labels_go_to_their_likeliest_class(tmp_path, generator):
+    images = torch.randn(3, 3, 8, 8, generator=generator)
+    soft = torch.tensor([[0.2, 0.2, 0.6], [0.8, 0.1, 0.1], [0.1, 0.5, 0.4]])
+    hard = opened(made(images, [2, 0, 1], 1), COLOUR, tmp_path)
+    assert np.array_equal(opened(made(images, soft, 1), COLOUR, tmp_path), hard)
+
+
+def test_a_class_without_images_has_an_empty_row(tmp_path):
+    picture = opened(made(torch.zeros(4, 3, 8, 8, dtype=torch.uint8), [0, 0, 0, 2], None, "pixels"), COLOUR, tmp_path)
+    assert (tile(picture, 1, 0, 3, MIN_SIDE) == BACKGROUND).all()
+    assert (tile(picture, 2, 0, 3, MIN_SIDE) == 0).all()
+    assert (tile(picture, 2, 1, 3, MIN_SIDE) == BACKGROUND).all()

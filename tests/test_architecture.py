@@ -1,0 +1,141 @@
+"""Tests of the architecture: layers, import cycles, the one clock, who prints, names and sizes of files."""
+
+import ast
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import ddbench
+from ddbench.registry import DATASETS, EVALUATORS, METHODS, NETWORKS
+
+ROOT = Path(ddbench.__file__).parent
+# Highest first. A module imports from lower layers and its own; `methods/` stands for every file of a folder.
+LAYERS = (
+    ("cli", "_console", "doctor", "testing", "__main__"),
+    ("report/", "tables", "table_cells", "table_formats", "table_layout", "table_notes", "published", "claims"),
+    ("runner", "suite", "store", "driver", "preparing"),
+    ("methods/", "evaluators/"),
+    ("method", "evaluator", "training", "diffusion"),
+    ("datasets/", "networks/", "augment/"),
+    ("dataset", "network", "protocol", "meter", "seeding", "machine", "engine"),
+    ("records", "registry", "errors", "files", "distilled", ""),  # "" is the package itself
+)
+PLUGINS = ("methods", "evaluators")  # found by name through their registries, never by an import statement
+REGISTRIES = {"methods": METHODS, "datasets": DATASETS, "networks": NETWORKS, "evaluators": EVALUATORS}
+FILES = {
+    path.relative_to(ROOT).with_suffix("").as_posix().removesuffix("__init__"): path for path in ROOT.rglob("*.py")
+}
+
+
+@cache
+def parse(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def is_type_checking(node):
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
+def statements(node, *, top_level):
+    """The import statements below `node`, those that only a type checker sees left out."""
+    for child in ast.iter_child_nodes(node):
+        if is_type_checking(child) or (top_level and isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)):
+            continue
+        if isinstance(child, ast.Import | ast.ImportFrom):
+            yield child
+        yield from statements(child, top_level=top_level)
+
+
+def imports(path, *, top_level=False):
+    """Dotted names a file imports; `from a import b` gives `a.b` where that is a module of ours, else `a`."""
+    for node in statements(parse(path), top_level=top_level):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        else:
+            assert not node.level, f"{path.name} line {node.lineno}: relative import"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if name_of(inner) in FILES else node.module
+
+
+def name_of(dotted):
+    """Our short name of a module, `methods/dm` for `ddbench.methods.dm`; None for other people's."""
+    first, *rest = dotted.split(".")
+    short = "/".join(rest)
+    return None if first != "ddbench" else f"{short}/" if f"{short}/" in FILES else short
+
+
+def layer_of(name):
+    key = f"{name.split('/')[0]}/" if "/" in name else name
+    found = [depth for depth, names in enumerate(LAYERS) if key in names]
+    assert len(found) == 1, f"{name} has no place in LAYERS: give it one"
+    return found[0]
+
+
+def ours(name, **options):
+    return {found for found in map(name_of, imports(FILES[name], **options)) if found is not None}
+
+
+def is_plugin(name):
+    return name.split("/")[0] in PLUGINS and "/" in name
+
+
+def is_allowed(name, imported):
+    folder, _, stem = imported.partition("/")
+    if is_plugin(imported):  # helpers of the own folder only
+        return name.split("/")[0] == folder and "/" in name and stem.startswith("_")
+    return layer_of(imported) >= layer_of(name)
+
+
+@pytest.mark.parametrize("name", sorted(FILES), ids=lambda name: name or "ddbench")
+def test_module_imports_only_what_stands_below_or_beside_it(name):
+    assert [imported for imported in sorted(ours(name)) if not is_allowed(name, imported)] == []
+
+
+def test_no_import_cycle_at_the_top_of_modules():
+    list(TopologicalSorter({name: ours(name, top_level=True) for name in FILES}).static_order())
+
+
+def test_the_rules_see_a_forbidden_import(tmp_path):
+    (tmp_path / "a.py").write_text("def f():\n    from ddbench import runner\n    import ddbench.methods.dm\n")
+    found = [name_of(dotted) for dotted in imports(tmp_path / "a.py")]
+    assert found == ["runner", "methods/dm"]
+    assert list(imports(tmp_path / "a.py", top_level=True)) == []
+    assert not is_allowed("network", "runner")
+    assert not is_allowed("methods/herding", "methods/dm")
+    assert not is_allowed("runner", "methods/_selection")
+    assert is_allowed("methods/herding", "methods/_selection")
+
+
+@pytest.mark.parametrize("module", ["time", "datetime"])
+def test_only_the_meter_reads_a_clock(module):
+    assert [name for name, path in FILES.items() if module in {i.split(".")[0] for i in imports(path)}] == ["meter"]
+
+
+@pytest.mark.parametrize("module", ["pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"])
+def test_nothing_unpickles(module):
+    assert [name for name, path in FILES.items() if module in {i.split(".")[0] for i in imports(path)}] == []
+
+
+def test_only_the_command_line_prints():
+    printing = set()
+    for name, path in FILES.items():
+        calls = (node.func for node in ast.walk(parse(path)) if isinstance(node, ast.Call))
+        if any(ast.unparse(call).rsplit(".", 1)[-1] == "print" for call in calls):
+            printing.add(name)
+    assert printing <= {"cli", "_console"}
+
+
+@pytest.mark.parametrize("folder", REGISTRIES)
+def test_file_stem_is_the_registered_name(folder):
+    stems = [name.split("/")[1] for name in FILES if name.startswith(f"{folder}/") and name.count("/") == 1]
+    for stem in (stem for stem in stems if stem and not stem.startswith("_")):
+        assert stem in REGISTRIES[folder].names()
+        assert f'.register("{stem}")' in ast.unparse(parse(FILES[f"{folder}/{stem}"])).replace("'", '"')
+
+
+def test_files_are_short_and_have_a_subject():
+    assert [name for name, path in FILES.items() if len(path.read_text(encoding="utf-8").splitlines()) > 400] == []
+    assert [name for name in FILES if name.rsplit("/", 1)[-1] in ("utils", "util", "helpers", "misc", "common")] == []

@@ -1,0 +1,303 @@
+"""Tests of the contract suites: a plug-in broken on purpose fails, in the test that is there for it."""
+
+from __future__ import annotations
+
+import random
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from ddbench.evaluator import DistillRun, Evaluator
+from ddbench.method import METHODS, Method, RunContext
+from ddbench.records import DistilledDataset, LabeledImages, Metric, RealDataset
+from ddbench.registry import EVALUATORS
+from ddbench.testing import EvaluatorContract, run_contract
+
+SHAPE = "test_set_has_the_shape_asked_for"
+ON_CPU = "test_set_is_on_the_cpu_without_gradient"
+SAME_SEED = "test_same_seed_gives_the_same_set"
+OTHER_SEEDS = "test_other_seeds_give_other_sets"
+UNTOUCHED = "test_training_data_and_global_generators_are_untouched"
+CONFIG = "test_config_is_frozen_complete_and_storable"
+TOO_MANY = "test_too_many_images_are_refused_with_a_reason_or_made"
+ROUND_TRIP = "test_set_survives_a_round_trip_through_files"
+EVERY = {SHAPE, ON_CPU, SAME_SEED, OTHER_SEEDS, UNTOUCHED, CONFIG, TOO_MANY, ROUND_TRIP}
+
+
+class Sound(Method):
+    """Draws real images of each class, as a method should; the broken ones change one thing."""
+
+    def order(self, count: int, ctx: RunContext) -> Tensor:
+        return torch.randperm(count, generator=ctx.generator)
+
+    def chosen(self, train: LabeledImages, ipc: int, ctx: RunContext) -> Tensor:
+        classes = [train.of_class(label) for label in range(train.num_classes)]
+        return torch.cat([indices[self.order(len(indices), ctx)[:ipc]] for indices in classes])
+
+    def distill(self, train: LabeledImages, ipc: int, ctx: RunContext) -> DistilledDataset:
+        chosen = self.chosen(train, ipc, ctx)
+        return DistilledDataset(train.normalised(chosen), train.labels[chosen], train.num_classes, ipc)
+
+
+class GlobalTorch(Sound):
+    """Draws from torch's global generator."""
+
+    def order(self, count: int, ctx: RunContext) -> Tensor:
+        return torch.randperm(count)
+
+
+class SeededGlobalTorch(Sound):
+    """Seeds torch's global generator from its own and draws from it."""
+
+    def order(self, count: int, ctx: RunContext) -> Tensor:
+        torch.manual_seed(int(torch.randint(2**31, (), generator=ctx.generator)))
+        return torch.randperm(count)
+
+
+class SeededGlobalNumpy(Sound):
+    """The same with NumPy's."""
+
+    def order(self, count: int, ctx: RunContext) -> Tensor:
+        np.random.seed(int(torch.randint(2**31, (), generator=ctx.generator)))
+        return torch.from_numpy(np.random.permutation(count))
+
+
+class SeededGlobalPython(Sound):
+    """The same with Python's."""
+
+    def order(self, count: int, ctx: RunContext) -> Tensor:
+        random.seed(int(torch.randint(2**31, (), generator=ctx.generator)))
+        return torch.tensor(random.sample(range(count), count))
+
+
+class IgnoresSeed(Sound):
+    """Takes the first images."""
+
+    def order(self, count: int, ctx: RunContext) -> Tensor:
+        return torch.arange(count)
+
+
+class WritesToImages(Sound):
+    """Makes the same change in every run, so that no run after the first changes anything."""
+
+    def distill(self, train: LabeledImages, ipc: int, ctx: RunContext) -> DistilledDataset:
+        train.images[0].fill_(7)
+        return super().distill(train, ipc, ctx)
+
+
+class WritesToLabels(Sound):
+    """Changes labels of the training data, the same way in every run."""
+
+    def distill(self, train: LabeledImages, ipc: int, ctx: RunContext) -> DistilledDataset:
+        made = super().distill(train, ipc, ctx)
+        train.labels.clamp_(max=8)
+        return made
+
+
+class UnevenClasses(Sound):
+    """Gives some classes more images than others."""
+
+    def distill(self, train: LabeledImages, ipc: int, ctx: RunContext) -> DistilledDataset:
+        made = super().distill(train, ipc, ctx)
+        return replace(made, labels=made.labels.roll(1).where(made.labels == 0, made.labels))
+
+
+class OtherIpc(Sound):
+    """Makes more images than asked for, and says so."""
+
+    def distill(self, train: LabeledImages, ipc: int, ctx: RunContext) -> DistilledDataset:
+        return super().distill(train, ipc + 1, ctx)
+
+
+class KeepsGradient(Sound):
+    """Returns images that still require a gradient."""
+
+    def distill(self, train: LabeledImages, ipc: int, ctx: RunContext) -> DistilledDataset:
+        made = super().distill(train, ipc, ctx)
+        return replace(made, images=made.images.requires_grad_())
+
+
+class PromisesTooMuch(Sound):
+    """Accepts any IPC and fails where images run out."""
+
+    def unsupported(self, train: LabeledImages, ipc: int) -> None:
+        return None
+
+
+class RefusesWithoutReason(Sound):
+    """Refuses without a reason that helps."""
+
+    def unsupported(self, train: LabeledImages, ipc: int) -> str | None:
+        return "no" if ipc > 100 else None
+
+
+class UnstorableSettings(Sound):
+    """Has a setting that JSON turns into something else."""
+
+    @dataclass(frozen=True)
+    class Config:
+        """A setting that JSON turns into something else."""
+
+        sides: tuple[int, ...] = (1, 2)
+
+
+class ThawedSettings(Sound):
+    """Has settings that can be changed afterwards."""
+
+    @dataclass
+    class Config:
+        """Settings that can be changed afterwards."""
+
+        steps: int = 3
+
+
+class PreparesByUnknownFields(Sound):
+    """Names a setting that it does not have."""
+
+    prepare_fields = ("depth",)
+
+
+class UnstorableProvenance(Sound):
+    """Adds to the provenance what JSON cannot hold."""
+
+    def distill(self, train: LabeledImages, ipc: int, ctx: RunContext) -> DistilledDataset:
+        return super().distill(train, ipc, ctx).with_provenance(network=torch.nn.Identity())
+
+
+class Crashes(Sound):
+    """Makes nothing."""
+
+    def distill(self, train: LabeledImages, ipc: int, ctx: RunContext) -> DistilledDataset:
+        raise RuntimeError("broken")
+
+
+def failures(method: type[Method], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> set[str]:
+    """Run the contract suite on a method registered for this test; return the names of the tests that failed."""
+    monkeypatch.setitem(METHODS._entries, "candidate", method)
+    code = run_contract("candidate")
+    output = capfd.readouterr().out
+    outcomes = dict(re.findall(r"::(test_\w+) (PASSED|FAILED|ERROR)", output))
+    assert set(outcomes) == EVERY, output
+    failed = {name for name, outcome in outcomes.items() if outcome != "PASSED"}
+    assert code == int(bool(failed))
+    return failed
+
+
+def test_a_sound_method_passes(monkeypatch, capfd):
+    assert failures(Sound, monkeypatch, capfd) == set()
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        (GlobalTorch, {SAME_SEED, UNTOUCHED}),
+        (SeededGlobalTorch, {UNTOUCHED}),
+        (SeededGlobalNumpy, {UNTOUCHED}),
+        (SeededGlobalPython, {UNTOUCHED}),
+        (IgnoresSeed, {OTHER_SEEDS}),
+        (WritesToImages, {UNTOUCHED}),
+        (WritesToLabels, {UNTOUCHED}),
+        (UnevenClasses, {SHAPE}),
+        (OtherIpc, {SHAPE}),
+        (KeepsGradient, {ON_CPU}),
+        (PromisesTooMuch, {TOO_MANY}),
+        (RefusesWithoutReason, {TOO_MANY}),
+        (UnstorableSettings, {CONFIG}),
+        (ThawedSettings, {CONFIG}),
+        (PreparesByUnknownFields, {CONFIG}),
+        (UnstorableProvenance, {ROUND_TRIP}),
+        (Crashes, EVERY - {CONFIG, TOO_MANY}),
+    ],
+)
+def test_a_broken_method_fails_where_it_is_broken(method, expected, monkeypatch, capfd):
+    found = failures(method, monkeypatch, capfd)
+    assert found >= expected
+    # What is broken may show in further places, but not everywhere.
+    assert method is Crashes or found != EVERY
+
+
+class Constant(Evaluator):
+    """A sound evaluator; the broken ones change one thing."""
+
+    def evaluate(self, run: DistillRun, real: RealDataset, ctx: RunContext) -> tuple[Metric, ...]:
+        return (Metric(name="half", unit="fraction", higher_is_better=True, values=self.values()),)
+
+    def values(self) -> tuple[float, ...]:
+        return (0.5,)
+
+
+class NamedTwice(Constant):
+    """Gives two metrics of one name."""
+
+    def evaluate(self, *arguments: Any) -> tuple[Metric, ...]:
+        return super().evaluate(*arguments) * 2
+
+
+class WithoutUnit(Constant):
+    """Gives a metric without a unit."""
+
+    def evaluate(self, *arguments: Any) -> tuple[Metric, ...]:
+        return (super().evaluate(*arguments)[0].model_copy(update={"unit": ""}),)
+
+
+class ChangesTheSet(Constant):
+    """Changes the set it judges."""
+
+    def evaluate(self, run: DistillRun, real: RealDataset, ctx: RunContext) -> tuple[Metric, ...]:
+        run.distilled.images.zero_()
+        return super().evaluate(run, real, ctx)
+
+
+class MeasuresNothing(Constant):
+    """Gives no metric."""
+
+    def evaluate(self, *arguments: Any) -> tuple[Metric, ...]:
+        return ()
+
+
+class NotANumber(Constant):
+    """Gives NaN."""
+
+    def values(self) -> tuple[float, ...]:
+        return (float("nan"),)
+
+
+class NoValues(Constant):
+    """Gives a metric without values."""
+
+    def values(self) -> tuple[float, ...]:
+        return ()
+
+
+class GloballyRandom(Constant):
+    """Draws from the global generator."""
+
+    def values(self) -> tuple[float, ...]:
+        return (torch.rand(()).item(),)
+
+
+def suite_of(evaluator: type[Evaluator], monkeypatch: pytest.MonkeyPatch) -> EvaluatorContract:
+    monkeypatch.setitem(EVALUATORS._entries, "candidate", evaluator)
+    return type("Candidate", (EvaluatorContract,), {"name": "candidate"})()
+
+
+def test_a_sound_evaluator_passes(monkeypatch):
+    suite = suite_of(Constant, monkeypatch)
+    suite.test_metrics_are_finite_and_named_once()
+    suite.test_same_seed_gives_the_same_metrics()
+
+
+@pytest.mark.parametrize("broken", [NamedTwice, WithoutUnit, ChangesTheSet, MeasuresNothing, NotANumber, NoValues])
+def test_an_evaluator_of_unusable_metrics_fails(broken, monkeypatch):
+    with pytest.raises(AssertionError):
+        suite_of(broken, monkeypatch).test_metrics_are_finite_and_named_once()
+
+
+def test_an_evaluator_that_is_random_fails(monkeypatch):
+    with pytest.raises(AssertionError):
+        suite_of(GloballyRandom, monkeypatch).test_same_seed_gives_the_same_metrics()
