@@ -151,8 +151,9 @@ def test_draws_depend_on_seed_and_data_alone(prepare, ctx):
 
 
 def test_names_with_slashes_and_colons_give_one_folder(prepare, own_cache):
-    folder, _ = prepare(train=make_train("image_folder:a/b.c,size=8"))
-    assert folder.parent == own_cache / "prepared"
+    folders = {prepare(train=make_train(f"image_folder:a/b.{end},size=8"))[0] for end in ("c", "d")}
+    assert {folder.parent for folder in folders} == {own_cache / "prepared"}
+    assert len(list(own_cache.glob("prepared/*.lock"))) == len(folders) == 2  # neither waits for the other
 
 
 def test_two_runs_at_once_prepare_once(ctx):
