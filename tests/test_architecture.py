@@ -13,16 +13,18 @@ from ddbench.registry import DATASETS, EVALUATORS, METHODS, NETWORKS
 ROOT = Path(ddbench.__file__).parent
 # Highest first. A module imports from lower layers and its own; `methods/` stands for every file of a folder.
 LAYERS = (
-    ("cli", "_console", "doctor", "testing", "__main__"),
+    ("cli", "_console", "doctor", "testing", "__main__", ""),  # "" is the package itself, which reaches everything
     ("report/", "tables", "table_cells", "table_formats", "table_layout", "table_notes", "published", "claims"),
     ("runner", "suite", "store", "driver", "preparing"),
     ("methods/", "evaluators/"),
-    ("method", "evaluator", "training", "diffusion"),
+    ("method", "evaluator", "training", "diffusion/"),
     ("datasets/", "networks/", "augment/"),
     ("dataset", "network", "protocol", "meter", "seeding", "machine", "engine"),
-    ("records", "registry", "errors", "files", "distilled", ""),  # "" is the package itself
+    ("records", "registry", "errors", "files", "distilled"),
 )
 PLUGINS = ("methods", "evaluators")  # found by name through their registries, never by an import statement
+# The one import that points back, made inside a function: by contract a distilled set has `save` and `load` of its own.
+BACKWARDS = {("records", "distilled")}
 REGISTRIES = {"methods": METHODS, "datasets": DATASETS, "networks": NETWORKS, "evaluators": EVALUATORS}
 FILES = {
     path.relative_to(ROOT).with_suffix("").as_posix().removesuffix("__init__"): path for path in ROOT.rglob("*.py")
@@ -94,8 +96,11 @@ def test_module_imports_only_what_stands_below_or_beside_it(name):
     assert [imported for imported in sorted(ours(name)) if not is_allowed(name, imported)] == []
 
 
-def test_no_import_cycle_at_the_top_of_modules():
-    list(TopologicalSorter({name: ours(name, top_level=True) for name in FILES}).static_order())
+def test_no_import_cycle_imports_inside_functions_included():
+    graph = {name: {to for to in ours(name) if (name, to) not in BACKWARDS} for name in FILES}
+    list(TopologicalSorter(graph).static_order())
+    for name, imported in BACKWARDS:
+        assert imported in ours(name) - ours(name, top_level=True)
 
 
 def test_the_rules_see_a_forbidden_import(tmp_path):
@@ -104,14 +109,15 @@ def test_the_rules_see_a_forbidden_import(tmp_path):
     assert found == ["runner", "methods/dm"]
     assert list(imports(tmp_path / "a.py", top_level=True)) == []
     assert not is_allowed("network", "runner")
+    assert not is_allowed("network", "")  # `from ddbench import distill` would reach the runner through the package
     assert not is_allowed("methods/herding", "methods/dm")
     assert not is_allowed("runner", "methods/_selection")
     assert is_allowed("methods/herding", "methods/_selection")
 
 
-@pytest.mark.parametrize("module", ["time", "datetime"])
+@pytest.mark.parametrize("module", ["time", "datetime", "timeit", "calendar"])
 def test_only_the_meter_reads_a_clock(module):
-    assert [name for name, path in FILES.items() if module in {i.split(".")[0] for i in imports(path)}] == ["meter"]
+    assert {name for name, path in FILES.items() if module in {i.split(".")[0] for i in imports(path)}} <= {"meter"}
 
 
 @pytest.mark.parametrize("module", ["pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"])
@@ -123,7 +129,8 @@ def test_only_the_command_line_prints():
     printing = set()
     for name, path in FILES.items():
         calls = (node.func for node in ast.walk(parse(path)) if isinstance(node, ast.Call))
-        if any(ast.unparse(call).rsplit(".", 1)[-1] == "print" for call in calls):
+        names = {ast.unparse(call) for call in calls}
+        if any(name.rsplit(".", 1)[-1] == "print" or name.startswith(("sys.std", "typer.echo")) for name in names):
             printing.add(name)
     assert printing <= {"cli", "_console"}
 
