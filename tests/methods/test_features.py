@@ -52,23 +52,3 @@ def test_selection_works_class_by_class_and_smaller_sets_begin_larger_ones(name,
             assert torch.equal(rows[ipc][label], members[select(features[members], ipc)])
     assert torch.equal(rows[4][:, :1], rows[1])
     assert torch.equal(rows[7][:, :4], rows[4])
-
-
-def test_the_seed_acts_through_the_features(toy, context, tmp_path):
-    first, again, other = (
-        load_file(prepared("herding", toy, context, tmp_path / name, seed)[1].prepared / FEATURES_FILE)["features"]
-        for name, seed in (("a", 0), ("b", 0), ("c", 1))
-    )
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
-
-
-def test_all_methods_of_the_kind_share_one_preparation():
-    methods = [make_method(name) for name in ("herding", "k_center", "k_means")]
-    assert len({(method.prepare_name, method.prepare_fields) for method in methods}) == 1
-    assert "restarts" not in methods[2].prepare_fields
-
-
-def test_without_preparation_the_programmer_is_told(toy, context):
-    with pytest.raises(RuntimeError, match="features are made by prepare"):
-        make_method("herding").distill(toy, 1, context)
