@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from ddbench.driver import CellEvent, run_suite
+from ddbench.method import Resumable
 from ddbench.records import Result
 from ddbench.runner import RunOptions
 from ddbench.suite import Suite
@@ -25,8 +26,8 @@ class Bars:
 
     progress: Progress
 
-    def track(self, iterable: Iterable[T], description: str) -> Iterator[T]:
-        """Yield the items and move a bar that disappears at the end."""
+    def track(self, iterable: Iterable[T], description: str, state: Resumable | None = None) -> Iterator[T]:
+        """Yield the items and move a bar that disappears at the end; what is kept for a rerun is the runner's work."""
         total = len(iterable) if isinstance(iterable, Sized) else None
         task = self.progress.add_task(description, total=total)
         try:

@@ -11,25 +11,50 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 import torch
 from pydantic import TypeAdapter, ValidationError
+from torch import Tensor
 
 from ddbench.errors import BadInputError
 from ddbench.records import DistilledDataset, LabeledImages
 from ddbench.registry import METHODS, suggest
 
-__all__ = ["METHODS", "Method", "NoConfig", "RunContext", "check_ipc", "config_of", "make_method"]
+__all__ = [
+    "METHODS",
+    "Method",
+    "NoConfig",
+    "Resumable",
+    "RunContext",
+    "Tracker",
+    "check_ipc",
+    "config_of",
+    "make_method",
+]
 
 T = TypeVar("T")
 
 
+class Resumable(Protocol):
+    """State of a loop that can be kept at the end of any iteration and taken up again in another process."""
+
+    def save_state(self) -> dict[str, Tensor]:
+        """Return all that the next iteration depends on, generators included, as tensors of any device."""
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Go back to a state that `save_state` gave; tensors arrive on the CPU."""
+
+
 class Tracker(Protocol):
-    """Shows progress over an iterable."""
+    """Shows progress over an iterable, and lets a long loop resume where a killed run left it."""
 
-    def __call__(self, iterable: Iterable[T], description: str) -> Iterator[T]:
-        """Yield the items of `iterable` unchanged."""
+    def __call__(self, iterable: Iterable[T], description: str, state: Resumable | None = None) -> Iterator[T]:
+        """Yield the items of `iterable` unchanged.
+
+        With a `state` the loop may be resumed: the state is kept from time to time, and a later run of the same work
+        gets it back before the first item and starts behind the items that were done. The description names the loop.
+        """
 
 
-def untracked(iterable: Iterable[T], description: str) -> Iterator[T]:
-    """Yield the items without showing anything."""
+def untracked(iterable: Iterable[T], description: str, state: Resumable | None = None) -> Iterator[T]:
+    """Yield the items without showing or keeping anything."""
     yield from iterable
 
 
@@ -47,7 +72,7 @@ class RunContext:
         cache_dir: in `prepare` the folder to fill; elsewhere a scratch folder of this run.
         prepared: the folder `prepare` filled, None where the method prepares nothing.
         log: keeps a named value in the run's log.
-        track: shows progress over an iterable.
+        track: shows progress over an iterable; given a `Resumable`, continues a loop that was killed.
     """
 
     device: torch.device

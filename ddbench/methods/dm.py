@@ -19,6 +19,7 @@ from torch.func import functional_call
 from ddbench.augment.dsa import Draw, apply_dsa, draw_dsa
 from ddbench.engine import Engine, compiling_pays
 from ddbench.method import METHODS, Method, RunContext
+from ddbench.methods._learning import Learner
 from ddbench.network import InputShape, Network, make_network
 from ddbench.protocol import dsa_strategy
 from ddbench.records import DistilledDataset, LabeledImages
@@ -105,11 +106,10 @@ class DistributionMatching(Method):
         num_real = config.steps * sum(min(config.real_batch_size, len(indices)) for indices in classes)
         compiles = compiling_pays(num_real, train.info.image_size, ctx.device)
         real_branch = RealBranch(self._make_network(train, ctx), compiles=compiles)
-        for step in ctx.track(range(config.steps), "matching distributions"):
+        learner = Learner(optimiser, ctx.generator)
+        for step in ctx.track(range(config.steps), "matching distributions", learner):
             loss = self._match(train, classes, synthetic, real_branch, ctx)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
+            learner.step(loss)
             if step % 100 == 0:
                 ctx.log(f"loss[{step}]", loss.item())
         return DistilledDataset(
