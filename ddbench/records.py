@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -13,7 +15,7 @@ from torch import Tensor
 
 from ddbench.errors import BadInputError
 
-Space = Literal["normalised", "pixels"]
+Space = Literal["normalised", "pixels", "zca"]
 Status = Literal["ok", "skipped", "failed", "out_of_memory"]
 
 
@@ -106,6 +108,49 @@ class RealDataset:
 
 
 @dataclass(frozen=True, eq=False)
+class Whitening:
+    """Constants of the `zca` space: flat pixels in [0, 1] become (pixels - mean) @ matrix (see `ddbench.augment.zca`).
+
+    Attributes:
+        mean: (D,) float32, D = C * H * W.
+        matrix: (D, D) float32, symmetric.
+
+    Raises:
+        BadInputError: shapes, types or values that whiten nothing.
+    """
+
+    mean: Tensor
+    matrix: Tensor
+
+    def __post_init__(self) -> None:
+        mean, matrix = self.mean, self.matrix
+        if mean.ndim != 1 or len(mean) == 0 or matrix.shape != (len(mean), len(mean)):
+            raise BadInputError(
+                f"a whitening must have a mean (D,) and a matrix (D, D), got {tuple(mean.shape)} and "
+                f"{tuple(matrix.shape)}; fit it with fit_zca"
+            )
+        if (mean.dtype, matrix.dtype) != (torch.float32, torch.float32):
+            raise BadInputError(
+                f"a whitening's mean and matrix must be float32, got {mean.dtype} and {matrix.dtype}; convert them"
+            )
+        if not (mean.isfinite().all() and matrix.isfinite().all()):
+            raise BadInputError("a whitening must be finite, got NaN or infinite values; fit it again with fit_zca")
+
+    @cached_property
+    def hash(self) -> str:
+        """First 16 hex digits of the SHA-256 over the bytes of mean and matrix, the same on every device."""
+        digest = hashlib.sha256()
+        for tensor in (self.mean, self.matrix):
+            digest.update(tensor.detach().cpu().contiguous().numpy().data)
+        return digest.hexdigest()[:16]
+
+    def to(self, device: torch.device | str) -> Whitening:
+        """Return the whitening with its tensors on `device`; itself where they are there already."""
+        mean, matrix = self.mean.to(device), self.matrix.to(device)
+        return self if mean is self.mean and matrix is self.matrix else Whitening(mean, matrix)
+
+
+@dataclass(frozen=True, eq=False)
 class DistilledDataset:
     """A distilled set, checked on construction.
 
@@ -114,8 +159,10 @@ class DistilledDataset:
         labels: hard (M,) int64, or soft (M, K) float32 rows that sum to one.
         num_classes: K.
         ipc: images per class; None for the whole real set.
-        space: `normalised` (data set mean and std removed) or `pixels` (uint8 0..255, or float in [0, 1]).
+        space: `normalised` (data set mean and std removed), `pixels` (uint8 0..255, or float in [0, 1]) or `zca`
+            (pixels in [0, 1], whitened).
         student_lr: learning rate students must use, where the method learned one.
+        whitening: what the images are whitened with; given exactly where the space is `zca`.
         provenance: JSON-able account of where the set comes from.
 
     Raises:
@@ -128,10 +175,12 @@ class DistilledDataset:
     ipc: int | None
     space: Space = "normalised"
     student_lr: float | None = None
+    whitening: Whitening | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._check_images()
+        self._check_whitening()
         self._check_labels()
         if self.student_lr is not None and not 0 < self.student_lr < float("inf"):
             raise BadInputError(f"student_lr must be a positive number, got {self.student_lr}")
@@ -143,7 +192,7 @@ class DistilledDataset:
 
     @property
     def num_bytes(self) -> int:
-        """Bytes of images and labels: what the set costs to keep."""
+        """Bytes of images and labels: what the set costs to keep. A whitening belongs to the data set, not to it."""
         return sum(t.numel() * t.element_size() for t in (self.images, self.labels))
 
     def with_provenance(self, **entries: Any) -> DistilledDataset:  # noqa: ANN401 - JSON-able values of any type
@@ -169,13 +218,26 @@ class DistilledDataset:
             raise BadInputError(f"distilled images must be (M, C, H, W), got shape {tuple(images.shape)}")
         if images.dtype not in (torch.float32, torch.uint8):
             raise BadInputError(f"distilled images must be float32 or uint8, got {images.dtype}")
+        if self.space not in get_args(Space):
+            raise BadInputError(f"space must be one of {', '.join(map(repr, get_args(Space)))}, got {self.space!r}")
         if images.dtype == torch.uint8 and self.space != "pixels":
             raise BadInputError(f"uint8 images must be in space 'pixels', got {self.space!r}")
-        if self.space not in ("normalised", "pixels"):
-            raise BadInputError(f"space must be 'normalised' or 'pixels', got {self.space!r}")
         if images.is_floating_point() and not images.isfinite().all():
             bad = int((~images.isfinite()).flatten(1).any(1).sum())
             raise BadInputError(f"{bad} of {len(images)} distilled images hold NaN or infinite pixels; distil again")
+
+    def _check_whitening(self) -> None:
+        if (self.whitening is not None) != (self.space == "zca"):
+            raise BadInputError(
+                f"whitening must be given exactly where the space is 'zca', got space {self.space!r} "
+                f"{'without' if self.whitening is None else 'with'} a whitening; pass the one fit_zca returned, or none"
+            )
+        size = self.images[0].numel()
+        if self.whitening is not None and len(self.whitening.mean) != size:
+            raise BadInputError(
+                f"whitening must be of {size} values for images {tuple(self.images.shape[1:])}, got one of "
+                f"{len(self.whitening.mean)}; fit it on the data set the images come from"
+            )
 
     def _check_labels(self) -> None:
         labels, count = self.labels, len(self.images)

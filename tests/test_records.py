@@ -1,5 +1,6 @@
 """Tests of the records: what a distilled set refuses, normalisation and its inverse, results through JSON."""
 
+import hashlib
 import json
 from dataclasses import FrozenInstanceError, replace
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ddbench.errors import BadInputError
-from ddbench.records import DatasetInfo, DistilledDataset, LabeledImages, Metric, Phase, Reading, Result
+from ddbench.records import DatasetInfo, DistilledDataset, LabeledImages, Metric, Phase, Reading, Result, Whitening
 
 NAN, INFINITY = float("nan"), float("inf")
 
@@ -33,6 +34,10 @@ def make_set(**changes):
     return DistilledDataset(**{**fields, **changes})
 
 
+def make_whitening(size=3 * 4 * 4):
+    return Whitening(torch.zeros(size), torch.eye(size))
+
+
 def spoilt(value, shape=(6, 3, 4, 4)):
     tensor = torch.zeros(shape)
     tensor[1] = value
@@ -45,7 +50,18 @@ REFUSED = {
     "double pixels": ({"images": torch.zeros(6, 3, 4, 4).double()}, "must be float32 or uint8, got torch.float64"),
     "integer pixels": ({"images": torch.zeros(6, 3, 4, 4).long()}, "must be float32 or uint8"),
     "bytes, normalised": ({"images": torch.zeros(6, 3, 4, 4).byte()}, "uint8 images must be in space 'pixels'"),
-    "unknown space": ({"space": "raw"}, "space must be 'normalised' or 'pixels', got 'raw'"),
+    "unknown space": ({"space": "raw"}, "space must be one of 'normalised', 'pixels', 'zca', got 'raw'"),
+    "bytes, whitened": (
+        {"images": torch.zeros(6, 3, 4, 4).byte(), "space": "zca", "whitening": make_whitening()},
+        "uint8 images must be in space 'pixels', got 'zca'",
+    ),
+    "zca without whitening": ({"space": "zca"}, "whitening must be given .* got space 'zca' without a whitening; pass"),
+    "whitening without zca": ({"whitening": make_whitening()}, "got space 'normalised' with a whitening; pass"),
+    "whitening, pixels": ({"whitening": make_whitening(), "space": "pixels"}, "got space 'pixels' with a whitening"),
+    "other whitening": (
+        {"whitening": make_whitening(16), "space": "zca"},
+        r"whitening must be of 48 values for images \(3, 4, 4\), got one of 16; fit it",
+    ),
     "nan pixels": ({"images": spoilt(NAN)}, "1 of 6 distilled images hold NaN or infinite pixels"),
     "infinite pixels": ({"images": spoilt(-INFINITY)}, "1 of 6 distilled images hold NaN or infinite pixels"),
     "too few labels": ({"labels": torch.arange(3)}, r"hard labels must be \(6,\) int64, got \(3,\)"),
@@ -81,6 +97,42 @@ def test_possible_sets_are_accepted():
     assert make_set(images=torch.zeros(6, 3, 4, 4).byte(), space="pixels").num_bytes == 6 * 3 * 16 + 6 * 8
     assert make_set(student_lr=0.02).num_bytes == 4 * 6 * 3 * 16 + 6 * 8
     assert make_set(images=torch.zeros(5, 3, 4, 4), labels=torch.zeros(5).long(), ipc=None).ipc is None
+
+
+def test_whitened_set_is_accepted_and_counts_images_and_labels_alone():
+    whitened = make_set(space="zca", whitening=make_whitening())
+    assert whitened.num_bytes == make_set().num_bytes
+    assert whitened.with_provenance(seed=1).whitening is whitened.whitening
+
+
+BAD_WHITENINGS = {
+    "matrix not square": ((torch.zeros(4), torch.zeros(4, 3)), r"mean \(D,\) .* got \(4,\) and \(4, 3\); fit it"),
+    "other mean": ((torch.zeros(3), torch.zeros(4, 4)), r"got \(3,\) and \(4, 4\)"),
+    "mean a row": ((torch.zeros(1, 4), torch.zeros(4, 4)), r"got \(1, 4\) and \(4, 4\)"),
+    "empty": ((torch.zeros(0), torch.zeros(0, 0)), r"got \(0,\) and \(0, 0\)"),
+    "double mean": ((torch.zeros(4).double(), torch.zeros(4, 4)), "must be float32, got torch.float64 and"),
+    "half matrix": ((torch.zeros(4), torch.zeros(4, 4).half()), "must be float32, got .* and torch.float16"),
+    "nan mean": ((torch.full((4,), NAN), torch.zeros(4, 4)), "must be finite"),
+    "infinite matrix": ((torch.zeros(4), torch.full((4, 4), INFINITY)), "must be finite, got NaN or infinite .* again"),
+}
+
+
+@pytest.mark.parametrize(("tensors", "message"), BAD_WHITENINGS.values(), ids=BAD_WHITENINGS)
+def test_impossible_whitening_is_refused_in_one_line(tensors, message):
+    with pytest.raises(BadInputError, match=message) as caught:
+        Whitening(*tensors)
+    assert "\n" not in str(caught.value)
+
+
+def test_hash_of_a_whitening_is_that_of_the_bytes_of_its_values():
+    generator = torch.Generator().manual_seed(0)
+    mean, matrix = torch.rand(4, generator=generator), torch.rand(4, 4, generator=generator)
+    expected = hashlib.sha256(mean.numpy().tobytes() + matrix.numpy().tobytes()).hexdigest()[:16]
+    assert Whitening(mean, matrix).hash == expected
+    assert Whitening(mean.clone(), matrix.T.contiguous().T).hash == expected  # however the values lie in memory
+    assert Whitening(mean, matrix.T).hash != expected
+    for changed in ((mean + 1e-6, matrix), (mean, matrix + 1e-6)):
+        assert Whitening(*changed).hash != expected
 
 
 def test_set_is_frozen_and_provenance_is_added_to_a_copy():

@@ -1,1 +1,1 @@
-"""Differentiable augmentation."""
+"""Differentiable augmentation, and the ZCA whitening of images."""
