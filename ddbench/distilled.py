@@ -1,26 +1,30 @@
 """Distilled sets on disk: one safetensors file for images and labels, one JSON sidecar with everything else.
 
 `distilled.safetensors` holds `images` and `labels`; `distilled.json` holds the fields, the provenance and the SHA-256
-of the tensor file. Nothing is ever unpickled.
+of the tensor file. A set in space `zca` also has `whitening-<hash>.safetensors`, named by the hash of its content: a
+hard link to the one copy in the cache folder where the file system allows that. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import re
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ddbench.errors import BadInputError, DataMismatchError
-from ddbench.files import make_folder, sha256_of, staged_folder, write_text
-from ddbench.records import DistilledDataset, Space
+from ddbench.files import find_cache_dir, make_folder, sha256_of, staged_file, staged_folder, write_text
+from ddbench.records import DistilledDataset, Space, Whitening
 
 TENSORS = "distilled.safetensors"
 SIDECAR = "distilled.json"
-PICTURE = "images.png"  # made for people from the two files, not part of the set
+PICTURE = "images.png"  # made for people from the other files, not part of the set
+WHITENING = re.compile(r"whitening-[0-9a-f]{16}\.safetensors")
 
 
 class Sidecar(BaseModel):
@@ -33,6 +37,7 @@ class Sidecar(BaseModel):
     ipc: int | None
     space: Space
     student_lr: float | None
+    whitening: str | None = Field(default=None, pattern="^[0-9a-f]{16}$")  # sets written before there were any lack it
     provenance: dict[str, Any]
 
 
@@ -47,12 +52,15 @@ def save_distilled(distilled: DistilledDataset, folder: Path | str) -> Path:
     with staged_folder(target) as staging:
         tensors = {"images": distilled.images.cpu().contiguous(), "labels": distilled.labels.cpu().contiguous()}
         save_file(tensors, staging / TENSORS)
+        if distilled.whitening is not None:
+            _save_whitening(distilled.whitening, staging)
         sidecar = Sidecar(
             sha256=sha256_of(staging / TENSORS),
             num_classes=distilled.num_classes,
             ipc=distilled.ipc,
             space=distilled.space,
             student_lr=distilled.student_lr,
+            whitening=distilled.whitening.hash if distilled.whitening is not None else None,
             provenance=dict(distilled.provenance),
         )
         write_text(staging / SIDECAR, sidecar.model_dump_json(indent=1) + "\n")
@@ -64,7 +72,7 @@ def load_distilled(folder: Path | str) -> DistilledDataset:
 
     Raises:
         BadInputError: no distilled set there, or one with impossible content.
-        DataMismatchError: a file is truncated or altered.
+        DataMismatchError: a file is truncated or altered, or the whitening is missing.
     """
     source = Path(folder)
     tensors_path, sidecar_path = source / TENSORS, source / SIDECAR
@@ -89,6 +97,7 @@ def load_distilled(folder: Path | str) -> DistilledDataset:
         ipc=sidecar.ipc,
         space=sidecar.space,
         student_lr=sidecar.student_lr,
+        whitening=_load_whitening(source, sidecar.whitening),
         provenance=sidecar.provenance,
     )
 
@@ -96,10 +105,59 @@ def load_distilled(folder: Path | str) -> DistilledDataset:
 def check_target(folder: Path) -> None:
     """Raise BadInputError where a distilled set cannot be written to `folder`: before hours of work, not after."""
     if folder.exists():
-        names = {path.name for path in folder.iterdir()} if folder.is_dir() else None
-        if names is None or not names <= {TENSORS, SIDECAR, PICTURE} or names == {PICTURE}:
+        names = {path.name for path in folder.iterdir()} if folder.is_dir() else {folder.name}
+        strangers = {name for name in names - {TENSORS, SIDECAR, PICTURE} if not WHITENING.fullmatch(name)}
+        if not folder.is_dir() or strangers or (names and not names & {TENSORS, SIDECAR}):
             raise BadInputError(f"{folder} exists and is not a distilled set; choose a new folder")
     make_folder(folder.parent)
+
+
+def _whitening_name(content_hash: str) -> str:
+    return f"whitening-{content_hash}.safetensors"
+
+
+def _load_whitening(folder: Path, content_hash: str | None) -> Whitening | None:
+    return None if content_hash is None else _read_whitening(folder / _whitening_name(content_hash), content_hash)
+
+
+def _save_whitening(whitening: Whitening, folder: Path) -> None:
+    """Put a whitening into the folder of a set: a link to the cached copy, or a file of its own where that fails."""
+    path = folder / _whitening_name(whitening.hash)
+    try:
+        os.link(_keep_whitening(whitening), path)
+    except (OSError, BadInputError, SafetensorError):  # another file system, or a cache that cannot be written
+        _write_whitening(whitening, path)
+
+
+def _keep_whitening(whitening: Whitening) -> Path:
+    """Return the cached copy of a whitening, written anew where it is missing or has another content."""
+    path = find_cache_dir() / "whitening" / f"{whitening.hash}.safetensors"
+    try:
+        _read_whitening(path, whitening.hash)
+    except DataMismatchError:
+        make_folder(path.parent)
+        # Never written in place: other sets are linked to the old file.
+        with staged_file(path) as temporary:
+            _write_whitening(whitening, temporary)
+    return path
+
+
+def _write_whitening(whitening: Whitening, path: Path) -> None:
+    save_file({name: getattr(whitening, name).cpu().contiguous() for name in ("mean", "matrix")}, path)
+
+
+def _read_whitening(path: Path, content_hash: str) -> Whitening:
+    """Return the whitening in a file; raises DataMismatchError where it is missing or has another hash."""
+    if not path.is_file():
+        raise DataMismatchError(f"{path} is missing and the set cannot be used without it; copy the whole set again")
+    try:
+        tensors = load_file(path)
+        whitening = Whitening(tensors["mean"], tensors["matrix"])
+    except (SafetensorError, KeyError, BadInputError) as error:
+        raise DataMismatchError(f"{path} is truncated or altered: {_first_line(error)}; copy the set again") from error
+    if whitening.hash != content_hash:
+        raise DataMismatchError(f"{path} is truncated or altered: its checksum differs; copy the set again")
+    return whitening
 
 
 def _first_line(error: Exception) -> str:

@@ -10,7 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from platformdirs import user_cache_path
+
 from ddbench.errors import BadInputError
+
+CACHE_DIR_VARIABLE = "DDBENCH_CACHE_DIR"
 
 
 def sha256_of(path: Path) -> str:
@@ -19,11 +23,28 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def find_cache_dir() -> Path:
+    """Return the folder for work that can be made again: $DDBENCH_CACHE_DIR, else the user's cache."""
+    chosen = os.environ.get(CACHE_DIR_VARIABLE)
+    return Path(chosen).expanduser() if chosen else user_cache_path("ddbench")
+
+
 def write_text(path: Path, text: str) -> None:
     """Replace `path` by `text` (UTF-8) in one step."""
+    with staged_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def staged_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary name beside `path`; the file written there takes its place, synced, when the block ends.
+
+    Raises:
+        BadInputError: the place cannot be written to.
+    """
     temporary = path.with_name(f".tmp-{path.name}-{os.getpid()}")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        yield temporary
         sync(temporary)
         temporary.replace(path)
         sync(path.parent)

@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from filelock import FileLock
-from platformdirs import user_cache_path
 
-from ddbench.files import make_folder, write_text
+from ddbench.files import find_cache_dir, make_folder, write_text
 from ddbench.meter import Meter
 from ddbench.method import Method, RunContext
 from ddbench.records import LabeledImages, Phase, Reading
 from ddbench.seeding import make_generator
 
-CACHE_DIR_VARIABLE = "DDBENCH_CACHE_DIR"
 DONE_FILE = "prepared.json"
-
-
-def find_cache_dir() -> Path:
-    """Return the folder for work that can be made again: $DDBENCH_CACHE_DIR, else the user's cache."""
-    chosen = os.environ.get(CACHE_DIR_VARIABLE)
-    return Path(chosen).expanduser() if chosen else user_cache_path("ddbench")
 
 
 def prepare_once(

@@ -24,8 +24,8 @@ import torch
 
 from ddbench.dataset import load_dataset
 from ddbench.evaluator import DistillRun
+from ddbench.files import CACHE_DIR_VARIABLE
 from ddbench.method import RunContext, config_of, make_method
-from ddbench.preparing import CACHE_DIR_VARIABLE
 from ddbench.protocol import Protocol, Schedule
 from ddbench.records import DistilledDataset, Phase, Reading, RealDataset
 from ddbench.registry import EVALUATORS, METHODS

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ddbench.dataset import DATA_DIR_VARIABLE
-from ddbench.preparing import CACHE_DIR_VARIABLE
+from ddbench.files import CACHE_DIR_VARIABLE
 
 ON_REQUEST = ("slow", "speed")
 

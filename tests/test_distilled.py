@@ -1,7 +1,9 @@
 """Tests of distilled sets on disk: round trips, every kind of damage, and folders that are not ours."""
 
 import json
+import os
 import pickle
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -11,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+from ddbench import distilled as module
 from ddbench.distilled import PICTURE, SIDECAR, TENSORS, check_target, load_distilled, save_distilled
 from ddbench.errors import BadInputError, DataMismatchError
-from ddbench.files import sha256_of
-from ddbench.records import DistilledDataset
+from ddbench.files import CACHE_DIR_VARIABLE, sha256_of
+from ddbench.records import DistilledDataset, Whitening
 
 IPC, CLASSES = 2, 3
 PROVENANCE = {
@@ -24,6 +27,20 @@ PROVENANCE = {
     "seed": 0,
     "none": None,
 }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def cache(tmp_path_factory):
+    """A cache folder for all tests of this file that ask for none of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CACHE_DIR_VARIABLE, str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def make_whitening(size=3 * 4 * 4, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    half = torch.rand(size, size, generator=generator)
+    return Whitening(torch.rand(size, generator=generator), half + half.T)
 
 
 def make_set(**changes):
@@ -56,12 +73,12 @@ def change_sidecar(folder, **changes):
 
 @st.composite
 def distilled_sets(draw):
-    """Sets of every kind: hard or soft labels, float32 or uint8, with and without ipc and student_lr."""
+    """Sets of every kind: every space, hard or soft labels, float32 or uint8, with and without ipc and student_lr."""
     num_classes, ipc, size = draw(st.integers(1, 4)), draw(st.integers(1, 3)), draw(st.integers(1, 5))
     count, channels = num_classes * ipc, draw(st.sampled_from([1, 3]))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**32)))
     images = torch.randn(count, channels, size, size, generator=generator)
-    space = draw(st.sampled_from(["normalised", "pixels"]))
+    space = draw(st.sampled_from(["normalised", "pixels", "zca"]))
     if space == "pixels":
         images = images.sigmoid()
         images = images.mul(255).to(torch.uint8) if draw(st.booleans()) else images
@@ -75,6 +92,7 @@ def distilled_sets(draw):
         ipc=draw(st.sampled_from([ipc, None])),
         space=space,
         student_lr=draw(st.none() | st.floats(min_value=0, exclude_min=True, allow_infinity=False)),
+        whitening=make_whitening(channels * size * size) if space == "zca" else None,
         provenance=draw(st.dictionaries(st.text(max_size=5), st.none() | st.integers(0, 9) | st.text(max_size=5))),
     )
 
@@ -91,6 +109,10 @@ def test_loaded_set_is_the_saved_one(distilled):
     for name in ("num_classes", "ipc", "space", "student_lr", "label_mode", "num_bytes"):
         assert getattr(loaded, name) == getattr(distilled, name)
     assert dict(loaded.provenance) == dict(distilled.provenance)
+    assert (loaded.whitening is None) == (distilled.whitening is None)
+    if loaded.whitening is not None:
+        assert torch.equal(loaded.whitening.mean, distilled.whitening.mean)
+        assert torch.equal(loaded.whitening.matrix, distilled.whitening.matrix)
 
 
 def test_save_and_load_of_the_record_are_the_same(folder):
@@ -189,6 +211,9 @@ DAMAGES = {
     "sidecar a list": (write_sidecar(b"[1]"), DataMismatchError, "is damaged"),
     "extra key": (with_sidecar(surprise=1), DataMismatchError, "surprise"),
     "key missing": (drop_key, DataMismatchError, "space"),
+    "whitening, other space": (with_sidecar(whitening="0" * 16), DataMismatchError, "whitening-0{16}.* is missing"),
+    "whitening elsewhere": (with_sidecar(whitening="../../secrets123"), DataMismatchError, "whitening"),
+    "zca without whitening": (with_sidecar(space="zca"), BadInputError, "got space 'zca' without a whitening"),
     "wrong type": (with_sidecar(num_classes="three"), DataMismatchError, "num_classes"),
     "wrong provenance": (with_sidecar(provenance=[1]), DataMismatchError, "provenance"),
     "other format": (with_sidecar(format="ddbench-distilled-9"), DataMismatchError, "format"),
@@ -267,3 +292,166 @@ def test_empty_folder_and_missing_parents_are_fine(tmp_path):
     (tmp_path / "empty").mkdir()
     assert make_set().save(tmp_path / "empty") == tmp_path / "empty"
     assert load_distilled(make_set().save(tmp_path / "a" / "b" / "set")).num_classes == CLASSES
+
+
+def make_whitened(**changes):
+    return make_set(**{"space": "zca", "whitening": make_whitening(), **changes})
+
+
+def whitening_of(folder):
+    """The one whitening file in the folder of a set."""
+    (path,) = folder.glob("whitening-*")
+    return path
+
+
+def cached(cache):
+    (path,) = (cache / "whitening").iterdir()
+    return path
+
+
+def test_whitening_is_named_by_its_hash_in_folder_sidecar_and_cache(tmp_path, own_cache):
+    name = make_whitening().hash
+    folder = make_whitened().save(tmp_path / "set")
+    assert sorted(path.name for path in folder.iterdir()) == [SIDECAR, TENSORS, f"whitening-{name}.safetensors"]
+    assert json.loads((folder / SIDECAR).read_text())["whitening"] == name
+    assert cached(own_cache).name == f"{name}.safetensors"
+
+
+def test_sets_share_one_whitening_on_disk_with_the_cache(tmp_path, own_cache):
+    folders = [make_whitened(ipc=ipc).save(tmp_path / str(ipc)) for ipc in (IPC, None)]
+    again = load_distilled(folders[0]).save(tmp_path / "again")
+    for folder in (*folders, again):
+        assert whitening_of(folder).samefile(cached(own_cache))
+    assert cached(own_cache).stat().st_nlink == 4
+
+
+def test_another_whitening_is_another_file(tmp_path, own_cache):
+    for seed in (0, 1):
+        make_whitened(whitening=make_whitening(seed=seed)).save(tmp_path / str(seed))
+    assert len(list((own_cache / "whitening").iterdir())) == 2
+    for seed in (0, 1):
+        assert load_distilled(tmp_path / str(seed)).whitening.hash == make_whitening(seed=seed).hash
+
+
+def test_sets_without_whitening_leave_the_cache_alone(tmp_path, own_cache):
+    make_set().save(tmp_path / "set")
+    assert not own_cache.exists()
+
+
+def refuse_links(*_):
+    raise OSError(18, "Invalid cross-device link")
+
+
+def test_set_on_another_file_system_gets_a_file_of_its_own(tmp_path, own_cache, monkeypatch):
+    monkeypatch.setattr(os, "link", refuse_links)
+    folder = make_whitened().save(tmp_path / "set")
+    assert not whitening_of(folder).samefile(cached(own_cache))
+    assert load_distilled(folder).whitening.hash == make_whitening().hash
+
+
+def test_cache_that_cannot_be_written_is_done_without(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv(CACHE_DIR_VARIABLE, str(tmp_path / "file" / "below"))
+    folder = make_whitened().save(tmp_path / "set")
+    assert load_distilled(folder).whitening.hash == make_whitening().hash
+
+
+def test_folder_copied_elsewhere_needs_nothing_else(tmp_path, own_cache):
+    make_whitened().save(tmp_path / "set")
+    copy = shutil.copytree(tmp_path / "set", tmp_path / "elsewhere" / "copy")
+    shutil.rmtree(own_cache)
+    shutil.rmtree(tmp_path / "set")
+    assert torch.equal(load_distilled(copy).whitening.matrix, make_whitening().matrix)
+    assert not own_cache.exists()
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+
+
+def swap(path):
+    """Whole, but another whitening."""
+    other = make_whitening(seed=1)
+    save_file({"mean": other.mean, "matrix": other.matrix}, path)
+
+
+def retype(path):
+    """The right bytes, called by another type."""
+    whitening = make_whitening()
+    save_file({"mean": whitening.mean, "matrix": whitening.matrix.view(torch.int32)}, path)
+
+
+def rename(path):
+    whitening = make_whitening()
+    save_file({"mean": whitening.mean, "matrices": whitening.matrix}, path)
+
+
+WHITENING_DAMAGES = {
+    "truncated": (cut, "truncated or altered"),
+    "byte flipped": (flip, "truncated or altered: its checksum differs"),
+    "empty": (lambda path: path.write_bytes(b""), "truncated or altered"),
+    "another": (swap, "truncated or altered: its checksum differs"),
+    "other type": (retype, "truncated or altered: .*float32"),
+    "no matrix": (rename, "truncated or altered: .*matrix"),
+    "missing": (lambda path: path.unlink(), "is missing and the set cannot be used without it"),
+    "a folder": (lambda path: (path.unlink(), path.mkdir()), "is missing"),
+}
+
+
+@pytest.mark.parametrize(("damage", "message"), WHITENING_DAMAGES.values(), ids=WHITENING_DAMAGES)
+def test_damage_to_the_whitening_is_one_line(tmp_path, own_cache, damage, message):
+    folder = make_whitened().save(tmp_path / "set")
+    damage(whitening_of(folder))
+    with pytest.raises(DataMismatchError, match=f"whitening-.*{message}.*copy the .*set again") as caught:
+        load_distilled(folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("damage", [cut, flip, swap, retype, rename], ids=lambda damage: damage.__name__)
+def test_damaged_cache_is_not_used_and_mended(tmp_path, own_cache, damage):
+    first = make_whitened().save(tmp_path / "first")
+    damage(cached(own_cache))
+    before = whitening_of(first).read_bytes()
+    second = make_whitened().save(tmp_path / "second")
+    assert load_distilled(second).whitening.hash == make_whitening().hash
+    assert whitening_of(second).samefile(cached(own_cache))
+    assert whitening_of(first).read_bytes() == before  # a set that shares the damage says so itself when it is loaded
+    assert load_distilled(make_whitened().save(first)).whitening.hash == make_whitening().hash
+
+
+def test_whole_cache_is_not_written_again(tmp_path, own_cache, monkeypatch):
+    make_whitened().save(tmp_path / "first")
+    monkeypatch.setattr(module, "_write_whitening", None)
+    assert load_distilled(make_whitened().save(tmp_path / "second")).whitening.hash == make_whitening().hash
+
+
+def test_sidecar_from_before_there_were_whitenings_loads(folder):
+    content = json.loads((folder / SIDECAR).read_text())
+    assert content.pop("whitening") is None
+    (folder / SIDECAR).write_text(json.dumps(content))
+    assert load_distilled(folder).whitening is None
+
+
+def test_whitened_set_is_replaced_whole(tmp_path, own_cache):
+    folder = make_whitened().save(tmp_path / "set")
+    (folder / PICTURE).touch()
+    check_target(folder)
+    make_whitened(whitening=make_whitening(seed=1)).save(folder)
+    assert whitening_of(folder).name == f"whitening-{make_whitening(seed=1).hash}.safetensors"
+    make_set().save(folder)
+    assert sorted(path.name for path in folder.iterdir()) == [SIDECAR, TENSORS]
+
+
+@pytest.mark.parametrize("name", ["whitening-0.safetensors", f"whitening-{'0' * 16}.safetensors", "whitening-thesis"])
+def test_folder_with_nothing_but_a_whitening_or_its_like_is_never_overwritten(tmp_path, name):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / name).write_text("precious")
+    with pytest.raises(BadInputError, match="is not a distilled set"):
+        make_whitened().save(tmp_path / "mine")
+    assert (tmp_path / "mine" / name).read_text() == "precious"

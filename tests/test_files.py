@@ -4,11 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from ddbench.errors import BadInputError
-from ddbench.files import make_folder, sha256_of, staged_folder, write_text
+from ddbench.files import find_cache_dir, make_folder, sha256_of, staged_file, staged_folder, write_text
 
 
 @pytest.fixture(scope="module")
@@ -179,3 +180,39 @@ with staged_folder(Path({str(target)!r})) as staging:
     fill(target, "whole")
     assert names(tmp_path) == ["target"]
     assert (target / "inner" / "file.txt").read_text() == "whole"
+
+
+def test_a_staged_file_takes_its_place_only_when_its_block_ends(tmp_path):
+    (tmp_path / "a").write_text("old")
+    with staged_file(tmp_path / "a") as temporary:
+        temporary.write_text("new")
+        assert (tmp_path / "a").read_text() == "old"
+    assert (tmp_path / "a").read_text() == "new"
+    assert names(tmp_path) == ["a"]
+
+
+def write_half(path):
+    with staged_file(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError("stop")
+
+
+def test_a_staged_file_that_is_not_finished_leaves_the_old_one(tmp_path):
+    (tmp_path / "a").write_text("old")
+    with pytest.raises(RuntimeError, match="stop"):
+        write_half(tmp_path / "a")
+    assert (tmp_path / "a").read_text() == "old"
+    assert names(tmp_path) == ["a"]
+
+
+def test_a_staged_file_that_cannot_be_written_is_an_error_of_one_line(below_a_file):
+    with pytest.raises(BadInputError, match=r"cannot write .*choose a writable place"):
+        write_half(below_a_file)
+
+
+def test_cache_folder_is_the_variable_or_the_users(own_cache, monkeypatch):
+    assert find_cache_dir() == own_cache
+    monkeypatch.setenv("DDBENCH_CACHE_DIR", "~/elsewhere")
+    assert find_cache_dir() == Path.home() / "elsewhere"
+    monkeypatch.delenv("DDBENCH_CACHE_DIR")
+    assert find_cache_dir().name == "ddbench"

@@ -10,7 +10,7 @@ import torch
 
 from ddbench.dataset import make_real_dataset
 from ddbench.method import Method, RunContext
-from ddbench.preparing import DONE_FILE, find_cache_dir, prepare_once
+from ddbench.preparing import DONE_FILE, prepare_once
 from ddbench.records import DistilledDataset
 from ddbench.seeding import make_generator
 
@@ -182,11 +182,3 @@ def test_two_runs_at_once_prepare_once(ctx):
     assert len(Preparing.calls) == 1
     assert found[0][0] == found[1][0]
     assert sorted(phase.cached for _, phase in found) == [False, True]
-
-
-def test_cache_folder_is_the_variable_or_the_users(own_cache, monkeypatch):
-    assert find_cache_dir() == own_cache
-    monkeypatch.setenv("DDBENCH_CACHE_DIR", "~/elsewhere")
-    assert find_cache_dir() == Path.home() / "elsewhere"
-    monkeypatch.delenv("DDBENCH_CACHE_DIR")
-    assert find_cache_dir().name == "ddbench"
