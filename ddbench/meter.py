@@ -42,11 +42,15 @@ class Meter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._reading = self.so_far()
+
+    def so_far(self) -> Reading:
+        """Return the measurement from the start of the block until now."""
         on_gpu = self._device.type == "cuda"
         if on_gpu:
             torch.cuda.synchronize(self._device)
         seconds = time.perf_counter() - self._started
-        self._reading = Reading(
+        return Reading(
             seconds=seconds,
             peak_allocated_bytes=torch.cuda.max_memory_allocated(self._device) if on_gpu else None,
             peak_reserved_bytes=torch.cuda.max_memory_reserved(self._device) if on_gpu else None,
@@ -60,6 +64,22 @@ class Meter:
         if self._reading is None:
             raise RuntimeError("the reading is there when the measured block has ended")
         return self._reading
+
+
+class Pace:
+    """Says when something that should happen every so many seconds is due; the first time after one such span."""
+
+    def __init__(self, every_seconds: float) -> None:
+        self._every_seconds = every_seconds
+        self._last = time.perf_counter()
+
+    def is_due(self) -> bool:
+        """Return whether the span has passed since the last time this was true."""
+        now = time.perf_counter()
+        if now - self._last < self._every_seconds:
+            return False
+        self._last = now
+        return True
 
 
 def utc_now() -> str:

@@ -13,18 +13,27 @@ from ddbench.files import find_cache_dir, make_folder, write_text
 from ddbench.meter import Meter
 from ddbench.method import Method, RunContext
 from ddbench.records import LabeledImages, Phase, Reading
+from ddbench.resuming import CHECKPOINT_SECONDS, ResumableWork
 from ddbench.seeding import make_generator
 
 DONE_FILE = "prepared.json"
+UNFINISHED_FOLDER = "unfinished"  # checkpoints of an attempt that has not ended
 
 
 def prepare_once(
-    name: str, method: Method, train: LabeledImages, seed: int, ctx: RunContext
+    name: str,
+    method: Method,
+    train: LabeledImages,
+    seed: int,
+    ctx: RunContext,
+    *,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> tuple[Path | None, Phase | None]:
     """Return the prepared folder of a method and what making it cost, making it where it is not there yet.
 
     The folder's key is made of the prepare name, the Config fields it depends on, the data set and the seed. A folder
-    left unfinished is handed to `prepare` again as it is; the cost recorded is that of the run that finished it.
+    left unfinished is handed to `prepare` again as it is, its loops go on from their checkpoints, and the cost recorded
+    is that of all attempts.
     """
     if type(method).prepare is Method.prepare:
         return None, None
@@ -37,11 +46,13 @@ def prepare_once(
             return folder, Phase(name="prepare", reading=reading, cached=True)
         generator = make_generator(seed, "prepare", train.info.name)
         with Meter(ctx.device) as meter:
-            prepared = method.prepare(train, replace(ctx, generator=generator, cache_dir=folder))
+            work = ResumableWork(folder / UNFINISHED_FOLDER, meter, ctx.track, checkpoint_seconds)
+            with work:
+                prepared = method.prepare(train, replace(ctx, generator=generator, cache_dir=folder, track=work.track))
         if prepared is None:
             return None, None
-        write_text(done, meter.reading.model_dump_json() + "\n")
-    return prepared, Phase(name="prepare", reading=meter.reading)
+        write_text(done, work.total().model_dump_json() + "\n")
+    return prepared, Phase(name="prepare", reading=work.total())
 
 
 def _folder_name(name: str, method: Method, train: LabeledImages, seed: int) -> str:

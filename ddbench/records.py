@@ -270,13 +270,28 @@ class Record(BaseModel):
 
 
 class Reading(Record):
-    """One measurement. GPU fields are None where there is no GPU; `host_source` says how the host peak was taken."""
+    """One measurement. GPU fields are None where there is no GPU; `host_source` says how the host peak was taken.
+
+    `interruptions` counts how often the work was killed and taken up again; what was lost by that is not in `seconds`.
+    """
 
     seconds: float
     peak_allocated_bytes: int | None = None
     peak_reserved_bytes: int | None = None
     peak_host_bytes: int | None = None
     host_source: str = ""
+    interruptions: int = 0
+
+    def plus(self, later: Reading) -> Reading:
+        """Return one account of this and a later measurement: seconds added, peaks the larger of both."""
+        peaks = {
+            name: max((v for v in (getattr(self, name), getattr(later, name)) if v is not None), default=None)
+            for name in ("peak_allocated_bytes", "peak_reserved_bytes", "peak_host_bytes")
+        }
+        interruptions = self.interruptions + later.interruptions
+        return later.model_copy(
+            update={"seconds": self.seconds + later.seconds, "interruptions": interruptions, **peaks}
+        )
 
 
 class Phase(Record):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import tempfile
 import traceback
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from ddbench.dataset import load_dataset
 from ddbench.distilled import load_distilled, save_distilled
 from ddbench.errors import BadInputError, DataMismatchError, UnsupportedError
 from ddbench.evaluator import DistillRun, Evaluator
+from ddbench.files import find_cache_dir
 from ddbench.machine import describe_machine, describe_versions, git_commit, resolve_device
 from ddbench.meter import Meter, utc_now
 from ddbench.method import Method, RunContext, Tracker, config_of, make_method, untracked
@@ -25,6 +27,7 @@ from ddbench.preparing import prepare_once
 from ddbench.protocol import PROTOCOLS, Protocol, Schedule
 from ddbench.records import DistilledDataset, Metric, Phase, Reading, RealDataset, Result, Status
 from ddbench.registry import EVALUATORS
+from ddbench.resuming import CHECKPOINT_SECONDS, ResumableWork
 from ddbench.seeding import make_generator
 from ddbench.store import DISTILLED_FOLDER, LOG_FILE
 from ddbench.suite import DEFAULT_EVALUATORS, Cell
@@ -33,12 +36,13 @@ from ddbench.training import TrainingPlan, TrainingSet, chunk_size, measure_accu
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Where and how to run, none of which may change a number: data folder, device, log file, progress."""
+    """Where and how to run, none of which may change a number: data folder, device, log file, progress, checkpoints."""
 
     data_dir: Path | str | None = None
     device: torch.device | str | None = None
     log_path: Path | None = None
     track: Tracker = untracked
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
 
     def log(self, name: str, value: object) -> None:
         """Append a named value to the log file, where there is one."""
@@ -89,15 +93,18 @@ def distill(
     check_supported(method, built, real, ipc)
     with tempfile.TemporaryDirectory(prefix="ddbench-") as scratch:
         ctx = options.context(make_generator(seed, "distill", real.info.name), Path(scratch))
-        prepared, prepare_phase = prepare_once(method, built, real.train, 0 if share_prepare else seed, ctx)
+        prepare_seed = 0 if share_prepare else seed
+        prepared, prepare_phase = prepare_once(
+            method, built, real.train, prepare_seed, ctx, checkpoint_seconds=options.checkpoint_seconds
+        )
         ctx = replace(ctx, prepared=prepared)
-        with Meter(ctx.device) as meter:
-            distilled = built.distill(real.train, ipc, ctx)
+        identity = _identify(method, built, real, ipc, seed, ctx, share_prepare=share_prepare)
+        distilled, reading = _distill_resumably(built, real, ipc, ctx, identity, options)
     check_fits(distilled, real)
     phases = [
         Phase(name="first_use", reading=first_use.reading),
         *([prepare_phase] if prepare_phase else []),
-        Phase(name="distill", reading=meter.reading),
+        Phase(name="distill", reading=reading),
     ]
     return distilled.with_provenance(
         method=method,
@@ -236,6 +243,35 @@ def check_fits(distilled: DistilledDataset, real: RealDataset) -> None:
         )
 
 
+def _identify(
+    name: str, method: Method, real: RealDataset, ipc: int, seed: int, ctx: RunContext, *, share_prepare: bool
+) -> str:
+    """Return a hash of all that the course of a distillation depends on: only the same work may be taken up again."""
+    content = {
+        "method": name,
+        "config": config_of(method),
+        "dataset": [real.info.name, real.info.fingerprint],
+        "ipc": ipc,
+        "seed": seed,
+        "share_prepare": share_prepare,
+        "machine": describe_machine(ctx.device)["id"],
+        "versions": describe_versions(),
+        "git_commit": git_commit(),
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _distill_resumably(
+    method: Method, real: RealDataset, ipc: int, ctx: RunContext, identity: str, options: RunOptions
+) -> tuple[DistilledDataset, Reading]:
+    """Run `distill`, taken up where a killed run of the same work left it; returns what all attempts took."""
+    with Meter(ctx.device) as meter:
+        work = ResumableWork(find_cache_dir() / "unfinished" / identity, meter, ctx.track, options.checkpoint_seconds)
+        with work:
+            distilled = method.distill(real.train, ipc, replace(ctx, track=work.track))
+    return distilled, work.total()
+
+
 def _distill_cell(cell: Cell, options: RunOptions) -> DistilledDataset:
     return distill(
         cell.method,
@@ -270,11 +306,7 @@ def _add_phases(phases: tuple[Phase, ...], first_use: Reading, evaluate: Reading
     """Add evaluation's readings; first use before distilling and before evaluating become one account."""
     earlier = next((phase.reading for phase in phases if phase.name == "first_use"), None)
     if earlier is not None:
-        peaks = {
-            name: max((v for v in (getattr(earlier, name), getattr(first_use, name)) if v is not None), default=None)
-            for name in ("peak_allocated_bytes", "peak_reserved_bytes", "peak_host_bytes")
-        }
-        first_use = first_use.model_copy(update={"seconds": earlier.seconds + first_use.seconds, **peaks})
+        first_use = earlier.plus(first_use)
     others = [phase for phase in phases if phase.name in ("prepare", "distill")]
     return (
         Phase(name="first_use", reading=first_use),

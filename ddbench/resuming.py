@@ -1,0 +1,134 @@
+"""Work that goes on after a kill: the state of its loops, kept on disk from time to time, and what was spent so far.
+
+A piece of work has a folder. For each loop that hands `ctx.track` a state, the folder holds one checkpoint, written to
+a temporary name and renamed; `spent.json` holds the reading of all interrupted attempts. A loop shorter than the time
+between checkpoints leaves nothing on disk.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Sized
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ddbench.errors import DataMismatchError
+from ddbench.files import make_folder, staged_file, write_text
+from ddbench.meter import Meter, Pace
+from ddbench.method import Resumable, Tracker
+from ddbench.records import Reading
+
+T = TypeVar("T")
+
+CHECKPOINT_SECONDS = 120.0
+SPENT_FILE = "spent.json"
+LOCK_FILE = "lock"
+
+
+class ResumableWork:
+    """One piece of work: its folder, the meter that runs over it, and a tracker that keeps and restores states.
+
+    Where two processes do the same work, the first to need the folder has it and the other keeps nothing.
+
+    Args:
+        folder: where checkpoints go; made when the first is written.
+        meter: measures the attempt that runs now.
+        show: shows the progress of loops.
+        every_seconds: time between checkpoints.
+    """
+
+    def __init__(self, folder: Path, meter: Meter, show: Tracker, every_seconds: float = CHECKPOINT_SECONDS) -> None:
+        self.folder = folder
+        self._meter = meter
+        self._show = show
+        self._pace = Pace(every_seconds)
+        self._lock = FileLock(folder / LOCK_FILE, blocking=False)
+        self._earlier = _read_spent(folder) if folder.is_dir() and self._owns_folder() else None
+
+    def track(self, iterable: Iterable[T], description: str, state: Resumable | None = None) -> Iterator[T]:
+        """Yield the items that are still to be done; a `Tracker`."""
+        if state is None:
+            yield from self._show(iterable, description)
+            return
+        path = self.folder / f"{_slug(description)}.safetensors"
+        total = str(len(iterable)) if isinstance(iterable, Sized) else ""
+        done = _restore(path, total, state) if self._lock.is_locked else 0
+        for index, item in enumerate(self._show(iterable, description)):
+            if index < done:
+                continue
+            yield item
+            if self._pace.is_due() and self._owns_folder():
+                self._keep(path, state.save_state(), {"done": str(index + 1), "total": total})
+        if self._lock.is_locked:
+            self._keep_spent()
+
+    def total(self) -> Reading:
+        """Return what all attempts took together; the meter's block must have ended."""
+        return self._earlier.plus(self._meter.reading) if self._earlier else self._meter.reading
+
+    def __enter__(self) -> ResumableWork:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Remove the folder where the work is done; after an error a later attempt finds it."""
+        if self._lock.is_locked and error is None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self._lock.release()
+
+    def _owns_folder(self) -> bool:
+        if not self._lock.is_locked:
+            make_folder(self.folder)
+            with suppress(Timeout):
+                self._lock.acquire()
+        return self._lock.is_locked
+
+    def _keep(self, path: Path, state: dict[str, Tensor], progress: dict[str, str]) -> None:
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+        with staged_file(path) as temporary:
+            save_file(tensors, temporary, metadata=progress)
+        self._keep_spent()
+
+    def _keep_spent(self) -> None:
+        now = self._meter.so_far()
+        spent = self._earlier.plus(now) if self._earlier else now
+        interrupted = spent.model_copy(update={"interruptions": spent.interruptions + 1})
+        write_text(self.folder / SPENT_FILE, interrupted.model_dump_json() + "\n")
+
+
+def _restore(path: Path, total: str, state: Resumable) -> int:
+    """Bring `state` back from a checkpoint and return the number of items done, 0 where there is none."""
+    if not path.exists():
+        return 0
+    try:
+        with safe_open(path, framework="pt") as file:
+            progress = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
+        done = int(progress["done"])
+        if progress["total"] != total:
+            raise ValueError(f"it is of {progress['total']} steps instead of {total}")
+        state.load_state(tensors)
+    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+        raise DataMismatchError(
+            f"the checkpoint {path} cannot be taken up: {' '.join(str(error).split())[:200]}; remove it to start over"
+        ) from error
+    return done
+
+
+def _read_spent(folder: Path) -> Reading | None:
+    path = folder / SPENT_FILE
+    return Reading.model_validate(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+
+
+def _slug(description: str) -> str:
+    return re.sub("[^a-z0-9]+", "-", description.lower()).strip("-")
