@@ -64,12 +64,14 @@ def student_accuracies(run: DistillRun, real: RealDataset, network: str, ctx: Ru
     data = TrainingSet.of(run.distilled, real.info, ctx.device)
     is_full_real = run.distilled.ipc is None
     plan = TrainingPlan.of(run.protocol, real.info, is_full_real=is_full_real, student_lr=run.distilled.student_lr)
+    # Once for all students: the matrix of 3x32x32 images has 36 MiB.
+    whitening = None if run.distilled.whitening is None else run.distilled.whitening.to(ctx.device)
     accuracies = []
     for student in range(run.students):
         axes = ("set", str(run.distill_seed), "student", student)
         initial = make_generator(run.eval_seed, *axes, "initial", network)
         built = make_network(network, InputShape.of(real.info), initial).to(ctx.device)
         train_student(built, data, plan, make_generator(run.eval_seed, *axes, "training"), ctx.track)
-        accuracies.append(measure_accuracy(built, real.test, ctx.device))
+        accuracies.append(measure_accuracy(built, real.test, ctx.device, whitening))
         ctx.log(f"test_accuracy[{network}, student {student}]", accuracies[-1])
     return tuple(accuracies)

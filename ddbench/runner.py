@@ -379,7 +379,7 @@ def _warm_up_students(run: DistillRun, real: RealDataset, device: torch.device) 
     train_student(network, replace(data, images=data.images[first], labels=data.labels[first]), plan, generator)
     few = torch.arange(min(len(real.test), chunk_size(device)))
     test = replace(real.test, images=real.test.pixels(few), labels=real.test.labels[few])
-    measure_accuracy(network, test, device)
+    measure_accuracy(network, test, device, run.distilled.whitening)
 
 
 def _warm_up_device(real: RealDataset, device: torch.device) -> None:

@@ -15,11 +15,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ddbench.augment.dsa import dsa_augment
+from ddbench.augment.zca import whiten
 from ddbench.errors import DDBenchError
 from ddbench.method import Tracker, untracked
 from ddbench.network import Network
 from ddbench.protocol import Protocol, Schedule
-from ddbench.records import DatasetInfo, DistilledDataset, LabeledImages
+from ddbench.records import DatasetInfo, DistilledDataset, LabeledImages, Whitening
 
 
 class StudentDivergedError(DDBenchError):
@@ -30,8 +31,8 @@ class StudentDivergedError(DDBenchError):
 class TrainingSet:
     """Images and labels on the device they are trained on.
 
-    `images` (M, C, H, W) are uint8 pixels, normalised when a batch is taken, or float32 already normalised; `labels`
-    are (M,) int64 or (M, K) float32.
+    `images` (M, C, H, W) are uint8 pixels, normalised when a batch is taken, or float32 already normalised or whitened;
+    `labels` are (M,) int64 or (M, K) float32.
     """
 
     images: Tensor
@@ -40,14 +41,14 @@ class TrainingSet:
 
     @classmethod
     def of(cls, distilled: DistilledDataset, info: DatasetInfo, device: torch.device) -> TrainingSet:
-        """Bring a distilled set into the students' space, on `device`."""
+        """Bring a distilled set into the students' space, on `device`: whitened for a `zca` set, else normalised."""
         images = distilled.images.to(device)
         if distilled.space == "pixels" and images.is_floating_point():
             images = info.normalise(images)
         return cls(images, distilled.labels.to(device), info)
 
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Return normalised float32 images and labels at `indices`, on the device."""
+        """Return float32 images in the students' space and labels at `indices`, on the device."""
         images = self.images[indices]
         if images.dtype == torch.uint8:
             mean, std = self._mean_and_std
@@ -131,19 +132,41 @@ def train_student(
 
 
 @torch.no_grad()
-def measure_accuracy(network: Network, images: LabeledImages, device: torch.device) -> float:
-    """Return the fraction of `images` that `network`, in evaluation mode, classifies rightly."""
-    logits = forward_in_chunks(network, images, device)
+def measure_accuracy(
+    network: Network, images: LabeledImages, device: torch.device, whitening: Whitening | None = None
+) -> float:
+    """Return the fraction of `images` that `network`, in evaluation mode, classifies rightly.
+
+    They are whitened where the network was trained on whitened images, else normalised.
+    """
+    logits = forward_in_chunks(network, images, device, whitening)
     return int((logits.argmax(1).cpu() == images.labels).sum()) / len(images)
 
 
 @torch.no_grad()
-def forward_in_chunks(network: Network, images: LabeledImages, device: torch.device, *, embed: bool = False) -> Tensor:
-    """Return logits (N, K), or embeddings (N, D) where `embed`, of all images, on `device`; no augmentation."""
+def forward_in_chunks(
+    network: Network,
+    images: LabeledImages,
+    device: torch.device,
+    whitening: Whitening | None = None,
+    *,
+    embed: bool = False,
+) -> Tensor:
+    """Return logits (N, K), or embeddings (N, D) where `embed`, of all images, on `device`; no augmentation.
+
+    The network sees the images whitened where a `whitening` is given, else normalised.
+    """
     network.eval()
     function = network.embed if embed else network
+    constants = None if whitening is None else whitening.to(device)
+
+    def take(chunk: Tensor) -> Tensor:
+        if constants is None:
+            return images.normalised(chunk, device)
+        return whiten(images.pixels(chunk).to(device, non_blocking=True), constants)
+
     chunks = torch.arange(len(images)).split(chunk_size(device))
-    return torch.cat([function(channels_last(images.normalised(chunk, device))) for chunk in chunks])
+    return torch.cat([function(channels_last(take(chunk))) for chunk in chunks])
 
 
 def chunk_size(device: torch.device) -> int:
