@@ -8,6 +8,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from ddbench.augment.zca import unwhiten
 from ddbench.records import DatasetInfo, DistilledDataset
 
 COLUMNS = 10  # images shown per class; more would be too small to see
@@ -44,7 +45,10 @@ def display_pixels(distilled: DistilledDataset, info: DatasetInfo) -> Tensor:
     """Return (M, 3, H, W) uint8 pixels for viewing, whatever space the set is in; values are clipped."""
     images = distilled.images.cpu()
     if images.dtype != torch.uint8:
-        pixels = images if distilled.space == "pixels" else info.to_pixels(images)
+        if distilled.whitening is not None:
+            pixels = unwhiten(images, distilled.whitening)
+        else:
+            pixels = images if distilled.space == "pixels" else info.to_pixels(images)
         images = pixels.clamp(0, 1).mul(255).round().to(torch.uint8)
     return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
 
