@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ddbench import evaluator
+from ddbench.augment.zca import fit_zca, whiten
 from ddbench.dataset import make_real_dataset
 from ddbench.evaluator import DistillRun, student_accuracies
 from ddbench.method import RunContext
@@ -158,6 +159,27 @@ def test_every_accuracy_is_logged_with_its_network_and_student():
     found = student_accuracies(toy_run(real), real, "mlp-w4", toy_context(log=logged.__setitem__))
     assert logged == {f"test_accuracy[mlp-w4, student {i}]": value for i, value in enumerate(found)}
     assert all(0 <= value <= 1 for value in found)
+
+
+def test_students_of_a_whitened_set_are_trained_and_tested_on_whitened_images(monkeypatch):
+    real, students = toy_real(), []
+    whitening = fit_zca(real.train)
+    images = whiten(real.train.images[:6], whitening)
+    distilled = DistilledDataset(images, real.train.labels[:6], 3, ipc=2, space="zca", whitening=whitening)
+
+    def train(network: Network, data: TrainingSet, *rest: Any) -> None:
+        assert torch.equal(data.images, images)
+        train_student(network, data, *rest)
+        students.append(network)
+
+    monkeypatch.setattr(evaluator, "train_student", train)
+    found = student_accuracies(toy_run(real, distilled=distilled), real, "mlp-w4", toy_context())
+    pixels = real.test.images[:].double().flatten(1) / 255
+    test = ((pixels - whitening.mean.double()) @ whitening.matrix.double()).view(-1, 1, 8, 8).float()
+    for network, accuracy in zip(students, found, strict=True):
+        right = network(test).argmax(1) == real.test.labels
+        assert accuracy == right.double().mean().item()
+        assert not torch.allclose(network(test), network(real.test.normalised()), atol=1e-2)
 
 
 class GuardedImages:

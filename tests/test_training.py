@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ddbench import training
 from ddbench.augment.dsa import dsa_augment
+from ddbench.augment.zca import fit_zca, whiten
 from ddbench.network import InputShape, Network, make_network
 from ddbench.protocol import DSA, DSA_STRATEGY, Schedule
 from ddbench.records import DatasetInfo, DistilledDataset, LabeledImages
@@ -191,6 +192,14 @@ def test_a_distilled_set_in_any_space_reaches_the_students_normalised():
     assert TrainingSet.of(sets[0], INFO, torch.device("cpu")).images.dtype == torch.uint8
 
 
+def test_a_whitened_set_reaches_the_students_as_it_is():
+    images, labels = toy_pixels(6)
+    whitening = fit_zca(toy_split())
+    distilled = DistilledDataset(whiten(images, whitening), labels, 3, ipc=2, space="zca", whitening=whitening)
+    data = TrainingSet.of(distilled, INFO, torch.device("cpu"))
+    assert torch.equal(data.batch(torch.arange(6))[0], distilled.images)
+
+
 def test_the_plan_is_the_protocols():
     plan = TrainingPlan.of(DSA, INFO)
     assert plan == TrainingPlan(Schedule(epochs=1001, drop_at=502), 0.01, 256, DSA_STRATEGY, 0.9, 5e-4, 0.1, True)
@@ -240,15 +249,36 @@ def test_accuracy_equals_a_loop_over_single_images(spec):
     assert all(torch.equal(network.float().state_dict()[name], value) for name, value in state.items())
 
 
+def test_accuracy_on_whitened_images_equals_a_loop_over_single_images():
+    split, network = toy_split(), toy_network()
+    train = LabeledImages(*toy_pixels(50), INFO)
+    whitening = fit_zca(train)
+    whitened = whiten(train.images[:12], whitening)
+    train_student(network, TrainingSet(whitened, train.labels[:12], INFO), replace(PLAN, lr=0.01), seeded(0))
+    found = measure_accuracy(network, split, torch.device("cpu"), whitening)
+    logits = forward_in_chunks(network, split, torch.device("cpu"), whitening)
+    right = 0
+    for index in range(len(split)):
+        pixels = split.images[index].double().flatten() / 255
+        flat = [(pixels - whitening.mean) @ column for column in whitening.matrix.double().T]
+        expected = network.double().eval()(torch.stack(flat).view(1, 3, 8, 8))[0]
+        torch.testing.assert_close(logits[index].double(), expected, rtol=1e-3, atol=1e-4)
+        right += int(expected.argmax()) == int(split.labels[index])
+    assert found == right / len(split)
+    assert not torch.allclose(forward_in_chunks(network.float(), split, torch.device("cpu")), logits, atol=1e-2)
+
+
 @pytest.mark.parametrize("embed", [False, True])
+@pytest.mark.parametrize("whitened", [False, True])
 @pytest.mark.parametrize("spec", ["convnet-d2-w4", "convnet-d1-w4-bn"])
-def test_chunks_do_not_change_what_a_network_says(spec, embed, monkeypatch):
+def test_chunks_do_not_change_what_a_network_says(spec, whitened, embed, monkeypatch):
     split, network = toy_split(), toy_network(spec)
+    whitening = fit_zca(split) if whitened else None
     function = network.eval().embed if embed else network.eval()
-    expected = function(split.normalised()).detach()
+    expected = function(whiten(split.images, whitening) if whitening else split.normalised()).detach()
     for size in (1, 7, 70, 1000):
         monkeypatch.setattr(training, "chunk_size", lambda device, size=size: size)
-        found = forward_in_chunks(network.train(), split, torch.device("cpu"), embed=embed)
+        found = forward_in_chunks(network.train(), split, torch.device("cpu"), whitening, embed=embed)
         assert not found.requires_grad
         torch.testing.assert_close(found, expected)
 

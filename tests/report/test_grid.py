@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from ddbench.records import DatasetInfo, DistilledDataset
+from ddbench.augment.zca import fit_zca, whiten
+from ddbench.records import DatasetInfo, DistilledDataset, LabeledImages
 from ddbench.report.grid import BACKGROUND, COLUMNS, GAP, MIN_SIDE, display_pixels, save_grid
 
 COLOUR = DatasetInfo("toy", ("cat", "dog", "electric ray"), 3, 8, (0.4, 0.5, 0.6), (0.2, 0.3, 0.25), "")
@@ -51,6 +52,21 @@ def test_normalised_images_and_float_pixels_show_the_pixels_they_stand_for(seed,
         shown = display_pixels(made(images, [0, 1, 2], 1, space), info)
         assert shown.shape == (3, 3, 8, 8)
         assert torch.equal(shown, pixels.expand(-1, 3, -1, -1))
+
+
+@settings(deadline=None, max_examples=10)
+@given(seed=st.integers(0, 2**32), grey=st.booleans())
+def test_whitened_images_show_the_pixels_they_stand_for(seed, grey):
+    info = GREY if grey else COLOUR
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.randint(256, (30, info.channels, 8, 8), dtype=torch.uint8, generator=generator)
+    whitening = fit_zca(LabeledImages(pixels, torch.zeros(30, dtype=torch.int64), info))
+    whitened = whiten(pixels[:3], whitening)
+    distilled = DistilledDataset(whitened, torch.arange(3), 3, 1, "zca", whitening=whitening)
+    assert torch.equal(display_pixels(distilled, info), pixels[:3].expand(-1, 3, -1, -1))
+    far = DistilledDataset(whitened * 100, torch.arange(3), 3, 1, "zca", whitening=whitening)
+    extremes = (display_pixels(far, info) % 255 == 0).double().mean()
+    assert extremes > 0.9  # clipped to black or white
 
 
 def test_values_out_of_range_are_clipped_for_display_alone():
