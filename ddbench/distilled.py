@@ -53,7 +53,7 @@ def save_distilled(distilled: DistilledDataset, folder: Path | str) -> Path:
         tensors = {"images": distilled.images.cpu().contiguous(), "labels": distilled.labels.cpu().contiguous()}
         save_file(tensors, staging / TENSORS)
         if distilled.whitening is not None:
-            _save_whitening(distilled.whitening, staging)
+            save_whitening(distilled.whitening, staging)
         sidecar = Sidecar(
             sha256=sha256_of(staging / TENSORS),
             num_classes=distilled.num_classes,
@@ -97,7 +97,7 @@ def load_distilled(folder: Path | str) -> DistilledDataset:
         ipc=sidecar.ipc,
         space=sidecar.space,
         student_lr=sidecar.student_lr,
-        whitening=_load_whitening(source, sidecar.whitening),
+        whitening=None if sidecar.whitening is None else load_whitening(source, sidecar.whitening),
         provenance=sidecar.provenance,
     )
 
@@ -116,11 +116,12 @@ def _whitening_name(content_hash: str) -> str:
     return f"whitening-{content_hash}.safetensors"
 
 
-def _load_whitening(folder: Path, content_hash: str | None) -> Whitening | None:
-    return None if content_hash is None else _read_whitening(folder / _whitening_name(content_hash), content_hash)
+def load_whitening(folder: Path, content_hash: str) -> Whitening:
+    """Return the whitening of that hash kept in `folder`; raises DataMismatchError where it is missing or damaged."""
+    return _read_whitening(folder / _whitening_name(content_hash), content_hash)
 
 
-def _save_whitening(whitening: Whitening, folder: Path) -> None:
+def save_whitening(whitening: Whitening, folder: Path) -> None:
     """Put a whitening into the folder of a set: a link to the cached copy, or a file of its own where that fails."""
     path = folder / _whitening_name(whitening.hash)
     try:

@@ -1,5 +1,12 @@
 """Errors a user can mend: each message says what was expected, what came and what to do."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ddbench.records import DistilledDataset
+
 
 class DDBenchError(Exception):
     """Base of every error the command line reports as one line with exit code 2."""
@@ -23,3 +30,15 @@ class DataMismatchError(DDBenchError):
 
 class UnsupportedError(DDBenchError):
     """A combination a method declares it cannot do; the message is the reason."""
+
+
+class DivergedError(DDBenchError):
+    """A distillation that exploded; the message is the diagnosis.
+
+    Attributes:
+        last_good: the distilled set of the last step at which everything was finite and in range.
+    """
+
+    def __init__(self, message: str, last_good: DistilledDataset) -> None:
+        super().__init__(message)
+        self.last_good = last_good

@@ -162,9 +162,9 @@ def _make_config(name: str, config_class: type[Any], settings: dict[str, Any]) -
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise BadInputError(
-            f"method {name}: setting {where or '?'} cannot be {first['input']!r}: {first['msg']}"
-        ) from error
+        if not where:  # settings that do not go together: the method's own words say what is wrong
+            raise BadInputError(f"method {name}: {first['msg'].removeprefix('Value error, ')}") from error
+        raise BadInputError(f"method {name}: setting {where} cannot be {first['input']!r}: {first['msg']}") from error
     for key in settings:
         # Infinity passes every lower bound, and JSON has no word for it.
         if isinstance(value := getattr(config, key), float) and not math.isfinite(value):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -25,8 +27,12 @@ class Learner:
 
     def step(self, loss: Tensor) -> None:
         """Take one step down the gradient of `loss`."""
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        self.descend(torch.autograd.grad(loss, self.tensors))
+
+    def descend(self, gradients: Sequence[Tensor]) -> None:
+        """Take one step down given gradients, one for each tensor."""
+        for tensor, gradient in zip(self.tensors, gradients, strict=True):
+            tensor.grad = gradient
         self.optimiser.step()
 
     def save_state(self) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Selected real images as a distilled set: what all selection methods share."""
+"""Real images drawn, and selected ones as a distilled set: what selection and the starts of learning methods share."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ import torch
 from torch import Tensor
 
 from ddbench.records import DistilledDataset, LabeledImages
+
+
+def draw_real(train: LabeledImages, ipc: int, generator: torch.Generator) -> list[Tensor]:
+    """Draw `ipc` distinct real images of each of K classes: (ipc,) int64 indices, smaller draws part of larger ones."""
+    classes = map(train.of_class, range(train.num_classes))
+    return [indices[torch.randperm(len(indices), generator=generator)[:ipc]] for indices in classes]
 
 
 def select_real(train: LabeledImages, chosen: Sequence[Tensor], ipc: int) -> DistilledDataset:

@@ -20,6 +20,7 @@ from ddbench.augment.dsa import Draw, apply_dsa, draw_dsa
 from ddbench.engine import Engine, compiling_pays
 from ddbench.method import METHODS, Method, RunContext
 from ddbench.methods._learning import Learner
+from ddbench.methods._selection import draw_real
 from ddbench.network import InputShape, Network, make_network
 from ddbench.protocol import dsa_strategy
 from ddbench.records import DistilledDataset, LabeledImages
@@ -100,7 +101,7 @@ class DistributionMatching(Method):
         """Return (K * ipc, C, H, W) float32 normalised images, sorted by class, started from random real ones."""
         config = self.config
         classes = [train.of_class(label) for label in range(train.num_classes)]
-        start = torch.cat([self._draw(indices, ipc, ctx.generator) for indices in classes])
+        start = torch.cat(draw_real(train, ipc, ctx.generator))
         synthetic = train.normalised(start, ctx.device).requires_grad_()
         optimiser = torch.optim.SGD([synthetic], lr=config.image_lr, momentum=config.image_momentum)
         num_real = config.steps * sum(min(config.real_batch_size, len(indices)) for indices in classes)

@@ -6,10 +6,8 @@ Paper: none; the "Random" row of Zhao, Bilen, "Dataset Condensation with Distrib
 
 from __future__ import annotations
 
-import torch
-
 from ddbench.method import METHODS, Method, RunContext
-from ddbench.methods._selection import select_real
+from ddbench.methods._selection import draw_real, select_real
 from ddbench.records import DistilledDataset, LabeledImages
 
 
@@ -19,8 +17,4 @@ class RandomReal(Method):
 
     def distill(self, train: LabeledImages, ipc: int, ctx: RunContext) -> DistilledDataset:
         """Return (K * ipc, C, H, W) uint8 pixels, sorted by class; one seed's smaller sets are part of its larger."""
-        chosen = [
-            indices[torch.randperm(len(indices), generator=ctx.generator)[:ipc]]
-            for indices in map(train.of_class, range(train.num_classes))
-        ]
-        return select_real(train, chosen, ipc)
+        return select_real(train, draw_real(train, ipc, ctx.generator), ipc)

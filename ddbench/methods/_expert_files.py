@@ -1,0 +1,71 @@
+"""Experts on disk: one safetensors file each, which says what it is of, read epoch by epoch; and their whitening."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ddbench.distilled import load_whitening
+from ddbench.errors import DataMismatchError
+from ddbench.files import staged_file
+from ddbench.records import Whitening
+
+TRAJECTORY = "trajectory"
+
+
+class Expert:
+    """A trained expert on disk, memory-mapped: only the epochs asked for are read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def parameters(self, epoch: int) -> Tensor:
+        """Return the (P,) float32 parameters after `epoch` epochs, 0 for those at the start."""
+        with safe_open(self._path, framework="pt") as file:
+            row: Tensor = file.get_slice(TRAJECTORY)[epoch : epoch + 1]
+        return row[0].float()
+
+
+def expert_path(folder: Path, index: int) -> Path:
+    """Return the file of one expert."""
+    return folder / f"expert-{index:03d}.safetensors"
+
+
+def find_whitening(folder: Path) -> Whitening | None:
+    """Return the whitening kept in a folder of experts, None where there is none."""
+    found = next(folder.glob("whitening-*.safetensors"), None)
+    return None if found is None else load_whitening(folder, found.stem.removeprefix("whitening-"))
+
+
+def save_expert(trajectory: Tensor, folder: Path, index: int, identity: dict[str, str]) -> None:
+    """Write an expert's (epochs + 1, P) parameters, whole or not at all, with what they are of."""
+    with staged_file(expert_path(folder, index)) as temporary:
+        save_file({TRAJECTORY: trajectory.contiguous()}, temporary, metadata=identity)
+
+
+def has_expert(path: Path, identity: dict[str, str]) -> bool:
+    """Return whether an expert is there; raises DataMismatchError where it is truncated or another's."""
+    if not path.exists():
+        return False
+    try:
+        with safe_open(path, framework="pt") as file:
+            found, shape = file.metadata() or {}, file.get_slice(TRAJECTORY).get_shape()
+    except (SafetensorError, OSError) as error:
+        raise DataMismatchError(
+            f"expert file {path} is truncated or altered ({' '.join(str(error).split())[:120]}); remove it to train "
+            "that expert again"
+        ) from error
+    for key, wanted in identity.items():
+        if found.get(key) != wanted:
+            raise DataMismatchError(
+                f"expert file {path} is of another {key}: expected {wanted}, found {found.get(key, 'nothing')}; "
+                "remove its folder to train the experts again"
+            )
+    if shape[0] != int(identity["epochs"]) + 1:
+        raise DataMismatchError(
+            f"expert file {path} should hold {int(identity['epochs']) + 1} epochs, found {shape[0]}; remove it"
+        )
+    return True
