@@ -124,10 +124,11 @@ def load_whitening(folder: Path, content_hash: str) -> Whitening:
 def save_whitening(whitening: Whitening, folder: Path) -> None:
     """Put a whitening into the folder of a set: a link to the cached copy, or a file of its own where that fails."""
     path = folder / _whitening_name(whitening.hash)
-    try:
-        os.link(_keep_whitening(whitening), path)
-    except (OSError, BadInputError, SafetensorError):  # another file system, or a cache that cannot be written
-        _write_whitening(whitening, path)
+    with staged_file(path) as temporary:
+        try:
+            os.link(_keep_whitening(whitening), temporary)
+        except (OSError, BadInputError, SafetensorError):  # another file system, or a cache that cannot be written
+            _write_whitening(whitening, temporary)
 
 
 def _keep_whitening(whitening: Whitening) -> Path:
