@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ddbench.dataset import load_dataset
+    from ddbench.distilling import distill
     from ddbench.driver import run_suite
     from ddbench.evaluator import Evaluator
     from ddbench.method import Method, RunContext
     from ddbench.protocol import PROTOCOLS
     from ddbench.records import DistilledDataset, LabeledImages, Metric, RealDataset, Result
     from ddbench.registry import DATASETS, EVALUATORS, METHODS, NETWORKS
-    from ddbench.runner import distill, evaluate
+    from ddbench.runner import evaluate
 
 __version__ = "0.1.0"
 
@@ -31,7 +32,7 @@ _HOMES = {
     "RealDataset": "records",
     "Result": "records",
     "RunContext": "method",
-    "distill": "runner",
+    "distill": "distilling",
     "evaluate": "runner",
     "load_dataset": "dataset",
     "run_suite": "driver",

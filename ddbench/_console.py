@@ -11,10 +11,10 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
+from ddbench.distilling import RunOptions
 from ddbench.driver import CellEvent, run_suite
 from ddbench.method import Resumable
 from ddbench.records import Result
-from ddbench.runner import RunOptions
 from ddbench.suite import Suite
 
 T = TypeVar("T")

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import typer
 
-from ddbench.errors import BadInputError, DDBenchError
+from ddbench.errors import BadInputError, DDBenchError, DivergedError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ddbench.distilling import RunOptions
     from ddbench.records import Result
-    from ddbench.runner import RunOptions
     from ddbench.suite import Suite
 
 # Some releases of typer carry a copy of click: the base of their usage errors is found through a public one.
@@ -115,13 +115,18 @@ def distill(
     """Distil a data set and keep the result as a folder."""
     from ddbench.dataset import load_dataset
     from ddbench.distilled import check_target
+    from ddbench.distilling import distill as run_distill
     from ddbench.report.grid import save_grid
-    from ddbench.runner import distill as run_distill
 
     check_target(out)
+    chosen = parse_settings(settings or [])
     real = load_dataset(dataset, data_dir)
-    with _progress() as options:
-        distilled = run_distill(method, real, ipc, seed, parse_settings(settings or []), device, options=options)
+    try:
+        with _progress() as options:
+            distilled = run_distill(method, real, ipc, seed, chosen, device, options=options)
+    except DivergedError as error:
+        kept = error.last_good.save(out.with_name(f"{out.name}-last-good"))
+        raise DivergedError(f"{error}; the last good images are in {kept}", error.last_good) from error
     distilled.save(out)
     save_grid(distilled, real.info, out / "images.png")
     seconds = sum(phase["reading"]["seconds"] for phase in distilled.provenance["phases"])
@@ -311,7 +316,7 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
 
 def _run_cells(suite: Suite, results: Path, device: str | None, data_dir: Path | None) -> list[Result]:
     from ddbench._console import run_cells
-    from ddbench.runner import RunOptions
+    from ddbench.distilling import RunOptions
 
     return run_cells(suite, results, RunOptions(data_dir=data_dir, device=device))
 
@@ -336,7 +341,7 @@ def _show_table(results: Sequence[Result], *, published: bool) -> None:
 @contextmanager
 def _progress(data_dir: Path | None = None) -> Iterator[RunOptions]:
     from ddbench._console import progress_bars
-    from ddbench.runner import RunOptions
+    from ddbench.distilling import RunOptions
 
     with progress_bars() as bars:
         yield RunOptions(data_dir=data_dir, track=bars.track)

@@ -9,11 +9,12 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ddbench.distilling import RunOptions, load_real
 from ddbench.machine import resolve_device
 from ddbench.meter import utc_now
 from ddbench.method import untracked
 from ddbench.records import Result
-from ddbench.runner import RunOptions, load_real, run_cell, unfinished_result
+from ddbench.runner import run_cell, unfinished_result
 from ddbench.store import Store, write_result
 from ddbench.suite import Cell, Suite, load_suite
 

@@ -3,122 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import tempfile
 import traceback
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ddbench.dataset import load_dataset
 from ddbench.distilled import load_distilled, save_distilled
-from ddbench.errors import BadInputError, DataMismatchError, UnsupportedError
+from ddbench.distilling import RunOptions, check_fits, distill, load_real, with_device
+from ddbench.errors import BadInputError, DivergedError, UnsupportedError
 from ddbench.evaluator import DistillRun, Evaluator
-from ddbench.files import find_cache_dir
 from ddbench.machine import describe_machine, describe_versions, git_commit, resolve_device
 from ddbench.meter import Meter, utc_now
-from ddbench.method import Method, RunContext, Tracker, config_of, make_method, untracked
 from ddbench.network import InputShape, make_network
-from ddbench.preparing import prepare_once
 from ddbench.protocol import PROTOCOLS, Protocol, Schedule
 from ddbench.records import DistilledDataset, Metric, Phase, Reading, RealDataset, Result, Status
 from ddbench.registry import EVALUATORS
-from ddbench.resuming import CHECKPOINT_SECONDS, ResumableWork
 from ddbench.seeding import make_generator
-from ddbench.store import DISTILLED_FOLDER, LOG_FILE
+from ddbench.store import DISTILLED_FOLDER, LAST_GOOD_FOLDER, LOG_FILE
 from ddbench.suite import DEFAULT_EVALUATORS, Cell
 from ddbench.training import TrainingPlan, TrainingSet, chunk_size, measure_accuracy, train_student
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """Where and how to run, none of which may change a number: data folder, device, log file, progress, checkpoints."""
-
-    data_dir: Path | str | None = None
-    device: torch.device | str | None = None
-    log_path: Path | None = None
-    track: Tracker = untracked
-    checkpoint_seconds: float = CHECKPOINT_SECONDS
-
-    def log(self, name: str, value: object) -> None:
-        """Append a named value to the log file, where there is one."""
-        if self.log_path is not None:
-            with self.log_path.open("a", encoding="utf-8") as file:
-                file.write(f"{name} = {value}\n")
-
-    def context(self, generator: torch.Generator, cache_dir: Path) -> RunContext:
-        """Return the context that a method or evaluator works in."""
-        return RunContext(resolve_device(self.device), generator, cache_dir, log=self.log, track=self.track)
-
-
-def distill(
-    method: str,
-    dataset: RealDataset | str,
-    ipc: int,
-    seed: int = 0,
-    config: Mapping[str, Any] | None = None,
-    device: torch.device | str | None = None,
-    *,
-    share_prepare: bool = False,
-    options: RunOptions | None = None,
-) -> DistilledDataset:
-    """Distil the training split of a data set.
-
-    Args:
-        method: registered name.
-        dataset: a data set, or the name of one.
-        ipc: images per class; of no meaning to a method that keeps the whole set.
-        seed: of every draw the method makes, its preparation included.
-        config: settings of the method that differ from its defaults.
-        device: where to compute; the GPU where there is one.
-        share_prepare: prepare with seed 0 whatever `seed` is.
-        options: data folder, log and progress.
-
-    Returns:
-        The set; its provenance holds method, config, data set, seed, versions and the phases with their cost.
-
-    Raises:
-        UnsupportedError: the method cannot do this data set or IPC; the message is its reason.
-        DataMismatchError: the method returned a set that does not fit the data set.
-    """
-    options = _with_device(options, device)
-    with Meter(resolve_device(options.device)) as first_use:
-        built = make_method(method, dict(config or {}))
-        real = load_real(dataset, options)
-        _warm_up_device(real, resolve_device(options.device))
-    check_supported(method, built, real, ipc)
-    with tempfile.TemporaryDirectory(prefix="ddbench-") as scratch:
-        ctx = options.context(make_generator(seed, "distill", real.info.name), Path(scratch))
-        prepare_seed = 0 if share_prepare else seed
-        prepared, prepare_phase = prepare_once(
-            method, built, real.train, prepare_seed, ctx, checkpoint_seconds=options.checkpoint_seconds
-        )
-        ctx = replace(ctx, prepared=prepared)
-        identity = _identify(method, built, real, ipc, seed, ctx, share_prepare=share_prepare)
-        distilled, reading = _distill_resumably(built, real, ipc, ctx, identity, options)
-    check_fits(distilled, real)
-    phases = [
-        Phase(name="first_use", reading=first_use.reading),
-        *([prepare_phase] if prepare_phase else []),
-        Phase(name="distill", reading=reading),
-    ]
-    return distilled.with_provenance(
-        method=method,
-        config=config_of(built),
-        dataset=real.info.name,
-        dataset_fingerprint=real.info.fingerprint,
-        class_names=list(real.info.class_names),
-        distill_seed=seed,
-        share_prepare=share_prepare,
-        phases=[phase.model_dump(mode="json") for phase in phases],
-        machine=describe_machine(ctx.device),
-        versions=describe_versions(),
-        git_commit=git_commit(),
-    )
 
 
 def evaluate(
@@ -154,7 +60,7 @@ def evaluate(
     """
     if students < 1:
         raise BadInputError(f"students must be at least 1, got {students}")
-    options = _with_device(options, device)
+    options = with_device(options, device)
     chosen = PROTOCOLS.get(protocol) if isinstance(protocol, str) else protocol
     origin = distilled.provenance
     run = DistillRun(
@@ -206,70 +112,14 @@ def run_cell(cell: Cell, options: RunOptions, folder: Path, reuse: Path | None =
         return result.model_copy(update={"key": cell.key, "started_at": started_at})
     except UnsupportedError as error:
         return unfinished_result(cell, options, "skipped", str(error), started_at)
+    except DivergedError as error:
+        save_distilled(error.last_good, folder / LAST_GOOD_FOLDER)
+        return unfinished_result(cell, options, "failed", f"diverged: {_one_line(error)}", started_at)
     except (torch.OutOfMemoryError, MemoryError) as error:
         return unfinished_result(cell, options, "out_of_memory", _one_line(error), started_at)
     except Exception as error:
         options.log("traceback", traceback.format_exc())
         return unfinished_result(cell, options, "failed", f"{type(error).__name__}: {_one_line(error)}", started_at)
-
-
-def check_supported(name: str, method: Method, real: RealDataset, ipc: int) -> None:
-    """Raise UnsupportedError with the reason where a method cannot do a data set or IPC."""
-    if method.uses_ipc and ipc < 1:
-        raise UnsupportedError(f"{name} on {real.info.name}: ipc must be at least 1, got {ipc}")
-    reason = method.unsupported(real.train, ipc)
-    if reason:
-        raise UnsupportedError(f"{name} on {real.info.name}: {reason}")
-
-
-def check_fits(distilled: DistilledDataset, real: RealDataset) -> None:
-    """Raise DataMismatchError where a distilled set is not one of this data set."""
-    info = real.info
-    if distilled.num_classes != info.num_classes:
-        raise DataMismatchError(
-            f"the distilled set has {distilled.num_classes} classes and {info.name} has {info.num_classes}; "
-            "name the data set it was made from"
-        )
-    if distilled.images.shape[1:] != real.train.images.shape[1:]:
-        raise DataMismatchError(
-            f"the distilled images are {tuple(distilled.images.shape[1:])} and those of {info.name} "
-            f"{tuple(real.train.images.shape[1:])}; name the data set they were made from"
-        )
-    names = distilled.provenance.get("class_names")
-    if names is not None and tuple(names) != info.class_names:
-        raise DataMismatchError(
-            f"the distilled set's classes are {', '.join(names[:3])}, ... and those of {info.name} "
-            f"{', '.join(info.class_names[:3])}, ...; name the data set it was made from"
-        )
-
-
-def _identify(
-    name: str, method: Method, real: RealDataset, ipc: int, seed: int, ctx: RunContext, *, share_prepare: bool
-) -> str:
-    """Return a hash of all that the course of a distillation depends on: only the same work may be taken up again."""
-    content = {
-        "method": name,
-        "config": config_of(method),
-        "dataset": [real.info.name, real.info.fingerprint],
-        "ipc": ipc,
-        "seed": seed,
-        "share_prepare": share_prepare,
-        "machine": describe_machine(ctx.device)["id"],
-        "versions": describe_versions(),
-        "git_commit": git_commit(),
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _distill_resumably(
-    method: Method, real: RealDataset, ipc: int, ctx: RunContext, identity: str, options: RunOptions
-) -> tuple[DistilledDataset, Reading]:
-    """Run `distill`, taken up where a killed run of the same work left it; returns what all attempts took."""
-    with Meter(ctx.device) as meter:
-        work = ResumableWork(find_cache_dir() / "unfinished" / identity, meter, ctx.track, options.checkpoint_seconds)
-        with work:
-            distilled = method.distill(real.train, ipc, replace(ctx, track=work.track))
-    return distilled, work.total()
 
 
 def _distill_cell(cell: Cell, options: RunOptions) -> DistilledDataset:
@@ -380,27 +230,6 @@ def _warm_up_students(run: DistillRun, real: RealDataset, device: torch.device) 
     few = torch.arange(min(len(real.test), chunk_size(device)))
     test = replace(real.test, images=real.test.pixels(few), labels=real.test.labels[few])
     measure_accuracy(network, test, device, run.distilled.whitening)
-
-
-def _warm_up_device(real: RealDataset, device: torch.device) -> None:
-    """One small forward and backward pass, which starts the device's libraries and threads."""
-    images = real.train.normalised(torch.arange(min(8, len(real.train))), device).requires_grad_()
-    torch.nn.functional.conv2d(images, torch.ones(4, images.shape[1], 3, 3, device=device)).sum().backward()
-
-
-def load_real(dataset: RealDataset | str, options: RunOptions) -> RealDataset:
-    """Return a data set given as such or by name; the last two loaded by name are kept in memory."""
-    return dataset if isinstance(dataset, RealDataset) else _load_named(dataset, options.data_dir)
-
-
-@lru_cache(maxsize=2)
-def _load_named(spec: str, data_dir: Path | str | None) -> RealDataset:
-    return load_dataset(spec, data_dir)
-
-
-def _with_device(options: RunOptions | None, device: torch.device | str | None) -> RunOptions:
-    options = options or RunOptions()
-    return options if device is None else replace(options, device=device)
 
 
 def _one_line(error: BaseException) -> str:

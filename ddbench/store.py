@@ -16,11 +16,12 @@ from ddbench.records import Result
 
 RESULT_FILE = "result.json"
 DISTILLED_FOLDER = "distilled"
+LAST_GOOD_FOLDER = "last_good"  # of a distillation that diverged; never evaluated
 LOG_FILE = "log.txt"
 
 
 class Store:
-    """The results under one folder: `ROOT/<key>/` holds `result.json`, `distilled/`, `log.txt`."""
+    """The results under one folder: `ROOT/<key>/` holds `result.json`, `distilled/` (or `last_good/`), `log.txt`."""
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)

@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from ddbench import run_suite
+from ddbench.distilling import RunOptions
 from ddbench.errors import BadInputError, DDBenchError
 from ddbench.registry import METHODS
-from ddbench.runner import RunOptions
 from ddbench.store import Store, read_results
 
 pytestmark = pytest.mark.usefixtures("own_cache")

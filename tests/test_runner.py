@@ -9,10 +9,11 @@ import torch
 
 from ddbench import PROTOCOLS, distill, evaluate, load_dataset
 from ddbench.distilled import load_distilled
+from ddbench.distilling import RunOptions
 from ddbench.errors import BadInputError, DataMismatchError, UnsupportedError
 from ddbench.records import DistilledDataset
 from ddbench.registry import METHODS
-from ddbench.runner import RunOptions, run_cell
+from ddbench.runner import run_cell
 from ddbench.suite import Cell
 from ddbench.testing import SMOKE_PROTOCOL
 

@@ -101,7 +101,7 @@ class TrajectoryMatching(ExpertMethod):
                 ipc=ipc,
                 space="normalised" if whitening is None else "zca",
                 whitening=whitening,
-                student_lr=float(lr),
+                student_lr=lr.item(),
                 provenance={"engine": engine},
             )
 
