@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
@@ -35,6 +35,9 @@ DataDir = Annotated[
     typer.Option(help="Folder of data sets.", envvar="DDBENCH_DATA_DIR", show_default="the user's cache folder"),
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:<index>.", show_default="a GPU if there is one")]
+PresetName = Annotated[
+    str | None, typer.Option("--preset", help="Settings to start from: one of `ddbench list presets`, or a .toml file.")
+]
 
 
 class _Listed(Protocol):
@@ -45,7 +48,7 @@ class _Listed(Protocol):
     def summary(self, name: str) -> str: ...
 
 
-Kind = Literal["methods", "datasets", "networks", "evaluators", "protocols"]
+Kind = Literal["methods", "datasets", "networks", "evaluators", "protocols", "presets"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -80,9 +83,8 @@ def show_version(
 def list_names(
     kind: Annotated[Kind | None, typer.Argument(help="What to list; everything where left out.")] = None,
 ) -> None:
-    """List the registered methods, data sets, networks, evaluators and protocols."""
-    from rich.table import Table
-
+    """List the registered methods, data sets, networks, evaluators and protocols, and the shipped presets."""
+    from ddbench.presets import load_preset, preset_names
     from ddbench.protocol import PROTOCOLS
     from ddbench.registry import DATASETS, EVALUATORS, METHODS, NETWORKS
 
@@ -95,10 +97,9 @@ def list_names(
     }
     for name, registry in everything.items():
         if kind in (None, name):
-            table = Table("name", "what it is", title=name, title_justify="left", box=None, padding=(0, 2, 0, 0))
-            for entry in registry.names():
-                table.add_row(entry, registry.summary(entry))
-            _console().print(table)
+            _show_names(name, {entry: registry.summary(entry) for entry in registry.names()})
+    if kind in (None, "presets"):
+        _show_names("presets", {name: load_preset(name).source for name in preset_names()})
 
 
 @app.command()
@@ -108,7 +109,10 @@ def distill(
     ipc: Annotated[int, typer.Option(help="Images per class.")],
     out: Annotated[Path, typer.Option(help="New folder for the distilled set.")],
     seed: Annotated[int, typer.Option(min=0, help="Distillation seed.")] = 0,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="key=value setting of the method.")] = None,
+    preset: PresetName = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value setting of the method; overrides the preset's.")
+    ] = None,
     device: Device = None,
     data_dir: DataDir = None,
 ) -> None:
@@ -116,11 +120,16 @@ def distill(
     from ddbench.dataset import load_dataset
     from ddbench.distilled import check_target
     from ddbench.distilling import distill as run_distill
+    from ddbench.presets import preset_settings
     from ddbench.report.grid import save_grid
 
     check_target(out)
     chosen = parse_settings(settings or [])
+    if preset is not None:
+        chosen = preset_settings(preset, method, chosen)
     real = load_dataset(dataset, data_dir)
+    if preset is not None:
+        _note_other_use(preset, dataset, ipc)
     try:
         with _progress() as options:
             distilled = run_distill(method, real, ipc, seed, chosen, device, options=options)
@@ -178,7 +187,7 @@ def run(
     data_dir: DataDir = None,
 ) -> int:
     """Run every cell of a suite that has no result yet; exit code 1 if any cell has no number."""
-    from ddbench.published import baselines_dir
+    from ddbench.files import baselines_dir
     from ddbench.suite import load_suite
 
     shipped = baselines_dir() / "suites" / f"{suite}.yaml"
@@ -266,8 +275,7 @@ def quickstart(
     """Run every baseline on the embedded digits, print the table and leave results, sets and pictures on disk."""
     from ddbench.dataset import load_dataset
     from ddbench.distilled import load_distilled
-    from ddbench.files import write_text
-    from ddbench.published import baselines_dir
+    from ddbench.files import baselines_dir, write_text
     from ddbench.report.grid import save_grid
     from ddbench.store import Store
     from ddbench.suite import load_suite
@@ -312,6 +320,28 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
         except yaml.YAMLError as error:
             raise BadInputError(f"--set {key}: {value!r} is not a value") from error
     return settings
+
+
+def _note_other_use(preset: str, dataset: str, ipc: int) -> None:
+    """Print a line where a preset is used for a data set or IPC that it was not made for."""
+    from ddbench.presets import load_preset
+
+    made_for = load_preset(preset)
+    if (made_for.dataset, made_for.ipc) != (dataset, ipc):
+        print(
+            f"ddbench: note: preset {preset} is for {made_for.dataset} at ipc {made_for.ipc}, "
+            f"and is used for {dataset} at ipc {ipc}",
+            file=sys.stderr,
+        )
+
+
+def _show_names(title: str, summaries: Mapping[str, str]) -> None:
+    from rich.table import Table
+
+    table = Table("name", "what it is", title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for name, summary in summaries.items():
+        table.add_row(name, summary)
+    _console().print(table)
 
 
 def _run_cells(suite: Suite, results: Path, device: str | None, data_dir: Path | None) -> list[Result]:

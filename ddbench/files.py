@@ -1,4 +1,4 @@
-"""Files written to a temporary name, synced and renamed, so that a killed run leaves whole files or none."""
+"""Where ddbench's files are, and how they are written so that a killed run leaves whole files or none."""
 
 from __future__ import annotations
 
@@ -27,6 +27,13 @@ def find_cache_dir() -> Path:
     """Return the folder for work that can be made again: $DDBENCH_CACHE_DIR, else the user's cache."""
     chosen = os.environ.get(CACHE_DIR_VARIABLE)
     return Path(chosen).expanduser() if chosen else user_cache_path("ddbench")
+
+
+def baselines_dir() -> Path:
+    """Return the folder of suites, presets and numbers: inside an installed package, else beside the package."""
+    package = Path(__file__).resolve().parent
+    inside = package / "baselines"
+    return inside if inside.is_dir() else package.parent / "baselines"
 
 
 def write_text(path: Path, text: str) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, ValidationError
 
 from ddbench.errors import BadInputError, DataMissingError
+from ddbench.files import baselines_dir
 from ddbench.records import Record
 
 # The only place where the file's slugs become ddbench's names; a slug that is not listed keeps its own name.
@@ -155,13 +156,6 @@ class PublishedCell:
     def disagreeing(self) -> tuple[PublishedNumber, ...]:
         """Numbers of other sources that differ from the shown one."""
         return tuple(number for number in self.numbers[1:] if number.value != self.shown.value)
-
-
-def baselines_dir() -> Path:
-    """Return the folder of recorded and published numbers: inside an installed package, else beside the package."""
-    package = Path(__file__).resolve().parent
-    inside = package / "baselines"
-    return inside if inside.is_dir() else package.parent / "baselines"
 
 
 @lru_cache(maxsize=4)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from ddbench.errors import BadInputError
 from ddbench.method import config_of, make_method
 from ddbench.network import split_spec
+from ddbench.presets import preset_settings
 from ddbench.protocol import PROTOCOLS
 from ddbench.registry import DATASETS, EVALUATORS, suggest
 
@@ -77,10 +78,14 @@ Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class MethodEntry(BaseModel):
-    """One method of a suite; `ipc`, `distill_seeds` and `students` override the suite's for it."""
+    """One method of a suite; `ipc`, `distill_seeds` and `students` override the suite's for it.
+
+    `settings` override those of `preset`, which serve every data set and IPC that the entry runs on.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str
+    preset: str | None = None
     settings: dict[str, Any] = {}
     ipc: Budgets | None = None
     distill_seeds: Seeds | None = None
@@ -109,8 +114,8 @@ class Suite(BaseModel):
         """Return the cells of the grid, each once, data set by data set.
 
         Raises:
-            UnknownNameError: a method, data set, network, evaluator or protocol that does not exist.
-            BadInputError: a setting that a method does not take.
+            UnknownNameError: a method, preset, data set, network, evaluator or protocol that does not exist.
+            BadInputError: a setting that a method does not take, or a preset of another method.
         """
         protocol = PROTOCOLS.get(self.protocol)
         networks = self.networks or (protocol.network,)
@@ -127,7 +132,10 @@ class Suite(BaseModel):
         return list(cells.values())
 
     def _cells_of(self, entry: MethodEntry, dataset: str, networks: tuple[str, ...]) -> list[Cell]:
-        method = make_method(entry.name, entry.settings)
+        settings = entry.settings
+        if entry.preset is not None:
+            settings = preset_settings(entry.preset, entry.name, settings)
+        method = make_method(entry.name, settings)
         budgets: tuple[int | None, ...] = (entry.ipc or self.ipc) if method.uses_ipc else (None,)
         return [
             Cell(

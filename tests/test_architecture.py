@@ -15,7 +15,7 @@ ROOT = Path(ddbench.__file__).parent
 LAYERS = (
     ("cli", "_console", "doctor", "testing", "__main__", ""),  # "" is the package itself, which reaches everything
     ("report/", "tables", "table_cells", "table_formats", "table_layout", "table_notes", "published", "claims"),
-    ("runner", "distilling", "suite", "store", "driver", "preparing", "resuming"),
+    ("runner", "distilling", "suite", "presets", "store", "driver", "preparing", "resuming"),
     ("methods/", "evaluators/"),
     ("method", "evaluator", "training", "diffusion/"),
     ("datasets/", "networks/", "augment/"),

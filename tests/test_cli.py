@@ -11,7 +11,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from ddbench.cli import main, parse_settings
-from ddbench.distilled import SIDECAR, TENSORS
+from ddbench.distilled import SIDECAR, TENSORS, load_distilled
 from ddbench.errors import BadInputError
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -80,7 +80,7 @@ def test_list_names_everything_without_importing_torch():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for name in ("dm", "cifar10", "convnet", "accuracy", "dsa"):
+    for name in ("dm", "cifar10", "convnet", "accuracy", "dsa", "mtt_cifar10_ipc1"):
         assert f"\n{name} " in done.stdout
 
 
@@ -107,6 +107,64 @@ def test_wrong_settings_are_refused(capsys, tmp_path):
     refused(capsys, [*command, "steps=0"], "steps", "greater than 0")
     refused(capsys, [*command, "steps"], "key=value")
     assert not (tmp_path / "x").exists()
+
+
+PRESET = """method = "dm"
+dataset = "digits"
+ipc = 1
+source = "Made for this test."
+[settings]
+network = "convnet-d1-w8"
+steps = 2
+image_lr = 3.0
+"""
+
+
+@pytest.fixture
+def preset(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(PRESET)
+    return path
+
+
+def distill_with(preset, tmp_path, *more, method="dm", ipc="1"):
+    command = ["distill", method, "--dataset", "digits", "--ipc", ipc, "--device", "cpu", "--preset", str(preset)]
+    return [*command, "--out", str(tmp_path / "x"), *more]
+
+
+def test_set_overrides_the_preset_and_the_preset_the_defaults(preset, tmp_path, capsys):
+    assert main(distill_with(preset, tmp_path, "--set", "steps=1")) == 0
+    config = load_distilled(tmp_path / "x").provenance["config"]
+    assert (config["steps"], config["image_lr"], config["image_momentum"]) == (1, 3.0, 0.5)
+    assert capsys.readouterr().err == ""
+
+
+def test_preset_for_another_ipc_is_used_with_a_note(preset, tmp_path, capsys):
+    assert main(distill_with(preset, tmp_path, ipc="2")) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("mine.toml is for digits at ipc 1, and is used for digits at ipc 2")
+    assert len(load_distilled(tmp_path / "x").images) == 20
+
+
+def test_wrong_presets_are_refused(preset, tmp_path, capsys):
+    refused(capsys, distill_with("dm_cifar_ipc1", tmp_path), "unknown preset 'dm_cifar_ipc1'", "dm_cifar10_ipc1")
+    refused(capsys, distill_with(tmp_path / "none.toml", tmp_path), "none.toml does not exist")
+    refused(capsys, distill_with("dm_cifar10_ipc1", tmp_path, method="dsa"), "is for method dm, not dsa")
+    refused(capsys, distill_with(preset, tmp_path, "--set", "step=1"), "no setting 'step'", "steps")
+    preset.write_text(PRESET + "imagelr = 1.0\n")
+    refused(capsys, distill_with(preset, tmp_path), "mine.toml: method dm has no setting 'imagelr'", "image_lr")
+    preset.write_text("sauce = 1\n" + PRESET)
+    refused(capsys, distill_with(preset, tmp_path), "mine.toml: unknown key 'sauce'", "source")
+    preset.write_text("ipc = 1\n" + PRESET)
+    refused(capsys, distill_with(preset, tmp_path), "mine.toml cannot be read", "line 4")
+    assert not (tmp_path / "x").exists()
+
+
+def test_presets_are_listed_with_their_source(capsys):
+    assert main(["list", "presets"]) == 0
+    out = capsys.readouterr().out
+    assert "dm_cifar10_ipc1 " in out
+    assert "not run at full length" in " ".join(out.split())
 
 
 @pytest.mark.parametrize("ipc", ["0", "100000"])

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from ddbench import files
 from ddbench.errors import BadInputError
-from ddbench.files import find_cache_dir, make_folder, sha256_of, staged_file, staged_folder, write_text
+from ddbench.files import baselines_dir, find_cache_dir, make_folder, sha256_of, staged_file, staged_folder, write_text
 
 
 @pytest.fixture(scope="module")
@@ -216,3 +217,11 @@ def test_cache_folder_is_the_variable_or_the_users(own_cache, monkeypatch):
     assert find_cache_dir() == Path.home() / "elsewhere"
     monkeypatch.delenv("DDBENCH_CACHE_DIR")
     assert find_cache_dir().name == "ddbench"
+
+
+def test_a_wheel_keeps_its_baselines_inside_the_package(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "__file__", str(tmp_path / "ddbench" / "files.py"))
+    (tmp_path / "ddbench").mkdir()
+    assert baselines_dir() == tmp_path / "baselines"
+    (tmp_path / "ddbench" / "baselines").mkdir()
+    assert baselines_dir() == tmp_path / "ddbench" / "baselines"

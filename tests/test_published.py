@@ -9,7 +9,8 @@ import pytest
 
 from ddbench import published
 from ddbench.errors import BadInputError, DataMissingError
-from ddbench.published import baselines_dir, find_published, list_published, load_published
+from ddbench.files import baselines_dir
+from ddbench.published import find_published, list_published, load_published
 
 ENTRY = {
     "method": "dm",
@@ -192,11 +193,3 @@ def test_a_file_of_another_form_is_refused(tmp_path, text):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(DataMissingError, match=r"nowhere\.toml"):
         load_published(tmp_path / "nowhere.toml")
-
-
-def test_a_wheel_keeps_its_baselines_inside_the_package(tmp_path, monkeypatch):
-    monkeypatch.setattr(published, "__file__", str(tmp_path / "ddbench" / "published.py"))
-    (tmp_path / "ddbench").mkdir()
-    assert baselines_dir() == tmp_path / "baselines"
-    (tmp_path / "ddbench" / "baselines").mkdir()
-    assert baselines_dir() == tmp_path / "ddbench" / "baselines"

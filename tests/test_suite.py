@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ddbench.errors import BadInputError, DDBenchError, UnknownNameError
+from ddbench.presets import load_preset
 from ddbench.protocol import PROTOCOLS
 from ddbench.suite import Suite, load_suite
 
@@ -183,6 +184,27 @@ def test_entry_overrides_the_suite_for_its_method_alone():
     found = [(cell.method, cell.ipc, cell.distill_seed, cell.students) for cell in cells]
     assert found == [("random_real", 1, 0, 2), ("random_real", 1, 1, 2), ("dm", 5, 4, 3), ("dm", 6, 4, 3)]
     assert [cell.config.get("steps") for cell in cells] == [None, None, 7, 7]
+
+
+def test_settings_override_those_of_the_preset_and_the_cell_holds_the_full_config():
+    entry = {"name": "mtt", "preset": "mtt_cifar10_ipc50", "settings": {"steps": 3}}
+    config = cell_of(methods=[entry]).config
+    assert (config["steps"], config["image_lr"], config["zca"], config["expert_epochs"]) == (3, 1000.0, False, 2)
+    written_out = {**load_preset("mtt_cifar10_ipc50").settings, "steps": 3}
+    assert cell_of(methods=[entry]).key == cell_of(methods=[{"name": "mtt", "settings": written_out}]).key
+
+
+def test_preset_of_the_defaults_gives_the_same_key():
+    assert cell_of(methods=[{"name": "dm", "preset": "dm_cifar10_ipc1"}]).key == dm_cell().key
+
+
+def test_wrong_preset_is_refused():
+    with pytest.raises(UnknownNameError, match=r"unknown preset 'dm_cifar_ipc1'; did you mean .*dm_cifar10_ipc1"):
+        cells_of(methods=[{"name": "dm", "preset": "dm_cifar_ipc1"}])
+    with pytest.raises(BadInputError, match="preset dm_cifar10_ipc1 is for method dm, not dsa"):
+        cells_of(methods=[{"name": "dsa", "preset": "dm_cifar10_ipc1"}])
+    with pytest.raises(BadInputError, match="method dm has no setting 'step'; did you mean steps"):
+        cells_of(methods=[{"name": "dm", "preset": "dm_cifar10_ipc1", "settings": {"step": 3}}])
 
 
 def test_config_of_a_cell_is_complete():
