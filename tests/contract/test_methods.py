@@ -17,5 +17,5 @@ globals().update({f"Test_{name}": contract_of(name) for name in METHODS.names()}
 
 
 def test_every_method_has_a_suite():
-    assert {"dm", "full_real", "herding", "k_center", "k_means", "random_real"} <= set(METHODS.names())
+    assert {"dc", "dm", "dsa", "full_real", "herding", "k_center", "k_means", "random_real"} <= set(METHODS.names())
     assert all(issubclass(globals()[f"Test_{name}"], MethodContract) for name in METHODS.names())

@@ -1,0 +1,117 @@
+"""Tests of `dc`: start from noise, whole iterations against a plain loop, resuming."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from ddbench.method import RunContext, make_method
+from ddbench.methods import _gradient_matching
+from ddbench.methods.dc import DatasetCondensation
+from tests.methods._naive_matching import SMALL, naive_matching, seeded
+
+
+class KilledError(Exception):
+    """The run was killed."""
+
+
+class Keeper:
+    """Stops a loop behind `stop_behind` items with its state kept; a second run goes on from there."""
+
+    def __init__(self, stop_behind):
+        self.stop_behind, self.kept = stop_behind, None
+
+    def __call__(self, iterable, description, state):
+        items = list(iterable)
+        if self.kept is not None:
+            state.load_state(self.kept)
+            yield from items[self.stop_behind :]
+            return
+        yield from items[: self.stop_behind]
+        self.kept = {name: tensor.clone() for name, tensor in state.save_state().items()}
+        raise KilledError
+
+
+def noise(ipc):
+    generator = seeded(21)
+    return torch.randn(3 * ipc, 3, 8, 8, generator=generator), generator
+
+
+@pytest.mark.parametrize(("ipc", "steps", "loops"), [(1, 1, (1, 1)), (1, 3, (1, 1)), (2, 2, (3, 2)), (3, 1, (2, 1))])
+def test_whole_iterations_equal_a_plain_loop(ipc, steps, loops, toy, context):
+    logged = {}
+    settings = {**SMALL, "steps": steps, "outer_loops": loops[0], "inner_epochs": loops[1]}
+    watched = replace(context, generator=seeded(21), log=logged.__setitem__)
+    distilled = make_method("dc", settings).distill(toy, ipc, watched)
+    start, generator = noise(ipc)
+    expected, losses = naive_matching(toy, start, steps, loops, "", generator)
+    torch.testing.assert_close(distilled.images, expected, rtol=1e-4, atol=1e-5)
+    assert logged == {"loss[0]": pytest.approx(losses[0], rel=1e-4)}
+    assert (distilled.images - start).abs().max() > 1e-3
+    assert torch.equal(watched.generator.get_state(), generator.get_state())
+
+
+def test_ipc_without_set_loops_takes_the_tables(toy, context, monkeypatch):
+    monkeypatch.setitem(_gradient_matching.LOOPS, 1, (2, 3))
+    distilled = make_method("dc", {**SMALL, "steps": 1}).distill(toy, 1, replace(context, generator=seeded(21)))
+    start, generator = noise(1)
+    expected, _ = naive_matching(toy, start, 1, (2, 3), "", generator)
+    torch.testing.assert_close(distilled.images, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_images_start_from_noise(toy, context):
+    method = make_method("dc", {**SMALL, "steps": 1, "image_lr": 1e-12, "outer_loops": 1})
+    distilled = method.distill(toy, 50, replace(context, generator=seeded(21)))
+    start, _ = noise(50)
+    torch.testing.assert_close(distilled.images, start)
+    assert distilled.labels.tolist() == [0] * 50 + [1] * 50 + [2] * 50
+    assert abs(distilled.images.mean()) < 0.05
+    assert abs(distilled.images.std() - 1) < 0.05
+
+
+def test_noise_needs_no_real_images_to_start_from(toy):
+    assert make_method("dc", SMALL).unsupported(toy, 1000) is None
+
+
+def test_nothing_is_augmented(toy, context, monkeypatch):
+    for name in ("draw_dsa", "apply_dsa", "dsa_augment"):
+        monkeypatch.setattr(_gradient_matching, name, None)
+    make_method("dc", {**SMALL, "steps": 1, "outer_loops": 2}).distill(toy, 1, context)
+
+
+@pytest.mark.parametrize("done", [1, 3])
+@pytest.mark.parametrize("name", ["dc", "dsa"])
+def test_a_killed_run_goes_on_with_the_same_numbers(name, done, toy, context):
+    method = make_method(name, {**SMALL, "steps": 4, "outer_loops": 2, "inner_epochs": 2})
+
+    def run(**options) -> torch.Tensor:
+        return method.distill(toy, 2, replace(context, generator=seeded(3), **options)).images
+
+    whole = run()
+    keeper = Keeper(done)
+    with pytest.raises(KilledError):
+        run(track=keeper)
+    assert set(keeper.kept) == {"generator", "tensor.0", "momentum.0"}
+    assert torch.equal(run(track=keeper), whole)
+
+
+def test_small_classes_cut_the_real_batch(toy, context):
+    method = make_method("dc", {**SMALL, "steps": 2, "real_batch_size": 1000})
+    assert method.distill(toy, 1, context).images.isfinite().all()
+
+
+def test_the_loss_decreases_on_digits(digits, context: RunContext):
+    losses = []
+
+    class Logged(DatasetCondensation):
+        def _iterate(self, work):
+            losses.append(super()._iterate(work).item())
+            return torch.tensor(losses[-1])
+
+    config = DatasetCondensation.Config(network="convnet-d1-w8", steps=30, real_batch_size=16, image_lr=1.0)
+    distilled = Logged(config).distill(digits, 1, context)
+    assert len(losses) == 30
+    assert sum(losses[-10:]) < 0.5 * sum(losses[:10])
+    assert distilled.provenance["engine"] == {"matching": "eager", "gradients": "eager"}
