@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from platformdirs import user_cache_path
+from safetensors import SafetensorError
 
 from ddbench.errors import BadInputError
 
@@ -55,8 +56,9 @@ def staged_file(path: Path) -> Iterator[Path]:
         sync(temporary)
         temporary.replace(path)
         sync(path.parent)
-    except OSError as error:
-        raise BadInputError(f"cannot write {path}: {error.strerror or error}; choose a writable place") from error
+    except (OSError, SafetensorError) as error:  # safetensors has an error of its own for a full or missing disk
+        reason = getattr(error, "strerror", None) or error
+        raise BadInputError(f"cannot write {path}: {reason}; choose a writable place") from error
     finally:
         with suppress(OSError):  # where the folder itself cannot be reached, the error above says so
             temporary.unlink(missing_ok=True)

@@ -14,6 +14,8 @@ from ddbench.files import staged_file
 from ddbench.records import Whitening
 
 TRAJECTORY = "trajectory"
+# A folder that says it is prepared is never prepared again.
+MEND = "remove it, and prepared.json beside it, to train that expert again"
 
 
 class Expert:
@@ -55,8 +57,7 @@ def has_expert(path: Path, identity: dict[str, str]) -> bool:
             found, shape = file.metadata() or {}, file.get_slice(TRAJECTORY).get_shape()
     except (SafetensorError, OSError) as error:
         raise DataMismatchError(
-            f"expert file {path} is truncated or altered ({' '.join(str(error).split())[:120]}); remove it to train "
-            "that expert again"
+            f"expert file {path} is truncated or altered ({' '.join(str(error).split())[:120]}); {MEND}"
         ) from error
     for key, wanted in identity.items():
         if found.get(key) != wanted:
@@ -66,6 +67,6 @@ def has_expert(path: Path, identity: dict[str, str]) -> bool:
             )
     if shape[0] != int(identity["epochs"]) + 1:
         raise DataMismatchError(
-            f"expert file {path} should hold {int(identity['epochs']) + 1} epochs, found {shape[0]}; remove it"
+            f"expert file {path} should hold {int(identity['epochs']) + 1} epochs, found {shape[0]}; {MEND}"
         )
     return True

@@ -117,12 +117,18 @@ class ExpertMethod(Method):
         if ctx.prepared is None:
             raise RuntimeError("experts are trained by prepare(); run the method through distill() or the runner")
         whitening = find_whitening(ctx.prepared) if self.config.zca else None
+        if self.config.zca and whitening is None:
+            raise DataMismatchError(
+                f"the whitening of the experts in {ctx.prepared} is missing; remove prepared.json there to fit it again"
+            )
         identity = self.identity(train, whitening)
         experts = []
         for index in range(self.config.num_experts):
             path = expert_path(ctx.prepared, index)
             if not has_expert(path, identity):
-                raise DataMismatchError(f"expert file {path} is missing; remove its folder to train the experts again")
+                raise DataMismatchError(
+                    f"expert file {path} is missing; remove prepared.json beside it to train that expert again"
+                )
             experts.append(Expert(path))
         return experts, whitening
 
@@ -179,7 +185,7 @@ class ExpertTraining:
         self._parameters = state["parameters"].to(self._parameters.device)
         self.trajectories, self._orders = state["trajectories"], state["orders"]
         for generator, saved in zip(self._generators, state["generators"], strict=True):
-            generator.set_state(saved)
+            generator.set_state(saved.clone())  # torch reads a row from the start of the whole tensor's memory
 
     def _draw_batches(self, orders: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Return each expert's augmented images (B, C, H, W) and labels (B,)."""
