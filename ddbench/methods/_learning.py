@@ -51,4 +51,5 @@ class Learner:
         for index, tensor in enumerate(self.tensors):
             tensor.data.copy_(state[f"tensor.{index}"])
             if f"momentum.{index}" in state:
-                self.optimiser.state[tensor]["momentum_buffer"] = state[f"momentum.{index}"].to(tensor.device)
+                momentum = state[f"momentum.{index}"].to(tensor.device, copy=True)  # steps change it in place
+                self.optimiser.state[tensor]["momentum_buffer"] = momentum
