@@ -127,7 +127,13 @@ def _restore(path: Path, total: str, state: Resumable) -> int:
 
 def _read_spent(folder: Path) -> Reading | None:
     path = folder / SPENT_FILE
-    return Reading.model_validate(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        return Reading.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:  # not JSON, or not a reading
+        reason = " ".join(str(error).split())[:200]
+        raise DataMismatchError(f"{path} is damaged: {reason}; remove its folder to start over") from error
 
 
 def _slug(description: str) -> str:

@@ -281,3 +281,27 @@ def test_info_counts_its_classes():
     assert info.num_classes == 2
     assert LabeledImages(torch.zeros(1, 3, 4, 4).byte(), torch.zeros(1).long(), info).num_classes == 2
     assert replace(info, class_names=("a", "b", "c")).num_classes == 3
+
+
+def test_readings_add_seconds_and_interruptions_and_keep_the_larger_peaks():
+    first = Reading(seconds=2.0, peak_allocated_bytes=5, peak_host_bytes=70, host_source="a", interruptions=1)
+    later = Reading(seconds=0.5, peak_reserved_bytes=8, peak_host_bytes=60, host_source="b", interruptions=2)
+    expected = {
+        "seconds": 2.5,
+        "peak_allocated_bytes": 5,
+        "peak_reserved_bytes": 8,
+        "peak_host_bytes": 70,
+        "host_source": "b",
+        "interruptions": 3,
+    }
+    assert first.plus(later).model_dump() == expected
+    assert later.plus(first).model_dump() == {**expected, "host_source": "a"}
+
+
+def test_readings_without_peaks_add_up_without_peaks():
+    found = Reading(seconds=1.0).plus(Reading(seconds=2.0))
+    assert found == Reading(seconds=3.0)
+
+
+def test_a_reading_from_before_interruptions_were_counted_has_none():
+    assert Reading.model_validate({"seconds": 1.0, "host_source": "x"}).interruptions == 0
