@@ -115,7 +115,7 @@ class TrajectoryMatching(ExpertMethod):
             if not reason:
                 good = now
                 learner.descend((found.images, found.lr))
-                reason = self._diagnose_lr(lr)
+                reason = self._diagnose_step(images, lr)
             if reason:
                 hint = "lower image_lr, lr_lr or start_lr"
                 raise DivergedError(f"mtt stopped at step {step}: {reason}; {hint}", finished(*(good or now)))
@@ -147,8 +147,12 @@ class TrajectoryMatching(ExpertMethod):
     def _batch_size(self, num_images: int) -> int:
         return min(self.config.syn_batch_size or num_images, num_images)
 
-    def _diagnose_lr(self, lr: Tensor) -> str:
-        low, high = self.config.min_student_lr, self.config.max_student_lr
+    def _diagnose_step(self, images: Tensor, lr: Tensor) -> str:
+        """Return what is wrong with the images and the rate after a step, empty where nothing is."""
+        if not images.isfinite().all():
+            return "the images are not finite"
+        # Rounded as the rate itself is: both ends belong to the range.
+        low, high = (torch.tensor(end).item() for end in (self.config.min_student_lr, self.config.max_student_lr))
         if low <= lr.item() <= high:
             return ""
         return f"student_lr left its range, {low:g} to {high:g}, for {lr.item():.3g}"
