@@ -1,0 +1,30 @@
+"""One MTT meta-step at CIFAR-10 shapes, convnet-d3, IPC 10: what both MTT benchmarks measure."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ddbench.augment.dsa import draw_dsa
+from ddbench.methods._flat_network import FlatNetwork, flatten_parameters
+from ddbench.methods._meta_gradient import Segment, StudentBatch
+from ddbench.network import InputShape, make_network
+from ddbench.protocol import DSA_STRATEGY
+
+CLASSES, IPC = 10, 10
+
+
+def make_problem(steps: int, *, compiles: bool) -> tuple[FlatNetwork, Tensor, Tensor, Segment, list[StudentBatch]]:
+    """Return network, images (100, 3, 32, 32), rate, segment and `steps` batches of the whole synthetic set."""
+    generator = torch.Generator().manual_seed(0)
+    network = make_network("convnet-d3", InputShape(3, 32, CLASSES), generator).requires_grad_(False)
+    start = flatten_parameters(network)
+    # The distance that experts travel in two epochs, to its order of magnitude.
+    target = start + 0.01 * torch.randn(len(start), generator=generator)
+    images = torch.randn(CLASSES * IPC, 3, 32, 32, generator=generator)
+    labels = torch.arange(CLASSES).repeat_interleave(IPC)
+    batches = []
+    for _ in range(steps):
+        order = torch.randperm(len(labels), generator=generator)
+        batches.append(StudentBatch(order, labels[order], draw_dsa(generator, DSA_STRATEGY, len(order))))
+    return FlatNetwork(network, compiles=compiles), images, torch.tensor(0.01), Segment(start, target), batches

@@ -1,0 +1,64 @@
+"""One MTT meta-step (IPC 10, 10 steps, CIFAR-10 shapes): the compiled adjoint engine against a plain unrolled loop.
+
+Run: `uv run pytest tests/benchmarks/test_mtt_meta_step.py -m speed -s`.
+"""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.func import functional_call
+
+from ddbench.augment.dsa import apply_dsa
+from ddbench.methods._meta_gradient import ENGINES, matching_loss
+from ddbench.network import InputShape, make_network
+from tests.benchmarks._mtt_problem import CLASSES, make_problem
+from tests.benchmarks._pairs import alternate
+
+STEPS, ROUNDS = 10, 3
+BAR = 1.5
+
+
+@pytest.mark.speed
+def test_a_compiled_meta_step_is_faster_than_the_plain_unrolled_loop(benchmark):
+    network, images, lr, segment, batches = make_problem(STEPS, compiles=True)
+    student = make_network("convnet-d3", InputShape(3, 32, CLASSES), torch.Generator().manual_seed(0))
+    shapes = {name: parameter.shape for name, parameter in student.named_parameters()}
+
+    def ours() -> tuple[Tensor, Tensor]:
+        found = ENGINES["adjoint"](network, images, lr, segment, batches)
+        return found.images, found.lr
+
+    def plain() -> tuple[Tensor, Tensor]:
+        learned, rate = images.clone().requires_grad_(), lr.clone().requires_grad_()
+        parameters = segment.start.clone().requires_grad_()
+        for batch in batches:
+            parts = parameters.split([shape.numel() for shape in shapes.values()])
+            named = {name: part.view(shape) for part, (name, shape) in zip(parts, shapes.items(), strict=True)}
+            logits = functional_call(student, named, (apply_dsa(learned[batch.indices], batch.draw),))
+            (gradient,) = torch.autograd.grad(F.cross_entropy(logits, batch.labels), parameters, create_graph=True)
+            parameters = parameters - rate * gradient
+        found = torch.autograd.grad(matching_loss(parameters, segment), (learned, rate))
+        return found[0], found[1]
+
+    start = time.perf_counter()
+    our_images, our_lr = ours()
+    first_seconds = time.perf_counter() - start
+    plain_images, plain_lr = plain()
+    assert (our_images - plain_images).norm() < 1e-2 * plain_images.norm()
+    assert (our_lr - plain_lr).abs() < 1e-2 * plain_lr.abs()
+
+    our_seconds, plain_seconds = alternate(ours, plain, ROUNDS)
+    ratio = plain_seconds / our_seconds
+    benchmark.extra_info.update(plain_seconds=plain_seconds, our_seconds=our_seconds, ratio=ratio)
+    print(
+        f"\nMTT meta-step, adjoint, {network.mode}: ours {our_seconds:.2f} s, plain {plain_seconds:.2f} s, "
+        f"ratio {ratio:.2f} (n={ROUNDS}); first call with compilation {first_seconds:.0f} s"
+    )
+    benchmark.pedantic(ours, rounds=1)
+    assert network.mode == "compiled"
+    assert ratio >= BAR
