@@ -1,0 +1,223 @@
+"""One distillation from outside: killed and taken up again, and what is left of one that diverged."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+
+from ddbench import PROTOCOLS
+from ddbench.cli import main
+from ddbench.dataset import make_real_dataset
+from ddbench.distilled import load_distilled
+from ddbench.distilling import RunOptions, distill
+from ddbench.errors import DivergedError
+from ddbench.files import CACHE_DIR_VARIABLE
+from ddbench.method import Resumable, Tracker, untracked
+from ddbench.records import DistilledDataset, Reading
+from ddbench.runner import run_cell
+from ddbench.store import LAST_GOOD_FOLDER
+from ddbench.suite import Cell
+
+# Three steps an epoch, nine for each expert.
+SETTINGS = {
+    "network": "convnet-d1-w8",
+    "num_experts": 2,
+    "trajectory_epochs": 3,
+    "trajectory_batch_size": 50,
+    "expert_epochs": 1,
+    "max_start_epoch": 1,
+    "steps": 30,
+    "syn_steps": 2,
+    "image_lr": 10.0,
+    "lr_lr": 1e-6,
+}
+DIVERGING = {**SETTINGS, "trajectory_batch_size": 512, "lr_lr": 1e3}
+ITEM_SECONDS = 0.08
+CHECKPOINTS = {  # of the loops in which a process is killed, and after how many of their items
+    "experts": ("prepared/*/unfinished/training-expert-2-of-2.safetensors", 4),
+    "images": ("unfinished/*/matching-trajectories.safetensors", 5),
+}
+
+
+def distil_toy(track: Tracker = untracked) -> DistilledDataset:
+    """Distil 3 classes of 50 random images, a checkpoint after every item, in the cache folder of the environment."""
+    draws = torch.Generator().manual_seed(1)
+    images = torch.randint(256, (150, 1, 8, 8), dtype=torch.uint8, generator=draws)
+    split = images, torch.arange(3).repeat(50)
+    real = make_real_dataset("toy", split, split, class_names=("a", "b", "c"), mean=(0.5,), std=(0.3,))
+    options = RunOptions(device="cpu", checkpoint_seconds=0, track=track)
+    with pytest.MonkeyPatch.context() as patch:
+        # Unfinished work belongs to one commit, and somebody may commit while this runs.
+        patch.setattr("ddbench.distilling.git_commit", lambda: "a commit")
+        return distill("mtt", real, 1, 0, SETTINGS, options=options)
+
+
+def slowly(iterable: Iterable, description: str, state: Resumable | None = None) -> Iterator:
+    """Wait before every item, so that there is time to kill the process inside a loop."""
+    for item in iterable:
+        time.sleep(ITEM_SECONDS)
+        yield item
+
+
+def items_done(cache: Path, pattern: str) -> int:
+    """How many items the checkpoint of that name says are done, 0 where there is none yet."""
+    for path in cache.glob(pattern):
+        try:
+            with safe_open(path, framework="pt") as file:
+                return int(file.metadata()["done"])
+        except (SafetensorError, OSError):  # gone since it was listed
+            continue
+    return 0
+
+
+def kill_when_due(processes: dict[str, subprocess.Popen], caches: dict[str, Path]) -> None:
+    """Kill each process when so many items of its loop are done as `CHECKPOINTS` says."""
+    give_up, waiting = time.monotonic() + 300, dict(processes)
+    while waiting:
+        assert time.monotonic() < give_up, f"no checkpoint in five minutes: {', '.join(waiting)}"
+        for name, process in list(waiting.items()):
+            pattern, items = CHECKPOINTS[name]
+            assert process.poll() is None, process.stderr.read().decode()
+            if items_done(caches[name], pattern) >= items:
+                process.kill()
+                assert waiting.pop(name).wait() == -signal.SIGKILL
+        time.sleep(0.005)
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory) -> dict[str, tuple[Path, int]]:
+    """Cache folders of processes killed in each of the loops, and how many items of it were done."""
+    caches = {name: tmp_path_factory.mktemp(name) for name in CHECKPOINTS}
+    processes = {}
+    with ExitStack() as stack:
+        for name, cache in caches.items():  # both at once: most of the time goes into importing torch
+            environment = {**os.environ, CACHE_DIR_VARIABLE: str(cache), "OMP_NUM_THREADS": "1"}
+            process = subprocess.Popen([sys.executable, __file__], env=environment, stderr=subprocess.PIPE)
+            processes[name] = stack.enter_context(process)
+            stack.callback(process.kill)
+        kill_when_due(processes, caches)
+    return {name: (cache, items_done(cache, CHECKPOINTS[name][0])) for name, cache in caches.items()}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> tuple[Path, DistilledDataset]:
+    """The cache folder and the set of a distillation that nobody interrupted."""
+    cache = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CACHE_DIR_VARIABLE, str(cache))
+        return cache, distil_toy()
+
+
+def readings(distilled: DistilledDataset) -> dict[str, Reading]:
+    return {phase["name"]: Reading.model_validate(phase["reading"]) for phase in distilled.provenance["phases"]}
+
+
+def assert_same_numbers(found: DistilledDataset, expected: DistilledDataset) -> None:
+    assert torch.equal(found.images, expected.images)
+    assert found.student_lr == expected.student_lr
+    assert found.whitening.hash == expected.whitening.hash
+
+
+def interruptions(distilled: DistilledDataset) -> dict[str, int]:
+    return {name: reading.interruptions for name, reading in readings(distilled).items()}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL on Windows")
+def test_a_killed_distillation_goes_on_and_ends_with_the_same_numbers(killed, whole, monkeypatch):
+    cache, done = killed["images"]
+    assert 5 <= done < SETTINGS["steps"]
+    monkeypatch.setenv(CACHE_DIR_VARIABLE, str(cache))
+    found, (_, expected) = distil_toy(), whole
+    assert_same_numbers(found, expected)
+    assert interruptions(found) == {"first_use": 0, "prepare": 0, "distill": 1}
+    assert interruptions(expected) == {"first_use": 0, "prepare": 0, "distill": 0}
+    assert readings(found)["distill"].seconds > ITEM_SECONDS * done  # the killed process waited at every item
+    assert list((cache / "unfinished").iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL on Windows")
+def test_experts_go_on_after_a_kill_in_the_middle_of_an_epoch(killed, whole, monkeypatch):
+    cache, done = killed["experts"]
+    assert 4 <= done < 9
+    (finished,) = cache.glob("prepared/*/expert-*.safetensors")
+    written = finished.stat().st_mtime_ns
+    assert not list(cache.glob("prepared/*/prepared.json"))
+    monkeypatch.setenv(CACHE_DIR_VARIABLE, str(cache))
+    found, (whole_cache, expected) = distil_toy(), whole
+    assert finished.stat().st_mtime_ns == written
+    for name in ("expert-000.safetensors", "expert-001.safetensors"):
+        resumed, uninterrupted = (next(folder.glob(f"prepared/*/{name}")) for folder in (cache, whole_cache))
+        assert torch.equal(load_file(resumed)["trajectory"], load_file(uninterrupted)["trajectory"])
+    assert_same_numbers(found, expected)
+    assert interruptions(found) == {"first_use": 0, "prepare": 1, "distill": 0}
+    assert readings(found)["prepare"].seconds > ITEM_SECONDS * (9 + done)  # what the killed process took counts
+    assert not list(cache.glob("prepared/*/unfinished"))
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_a_diverged_distillation_says_where_its_last_good_set_comes_from():
+    with pytest.raises(DivergedError, match="student_lr left its range") as caught:
+        distill("mtt", "digits", 1, 4, DIVERGING, "cpu")
+    good = caught.value.last_good
+    assert good.provenance["diverged"] == str(caught.value)
+    assert good.provenance["method"] == "mtt"
+    assert good.provenance["distill_seed"] == 4
+    assert good.provenance["config"]["lr_lr"] == 1e3
+    assert good.provenance["engine"]["matching"] == "adjoint"
+    assert good.images.isfinite().all()
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_a_diverged_cell_fails_with_its_reason_and_keeps_the_last_good_set(tmp_path):
+    cell = Cell(
+        method="mtt",
+        config=DIVERGING,
+        dataset="digits",
+        ipc=1,
+        network="convnet-d1-w8",
+        protocol="quick",
+        protocol_hash=PROTOCOLS.get("quick").hash,
+        distill_seed=0,
+        eval_seed=0,
+        students=1,
+    )
+    result = run_cell(cell, RunOptions(device="cpu"), tmp_path)
+    assert result.status == "failed"
+    assert result.reason.startswith("diverged: mtt stopped at step ")
+    assert "student_lr left its range" in result.reason
+    assert result.metrics == ()
+    good = load_distilled(tmp_path / LAST_GOOD_FOLDER)
+    assert good.space == "zca"
+    assert f"diverged: {good.provenance['diverged']}" == result.reason
+    assert not (tmp_path / "distilled").exists()
+    assert not (tmp_path / "log.txt").exists()  # which would hold a traceback
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_the_command_line_names_the_folder_of_the_last_good_set(tmp_path, capsys):
+    out = tmp_path / "set"
+    settings = [part for key, value in DIVERGING.items() for part in ("--set", f"{key}={value}")]
+    arguments = ["distill", "mtt", "--dataset", "digits", "--ipc", "1", "--device", "cpu", "--out", str(out), *settings]
+    for _ in range(2):  # the second time it takes the place of the first
+        assert main(arguments) == 2
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert line.startswith("ddbench: mtt stopped at step ")
+        assert line.endswith(f"the last good images are in {out}-last-good")
+    assert load_distilled(tmp_path / "set-last-good").images.shape == (10, 1, 8, 8)
+    assert not out.exists()
+
+
+if __name__ == "__main__":  # a process to be killed
+    torch.set_num_threads(1)
+    distil_toy(slowly)
