@@ -66,15 +66,14 @@ class ExpertMethod(Method):
         data = TrainingSet(images, labels, train.info)
         identity = self.identity(train, whitening)
         seeds = [draw_seed(ctx.generator) for _ in range(config.num_experts)]
-        at_once = experts_at_once(ctx.device)
+        missing = [i for i in range(config.num_experts) if not has_expert(expert_path(ctx.cache_dir, i), identity)]
         network = self.flat_network(train, ctx, len(train) * config.num_experts * config.trajectory_epochs)
-        for first in range(0, config.num_experts, at_once):
-            group = range(first, min(first + at_once, config.num_experts))
-            if all(has_expert(expert_path(ctx.cache_dir, index), identity) for index in group):
-                continue
+        at_once = experts_at_once(ctx.device)
+        for first in range(0, len(missing), at_once):
+            group = missing[first : first + at_once]
             training = ExpertTraining(config, data, network, [seeds[index] for index in group])
-            label = f"{first + 1}" if len(group) == 1 else f"{first + 1} to {group[-1] + 1}"
-            for step in ctx.track(training.steps, f"training expert {label} of {config.num_experts}", training):
+            names = ", ".join(str(index + 1) for index in group)
+            for step in ctx.track(training.steps, f"training expert {names} of {config.num_experts}", training):
                 training.run(step)
             for index, trajectory in zip(group, training.trajectories, strict=True):
                 save_expert(trajectory.to(STORED_DTYPES[config.stored_precision]), ctx.cache_dir, index, identity)

@@ -181,7 +181,7 @@ def test_trained_together_experts_are_those_trained_alone(prepare, monkeypatch):
 
     monkeypatch.setattr(_experts, "experts_at_once", lambda device: 3)
     together = prepare("together", track=track, num_experts=4)
-    assert loops == [("training expert 1 to 3 of 4", 6), ("training expert 4 of 4", 6)]
+    assert loops == [("training expert 1, 2, 3 of 4", 6), ("training expert 4 of 4", 6)]
     for index in range(4):
         found, expected = trajectory(together, index), trajectory(alone, index)
         assert torch.equal(found[0], expected[0])
@@ -219,6 +219,18 @@ def test_an_unfinished_folder_keeps_its_finished_experts(lost, prepare):
     prepare(zca=True)
     assert_same(whole(gone), lost_content)
     assert (kept.read_bytes(), kept.stat().st_mtime_ns) == (kept_content, written)
+
+
+def test_a_group_with_a_finished_expert_trains_the_others_only(prepare, monkeypatch):
+    monkeypatch.setattr(_experts, "experts_at_once", lambda device: 3)
+    folder = prepare(num_experts=3)
+    before = whole(expert_path(folder, 2))
+    written = expert_path(folder, 1).stat().st_mtime_ns
+    expert_path(folder, 2).unlink()
+    prepare(num_experts=3)
+    assert expert_path(folder, 1).stat().st_mtime_ns == written
+    found, expected = trajectory(folder, 2), before[1]
+    assert error_of(found - found[0], (expected - expected[0]).double()) < 1e-5
 
 
 @pytest.mark.parametrize("seeds", [[11], [11, 12]], ids=["one", "two at once"])
