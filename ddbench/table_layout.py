@@ -16,6 +16,7 @@ Published = Mapping[tuple[str, int | None], tuple[PublishedCell, ...]]
 PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
 UNVERIFIED = "\N{DAGGER}"
 DISAGREEING = "\N{DOUBLE DAGGER}"
+PROTOCOLS_LR = "protocol's"  # students' rate where the distilled set has not learned one
 SHOWN_PHASES = ("prepare", "distill", "evaluate")
 
 
@@ -135,7 +136,7 @@ def row_traits(cells: Iterable[Cell]) -> dict[str, str]:
     return {
         "space": _joined(result.space for result in results) or GAP,
         "labels": _joined(result.label_mode for result in results) or GAP,
-        "student lr": rate or ("protocol's" if results else GAP),
+        "student lr": rate or (PROTOCOLS_LR if results else GAP),
     }
 
 

@@ -14,6 +14,7 @@ from ddbench.published import list_published
 from ddbench.records import Result
 from ddbench.table_cells import GAP, PEAKS, PHASES, Cell, Spread, costs_of, drop_duplicates, make_cells
 from ddbench.table_layout import (
+    PROTOCOLS_LR,
     Citations,
     Published,
     accuracy_frame,
@@ -244,7 +245,8 @@ def _header(cells: Sequence[Cell], fingerprint: str) -> tuple[str, ...]:
     traits = [row_traits(found) for found in group_rows(cells).values()]
     common = next((t for t in traits if t["space"] != GAP), None)
     if common and not differing(traits):
-        lines.append(f"distilled sets: space {common['space']}, {common['labels']} labels")
+        rate = "" if common["student lr"] == PROTOCOLS_LR else f", learned student lr {common['student lr']}"
+        lines.append(f"distilled sets: space {common['space']}, {common['labels']} labels{rate}")
     machines = name_machines(cells)
     names = [label if len(machines) == 1 else f"{letter} = {label}" for label, letter in machines.items()]
     return (*lines, f"{'machine' if len(machines) == 1 else 'machines'}: {'; '.join(names)}")

@@ -287,6 +287,12 @@ def test_what_belongs_to_the_set_is_a_column_only_where_rows_differ():
     assert frame.loc["kip", ["labels", "student lr"]].tolist() == [GAP, GAP]
 
 
+def test_a_learned_rate_that_all_rows_share_is_in_the_header():
+    learned = [make_result("mtt", seed=seed, student_lr=0.02, space="zca") for seed in range(2)]
+    assert "distilled sets: space zca, hard labels, learned student lr 0.02" in only_block(learned).header
+    assert not any("student lr" in line for line in only_block([make_result()]).header)
+
+
 def test_configs_of_one_ipc_are_rows_and_configs_by_ipc_are_a_note():
     both = [make_result(config={"lr": 1.0, "steps": 5}), make_result(config={"lr": 2.0, "steps": 5}, values=(0.9,))]
     frame = only_block(both).accuracy
