@@ -11,7 +11,7 @@ the `adjoint` engine, which equals the reference's and needs the memory of one s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
@@ -81,49 +81,46 @@ class TrajectoryMatching(ExpertMethod):
         """Return (K * ipc, C, H, W) float32 images, sorted by class, normalised or zca, with their student rate."""
         config = self.config
         experts, whitening = self.load_experts(train, ctx)
-        images = _start(train, ipc, whitening, ctx).requires_grad_()
-        labels = torch.arange(train.num_classes, device=ctx.device).repeat_interleave(ipc)
-        lr = torch.tensor(config.start_lr, device=ctx.device, requires_grad=True)
-        groups = [
-            {"params": [images], "lr": config.image_lr, "momentum": config.image_momentum},
-            {"params": [lr], "lr": config.lr_lr, "momentum": config.lr_momentum},
-        ]
-        learner = Learner(torch.optim.SGD(groups), ctx.generator)
+        images, labels = _start(train, ipc, whitening, ctx)
+        good = DistilledDataset(
+            images=images.cpu().clone(),
+            labels=labels.cpu(),
+            num_classes=train.num_classes,
+            ipc=ipc,
+            space="normalised" if whitening is None else "zca",
+            student_lr=config.start_lr,
+            whitening=whitening,
+        )
+        lr = torch.tensor(config.start_lr, device=ctx.device)
+        learner = self._make_learner(images, lr, ctx)
         # A step of the student costs about nine forward passes: its own gradient and the derivatives of that.
         network = self.flat_network(train, ctx, 3 * config.steps * config.syn_steps * self._batch_size(len(images)))
-        engine = {"matching": config.gradient, "student": network.mode}
-
-        def finished(images: Tensor, lr: Tensor) -> DistilledDataset:
-            return DistilledDataset(
-                images=images.detach().cpu().clone(),
-                labels=labels.cpu(),
-                num_classes=train.num_classes,
-                ipc=ipc,
-                space="normalised" if whitening is None else "zca",
-                whitening=whitening,
-                student_lr=lr.item(),
-                provenance={"engine": engine},
-            )
-
-        good = None
         for step in ctx.track(range(config.steps), "matching trajectories", learner):
-            now = images.detach().clone(), lr.detach().clone()
-            segment = self._draw_segment(experts, ctx)
-            batches = self._draw_batches(labels, train, ctx)
-            found = ENGINES[config.gradient](network, *now, segment, batches)
+            now = replace(good, images=images.detach().cpu().clone(), student_lr=lr.item())
+            segment, batches = self._draw_segment(experts, ctx), self._draw_batches(labels, train, ctx)
+            found = ENGINES[config.gradient](network, images.detach(), lr.detach(), segment, batches)
             reason = _diagnose(found)
             if not reason:
                 good = now
                 learner.descend((found.images, found.lr))
                 reason = self._diagnose_step(images, lr)
             if reason:
-                hint = "lower image_lr, lr_lr or start_lr"
-                raise DivergedError(f"mtt stopped at step {step}: {reason}; {hint}", finished(*(good or now)))
+                raise DivergedError(f"mtt stopped at step {step}: {reason}; lower image_lr, lr_lr or start_lr", good)
             if step % 10 == 0:
                 ctx.log(f"loss[{step}]", found.loss.item())
                 ctx.log(f"student_lr[{step}]", lr.item())
-        engine["student"] = network.mode
-        return finished(images, lr)
+        engine = {"matching": config.gradient, "student": network.mode}
+        last = replace(good, images=images.detach().cpu(), student_lr=lr.item())
+        return last.with_provenance(engine=engine)
+
+    def _make_learner(self, images: Tensor, lr: Tensor, ctx: RunContext) -> Learner:
+        """Return the state of the loop: images and the student's rate, each with an SGD rate of its own."""
+        config = self.config
+        groups = [
+            {"params": [images.requires_grad_()], "lr": config.image_lr, "momentum": config.image_momentum},
+            {"params": [lr.requires_grad_()], "lr": config.lr_lr, "momentum": config.lr_momentum},
+        ]
+        return Learner(torch.optim.SGD(groups), ctx.generator)
 
     def _draw_segment(self, experts: list[Expert], ctx: RunContext) -> Segment:
         """Draw an expert and the epoch its student starts at."""
@@ -167,9 +164,10 @@ def _diagnose(found: MetaGradient) -> str:
     return ""
 
 
-def _start(train: LabeledImages, ipc: int, whitening: Whitening | None, ctx: RunContext) -> Tensor:
-    """Return `ipc` random real images of each class, (K * ipc, C, H, W) float32, in the students' space."""
+def _start(train: LabeledImages, ipc: int, whitening: Whitening | None, ctx: RunContext) -> tuple[Tensor, Tensor]:
+    """Return `ipc` random real images of each class, (K * ipc, C, H, W) float32 in the students' space, and labels."""
     indices = torch.cat(draw_real(train, ipc, ctx.generator))
+    labels = train.labels[indices].to(ctx.device)
     if whitening is None:
-        return train.normalised(indices, ctx.device)
-    return whiten(train.pixels(indices).to(ctx.device), whitening)
+        return train.normalised(indices, ctx.device), labels
+    return whiten(train.pixels(indices).to(ctx.device), whitening), labels
