@@ -123,7 +123,9 @@ def distill(
     from ddbench.presets import preset_settings
     from ddbench.report.grid import save_grid
 
-    check_target(out)
+    last_good = out.resolve().with_name(f"{out.resolve().name}-last-good")
+    for folder in (out, last_good):
+        check_target(folder)
     chosen = parse_settings(settings or [])
     if preset is not None:
         chosen = preset_settings(preset, method, chosen)
@@ -134,8 +136,8 @@ def distill(
         with _progress() as options:
             distilled = run_distill(method, real, ipc, seed, chosen, device, options=options)
     except DivergedError as error:
-        kept = error.last_good.save(out.with_name(f"{out.name}-last-good"))
-        raise DivergedError(f"{error}; the last good images are in {kept}", error.last_good) from error
+        error.last_good.save(last_good)
+        raise DivergedError(f"{error}; the last good images are in {last_good}", error.last_good) from error
     distilled.save(out)
     save_grid(distilled, real.info, out / "images.png")
     seconds = sum(phase["reading"]["seconds"] for phase in distilled.provenance["phases"])

@@ -21,7 +21,7 @@ from ddbench.machine import describe_machine, describe_versions, git_commit, res
 from ddbench.meter import Meter
 from ddbench.method import Method, RunContext, Tracker, config_of, make_method, untracked
 from ddbench.preparing import prepare_once
-from ddbench.records import DistilledDataset, Phase, RealDataset
+from ddbench.records import DistilledDataset, Phase, Reading, RealDataset
 from ddbench.resuming import CHECKPOINT_SECONDS, ResumableWork
 from ddbench.seeding import make_generator
 
@@ -93,26 +93,16 @@ def distill(
         origin = {
             "method": method,
             "config": config_of(built),
-            "dataset": real.info.name,
-            "dataset_fingerprint": real.info.fingerprint,
-            "class_names": list(real.info.class_names),
             "distill_seed": seed,
             "share_prepare": share_prepare,
-            "machine": describe_machine(ctx.device),
-            "versions": describe_versions(),
-            "git_commit": git_commit(),
+            **_describe_circumstances(real, ctx),
         }
-        # Only the same work may be taken up again: the same code on the same machine, too.
-        folder = find_cache_dir() / "unfinished" / _digest({**origin, "ipc": ipc})
-        with Meter(ctx.device) as meter:
-            work = ResumableWork(folder, meter, ctx.track, options.checkpoint_seconds)
-            with work, _kept_when_diverged(origin):
-                distilled = built.distill(real.train, ipc, replace(ctx, track=work.track))
+        distilled, reading = _distill_resumably(built, real, ipc, ctx, origin, options.checkpoint_seconds)
     check_fits(distilled, real)
     phases = [
         Phase(name="first_use", reading=first_use.reading),
         *([prepare_phase] if prepare_phase else []),
-        Phase(name="distill", reading=work.total()),
+        Phase(name="distill", reading=reading),
     ]
     return distilled.with_provenance(**origin, phases=[phase.model_dump(mode="json") for phase in phases])
 
@@ -145,6 +135,30 @@ def check_fits(distilled: DistilledDataset, real: RealDataset) -> None:
             f"the distilled set's classes are {', '.join(names[:3])}, ... and those of {info.name} "
             f"{', '.join(info.class_names[:3])}, ...; name the data set it was made from"
         )
+
+
+def _describe_circumstances(real: RealDataset, ctx: RunContext) -> dict[str, Any]:
+    return {
+        "dataset": real.info.name,
+        "dataset_fingerprint": real.info.fingerprint,
+        "class_names": list(real.info.class_names),
+        "machine": describe_machine(ctx.device),
+        "versions": describe_versions(),
+        "git_commit": git_commit(),
+    }
+
+
+def _distill_resumably(
+    method: Method, real: RealDataset, ipc: int, ctx: RunContext, origin: dict[str, Any], checkpoint_seconds: float
+) -> tuple[DistilledDataset, Reading]:
+    """Run `distill`, taken up where a killed run of the same work left it; also returns what all attempts took."""
+    # Only the same work may be taken up again: the same code on the same machine, too.
+    folder = find_cache_dir() / "unfinished" / _digest({**origin, "ipc": ipc})
+    with Meter(ctx.device) as meter:
+        work = ResumableWork(folder, meter, ctx.track, checkpoint_seconds)
+        with work, _kept_when_diverged(origin):
+            distilled = method.distill(real.train, ipc, replace(ctx, track=work.track))
+    return distilled, work.total()
 
 
 @contextmanager

@@ -66,11 +66,12 @@ def run_suite(
             done.append(found)
             continue
         on_event(event)
-        reuse = _find_distilled(cell, cells, store)
+        reuse = _find_distilled(cell, cells, store) or store.rescue(cell.key)
         with store.writing(cell.key) as folder:
             run = _run_in_process if device.type == "cuda" else run_cell
             result = run(cell, options, folder, reuse)
             write_result(result, folder)
+        store.forget_rescued(cell.key)
         on_event(replace(event, result=result))
         done.append(result)
     return done

@@ -17,6 +17,7 @@ R = TypeVar("R")
 
 # Compiling convnet-d3's forward pass takes 3 to 10 s and saves about 0.2 microseconds per pixel passed (two cores).
 COMPILE_FROM_PIXELS = 100_000_000
+RECOMPILE_LIMIT = 256  # torch's own limit on all compilations of one function
 
 
 def compiling_pays(num_images: int, image_size: int, device: torch.device) -> bool:
@@ -29,6 +30,7 @@ class Engine(Generic[P, R]):
 
     Attributes:
         mode: `compiled` or `eager`, as it turned out.
+        was_called: whether it has been called at all.
     """
 
     def __init__(self, function: Callable[P, R], *, compiles: bool) -> None:
@@ -36,9 +38,13 @@ class Engine(Generic[P, R]):
         self._eager = function
         self._function: Callable[P, R] = torch.compile(function, dynamic=False) if compiles else function
         self._works = not compiles
+        self.was_called = False
+        if compiles:
+            _raise_recompile_limit()
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function; only the first call may fall back."""
+        self.was_called = True
         if self._works:
             return self._function(*args, **kwargs)
         try:
@@ -49,6 +55,15 @@ class Engine(Generic[P, R]):
             result = self._eager(*args, **kwargs)
         self._works = True
         return result
+
+
+def _raise_recompile_limit() -> None:
+    """Let one function be compiled for many shapes: past the limit torch would run it eagerly without a word of it.
+
+    The limit counts over a whole process, so that a cell's engine would depend on the cells before it.
+    """
+    config: Any = torch._dynamo.config
+    config.recompile_limit = max(config.recompile_limit, RECOMPILE_LIMIT)
 
 
 def _compiler_errors() -> tuple[type[Exception], ...]:

@@ -42,3 +42,7 @@ class DivergedError(DDBenchError):
     def __init__(self, message: str, last_good: DistilledDataset) -> None:
         super().__init__(message)
         self.last_good = last_good
+
+    def __reduce__(self) -> tuple[type[DivergedError], tuple[str, DistilledDataset]]:
+        """Let it travel between processes with both of its parts."""
+        return DivergedError, (str(self), self.last_good)

@@ -106,14 +106,17 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _remove_leftovers(target: Path) -> None:
-    """Remove staging folders of `target` whose process was killed; one killed between two renames gets its old back."""
+def leftovers(target: Path) -> list[Path]:
+    """Return the staging folders of `target` whose process was killed."""
     names = re.compile(rf"\.tmp-{re.escape(target.name)}-([0-9]+)(-old)?")
-    for leftover in target.parent.iterdir():
-        found = names.fullmatch(leftover.name)
-        if not found or (int(found[1]) != os.getpid() and _is_alive(int(found[1]))):
-            continue
-        if found[2] and not target.exists():
+    found = [(path, names.fullmatch(path.name)) for path in target.parent.iterdir()]
+    return [path for path, name in found if name and (int(name[1]) == os.getpid() or not _is_alive(int(name[1])))]
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove what killed processes left of `target`; one killed between two renames gets its old folder back."""
+    for leftover in leftovers(target):
+        if leftover.name.endswith("-old") and not target.exists():
             leftover.rename(target)
         else:
             shutil.rmtree(leftover, ignore_errors=True)

@@ -26,7 +26,7 @@ class Meter:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._started = 0.0
+        self._started = time.perf_counter()
         self._resets_host = False
         self._reading: Reading | None = None
 

@@ -45,6 +45,11 @@ class Network(nn.Module, ABC):
         return self.classify(self.embed(images))
 
 
+def has_batch_norm(network: nn.Module) -> bool:
+    """Return whether statistics of the batch enter the network's output."""
+    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())
+
+
 def make_network(spec: str, shape: InputShape, generator: torch.Generator) -> Network:
     """Build a freshly initialised network on the CPU, so that a seed gives the same parameters on every machine.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from ddbench.errors import DataMismatchError
 from ddbench.files import find_cache_dir, make_folder, write_text
 from ddbench.meter import Meter
 from ddbench.method import Method, RunContext
@@ -42,17 +43,25 @@ def prepare_once(
     with FileLock(folder.with_name(f"{folder.name}.lock")):
         done = folder / DONE_FILE
         if done.is_file():
-            reading = Reading.model_validate(json.loads(done.read_text(encoding="utf-8")))
-            return folder, Phase(name="prepare", reading=reading, cached=True)
+            return folder, Phase(name="prepare", reading=_read_cost(done), cached=True)
         generator = make_generator(seed, "prepare", train.info.name)
-        with Meter(ctx.device) as meter:
-            work = ResumableWork(folder / UNFINISHED_FOLDER, meter, ctx.track, checkpoint_seconds)
-            with work:
+        meter = Meter(ctx.device)
+        # Its folder, with the cost so far, goes only when the whole cost is on disk.
+        with ResumableWork(folder / UNFINISHED_FOLDER, meter, ctx.track, checkpoint_seconds, keeps_parts=True) as work:
+            with meter:
                 prepared = method.prepare(train, replace(ctx, generator=generator, cache_dir=folder, track=work.track))
-        if prepared is None:
-            return None, None
-        write_text(done, work.total().model_dump_json() + "\n")
+            if prepared is None:
+                return None, None
+            write_text(done, work.total().model_dump_json() + "\n")
     return prepared, Phase(name="prepare", reading=work.total())
+
+
+def _read_cost(done: Path) -> Reading:
+    try:
+        return Reading.model_validate(json.loads(done.read_text(encoding="utf-8")))
+    except ValueError as error:  # not JSON, or not a reading
+        reason = " ".join(str(error).split())[:160]
+        raise DataMismatchError(f"{done} is damaged ({reason}); remove it to prepare again what is missing") from error
 
 
 def _folder_name(name: str, method: Method, train: LabeledImages, seed: int) -> str:

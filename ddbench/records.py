@@ -272,7 +272,8 @@ class Record(BaseModel):
 class Reading(Record):
     """One measurement. GPU fields are None where there is no GPU; `host_source` says how the host peak was taken.
 
-    `interruptions` counts how often the work was killed and taken up again; what was lost by that is not in `seconds`.
+    `interruptions` counts how often the work was killed and taken up again; `seconds` leaves out what ran between the
+    last time the cost was kept and the kill.
     """
 
     seconds: float

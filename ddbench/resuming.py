@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ddbench.errors import DataMismatchError
+from ddbench.errors import DataMismatchError, DivergedError
 from ddbench.files import make_folder, staged_file, write_text
 from ddbench.meter import Meter, Pace
 from ddbench.method import Resumable, Tracker
@@ -44,13 +44,24 @@ class ResumableWork:
         meter: measures the attempt that runs now.
         show: shows the progress of loops.
         every_seconds: time between checkpoints.
+        keeps_parts: the result of a loop is on disk before the next begins, as experts are: what each loop cost is kept
+            at its end, however short it was, and its checkpoint goes when the next loop begins.
     """
 
-    def __init__(self, folder: Path, meter: Meter, show: Tracker, every_seconds: float = CHECKPOINT_SECONDS) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        meter: Meter,
+        show: Tracker,
+        every_seconds: float = CHECKPOINT_SECONDS,
+        *,
+        keeps_parts: bool = False,
+    ) -> None:
         self.folder = folder
         self._meter = meter
         self._show = show
         self._pace = Pace(every_seconds)
+        self._keeps_parts = keeps_parts
         self._lock = FileLock(folder / LOCK_FILE, blocking=False)
         self._earlier = _read_spent(folder) if folder.is_dir() and self._owns_folder() else None
 
@@ -62,13 +73,15 @@ class ResumableWork:
         path = self.folder / f"{_slug(description)}.safetensors"
         total = str(len(iterable)) if isinstance(iterable, Sized) else ""
         done = _restore(path, total, state) if self._lock.is_locked else 0
+        if self._keeps_parts and self._lock.is_locked:
+            self._drop_others(path)
         for index, item in enumerate(self._show(iterable, description)):
             if index < done:
                 continue
             yield item
             if self._pace.is_due() and self._owns_folder():
                 self._keep(path, state.save_state(), {"done": str(index + 1), "total": total})
-        if self._lock.is_locked:
+        if self._lock.is_locked or (self._keeps_parts and self._owns_folder()):
             self._keep_spent()
 
     def total(self) -> Reading:
@@ -81,10 +94,15 @@ class ResumableWork:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Remove the folder where the work is done; after an error a later attempt finds it."""
-        if self._lock.is_locked and error is None:
+        """Remove the folder where the work is done or would only diverge again; else a later attempt finds it."""
+        if self._lock.is_locked and (error is None or isinstance(error, DivergedError)):
             shutil.rmtree(self.folder, ignore_errors=True)
         self._lock.release()
+
+    def _drop_others(self, path: Path) -> None:
+        for other in self.folder.glob("*.safetensors"):
+            if other != path:
+                other.unlink()
 
     def _owns_folder(self) -> bool:
         if not self._lock.is_locked:

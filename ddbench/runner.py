@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import traceback
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 
 from ddbench.distilled import load_distilled, save_distilled
 from ddbench.distilling import RunOptions, check_fits, distill, load_real, with_device
-from ddbench.errors import BadInputError, DivergedError, UnsupportedError
+from ddbench.errors import BadInputError, DDBenchError, DivergedError, UnsupportedError
 from ddbench.evaluator import DistillRun, Evaluator
 from ddbench.machine import describe_machine, describe_versions, git_commit, resolve_device
 from ddbench.meter import Meter, utc_now
@@ -60,6 +61,8 @@ def evaluate(
     """
     if students < 1:
         raise BadInputError(f"students must be at least 1, got {students}")
+    if diverged := distilled.provenance.get("diverged"):
+        raise BadInputError(f"this set was left by a distillation that diverged ({diverged}); distil again")
     options = with_device(options, device)
     chosen = PROTOCOLS.get(protocol) if isinstance(protocol, str) else protocol
     origin = distilled.provenance
@@ -113,7 +116,8 @@ def run_cell(cell: Cell, options: RunOptions, folder: Path, reuse: Path | None =
     except UnsupportedError as error:
         return unfinished_result(cell, options, "skipped", str(error), started_at)
     except DivergedError as error:
-        save_distilled(error.last_good, folder / LAST_GOOD_FOLDER)
+        with suppress(DDBenchError):  # the diagnosis counts for more than the images
+            save_distilled(error.last_good, folder / LAST_GOOD_FOLDER)
         return unfinished_result(cell, options, "failed", f"diverged: {_one_line(error)}", started_at)
     except (torch.OutOfMemoryError, MemoryError) as error:
         return unfinished_result(cell, options, "out_of_memory", _one_line(error), started_at)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 
 from ddbench.distilled import SIDECAR
 from ddbench.errors import BadInputError
-from ddbench.files import make_folder, staged_folder, write_text
+from ddbench.files import leftovers, make_folder, staged_folder, write_text
 from ddbench.records import Result
 
 RESULT_FILE = "result.json"
@@ -40,6 +41,25 @@ class Store:
         """Yield a staging folder that becomes the cell's folder when the block ends without an error."""
         with staged_folder(self.root / key) as staging:
             yield staging
+
+    def rescue(self, key: str) -> Path | None:
+        """Return the distilled set of a run of this cell that was killed while evaluating it, None where there is none.
+
+        It is put aside, because writing the cell again clears away what killed runs left; see `forget_rescued`.
+        """
+        rescued = self._rescued(key)
+        for leftover in leftovers(self.root / key):
+            made = leftover / DISTILLED_FOLDER
+            if (made / SIDECAR).is_file() and not rescued.exists():
+                made.rename(rescued)
+        return rescued if rescued.exists() else None
+
+    def forget_rescued(self, key: str) -> None:
+        """Remove the set that was put aside for a cell: its result is there."""
+        shutil.rmtree(self._rescued(key), ignore_errors=True)
+
+    def _rescued(self, key: str) -> Path:
+        return self.root / f".rescued-{key}"
 
     def results(self) -> list[Result]:
         """Return all results, oldest first."""

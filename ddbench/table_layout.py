@@ -131,7 +131,7 @@ def row_traits(cells: Iterable[Cell]) -> dict[str, str]:
     """Return what belongs to the distilled sets of a row: their space, label mode and learned student rate."""
     results = [result for cell in cells for result in cell.ok]
     rates = sorted({result.student_lr for result in results if result.student_lr is not None})
-    texts = [f"{rate:.3g}" for rate in rates]
+    texts = list(dict.fromkeys(f"{rate:.3g}" for rate in rates))
     rate = ", ".join(texts) if len(texts) < 4 else f"{texts[0]} to {texts[-1]}"
     return {
         "space": _joined(result.space for result in results) or GAP,

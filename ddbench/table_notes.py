@@ -93,7 +93,9 @@ def _config_notes(cells: Sequence[Cell]) -> list[str]:
 
 
 def _sharing_notes(cells: Sequence[Cell]) -> list[str]:
-    shared = dict.fromkeys(cell.method for cell in cells if any(result.share_prepare for result in cell.results))
+    shared = dict.fromkeys(
+        cell.method for cell in cells if any(r.share_prepare and r.phase("prepare") for r in cell.results)
+    )
     notes = [
         f"{method}: share_prepare, one preparation serves all seeds; the spread leaves it out." for method in shared
     ]

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from ddbench.dataset import make_real_dataset
+from ddbench.errors import DataMismatchError
 from ddbench.method import Method, RunContext
 from ddbench.preparing import DONE_FILE, prepare_once
 from ddbench.records import DistilledDataset
@@ -182,3 +183,11 @@ def test_two_runs_at_once_prepare_once(ctx):
     assert len(Preparing.calls) == 1
     assert found[0][0] == found[1][0]
     assert sorted(phase.cached for _, phase in found) == [False, True]
+
+
+def test_a_damaged_account_is_told_in_one_line(prepare):
+    done = prepare()[0] / DONE_FILE
+    done.write_text("{")
+    with pytest.raises(DataMismatchError, match=r"prepared\.json is damaged .* remove it") as caught:
+        prepare()
+    assert "\n" not in str(caught.value)

@@ -12,10 +12,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ddbench.errors import DataMismatchError
+from ddbench.errors import DataMismatchError, DivergedError
 from ddbench.meter import Meter
 from ddbench.method import untracked
-from ddbench.records import Reading
+from ddbench.records import DistilledDataset, Reading
 from ddbench.resuming import SPENT_FILE, ResumableWork
 
 CPU = torch.device("cpu")
@@ -45,16 +45,16 @@ class KilledError(Exception):
 class Attempt:
     """One attempt at a piece of work of one or more loops over 1..n, killed after so many items of the last loop."""
 
-    def __init__(self, folder: Path, *, every_seconds: float = 0, show=untracked) -> None:
+    def __init__(self, folder: Path, *, every_seconds: float = 0, show=untracked, keeps_parts: bool = False) -> None:
         self.meter = Meter(CPU)
-        self._folder, self._every, self._show = folder, every_seconds, show
+        self._folder, self._every, self._show, self._keeps_parts = folder, every_seconds, show, keeps_parts
         self.work: ResumableWork
         self.reading: Reading
 
     def run(self, *loops: tuple[str, int], killed_after: int | None = None) -> list[Sum]:
         sums = []
         with self.meter:
-            self.work = ResumableWork(self._folder, self.meter, self._show, self._every)
+            self.work = ResumableWork(self._folder, self.meter, self._show, self._every, keeps_parts=self._keeps_parts)
             with self.work:
                 for name, count in loops:
                     sums.append(state := Sum())
@@ -333,3 +333,20 @@ def test_the_lock_is_free_after_an_error(folder):
     (found,) = Attempt(folder).run(("adding", 4))  # `held` is still referred to
     assert found.seen == [3, 4]
     assert held.work is not None
+
+
+def test_work_that_keeps_parts_keeps_the_cost_of_short_loops_and_one_checkpoint(folder):
+    kill(folder, ("one", 3), ("two", 3), after=0, every_seconds=1000, keeps_parts=True)
+    assert spent(folder).interruptions == 1
+    kill(folder, ("one", 3), ("two", 3), after=2, keeps_parts=True)
+    assert [path.name for path in folder.glob("*.safetensors")] == ["two.safetensors"]
+
+
+def test_work_that_diverged_leaves_nothing_to_diverge_again(folder):
+    images = DistilledDataset(torch.zeros(1, 1, 8, 8), torch.zeros(1, dtype=torch.int64), num_classes=1, ipc=1)
+    kill(folder, ("one", 3), after=2)
+    work = ResumableWork(folder, Meter(CPU), untracked, 0)
+    assert folder.exists()
+    error = DivergedError("exploded", images)
+    work.__exit__(DivergedError, error, None)
+    assert not folder.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from ddbench import PROTOCOLS, distill, evaluate, load_dataset
 from ddbench.distilled import load_distilled
 from ddbench.distilling import RunOptions
-from ddbench.errors import BadInputError, DataMismatchError, UnsupportedError
+from ddbench.errors import BadInputError, DataMismatchError, DivergedError, UnsupportedError
 from ddbench.records import DistilledDataset
 from ddbench.registry import METHODS
 from ddbench.runner import run_cell
@@ -171,3 +172,16 @@ def test_interrupt_is_not_swallowed(tmp_path, monkeypatch):
     monkeypatch.setattr(METHODS.get("random_real"), "distill", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run_cell(make_cell(), RunOptions(device="cpu"), tmp_path)
+
+
+def test_a_set_that_a_diverged_distillation_left_is_refused(digits):
+    left = distill("random_real", digits, 1, device="cpu").with_provenance(diverged="mtt stopped at step 3")
+    with pytest.raises(BadInputError, match=r"diverged .mtt stopped at step 3.; distil again"):
+        evaluate(left, digits, protocol="quick", students=1, device="cpu")
+
+
+def test_divergence_travels_between_processes(digits):
+    # A copy is made the way a pickle is.
+    error = copy.copy(DivergedError("exploded", distill("random_real", digits, 1, device="cpu")))
+    assert str(error) == "exploded"
+    assert error.last_good.ipc == 1

@@ -163,3 +163,18 @@ def test_distilled_set_of_a_result_is_found(tmp_path):
     assert torch.equal(DistilledDataset.load(found).labels, distilled.labels)
     write(tmp_path, make_result("without"))
     assert store.distilled_folder(make_result("without")) is None
+
+
+def test_the_set_of_a_run_killed_while_evaluating_is_rescued(tmp_path):
+    store, key, killed = Store(tmp_path), "0123456789abcdef", 2**22 + 1  # above every process number
+    distilled = DistilledDataset(torch.zeros(1, 1, 8, 8), torch.zeros(1, dtype=torch.int64), num_classes=1, ipc=1)
+    assert store.rescue(key) is None
+    distilled.save(tmp_path / f".tmp-{key}-{killed}" / DISTILLED_FOLDER)
+    rescued = store.rescue(key)
+    assert rescued is not None
+    write(tmp_path, make_result(key))  # clears away what killed runs left
+    assert store.rescue(key) == rescued
+    assert torch.equal(DistilledDataset.load(rescued).images, distilled.images)
+    assert [result.key for result in store.results()] == [key]
+    store.forget_rescued(key)
+    assert store.rescue(key) is None

@@ -65,8 +65,7 @@ def has_expert(path: Path, identity: dict[str, str]) -> bool:
                 f"expert file {path} is of another {key}: expected {wanted}, found {found.get(key, 'nothing')}; "
                 "remove its folder to train the experts again"
             )
-    if shape[0] != int(identity["epochs"]) + 1:
-        raise DataMismatchError(
-            f"expert file {path} should hold {int(identity['epochs']) + 1} epochs, found {shape[0]}; {MEND}"
-        )
+    wanted_shape = [int(identity["epochs"]) + 1, int(identity["parameter count"])]
+    if list(shape) != wanted_shape:
+        raise DataMismatchError(f"expert file {path} should hold {wanted_shape} numbers, found {list(shape)}; {MEND}")
     return True

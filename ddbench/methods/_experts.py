@@ -67,8 +67,9 @@ class ExpertMethod(Method):
         identity = self.identity(train, whitening)
         seeds = [draw_seed(ctx.generator) for _ in range(config.num_experts)]
         missing = [i for i in range(config.num_experts) if not has_expert(expert_path(ctx.cache_dir, i), identity)]
-        network = self.flat_network(train, ctx, len(train) * config.num_experts * config.trajectory_epochs)
-        at_once = experts_at_once(ctx.device)
+        passes = 3 * len(train) * config.num_experts * config.trajectory_epochs  # forward, and backward as twice that
+        network = self.flat_network(train, ctx, passes, min(config.trajectory_batch_size, len(train)))
+        at_once = experts_at_once(ctx.device, train.info.image_size)
         for first in range(0, len(missing), at_once):
             group = missing[first : first + at_once]
             training = ExpertTraining(config, data, network, [seeds[index] for index in group])
@@ -93,19 +94,21 @@ class ExpertMethod(Method):
 
     def identity(self, train: LabeledImages, whitening: Whitening | None) -> dict[str, str]:
         """Return what every expert file says about itself, so that experts of other work are refused."""
+        network = make_network(self.config.network, InputShape.of(train.info), torch.Generator())
         return {
             "dataset": f"{train.info.name} ({train.info.fingerprint})",
             "network": self.config.network,
             "whitening": whitening.hash if whitening else "none",
             "epochs": str(self.config.trajectory_epochs),
+            "training": f"lr {self.config.trajectory_lr:g}, batches of {self.config.trajectory_batch_size}",
+            "parameter count": str(len(flatten_parameters(network))),
         }
 
-    def flat_network(self, train: LabeledImages, ctx: RunContext, num_images: int) -> FlatNetwork:
-        """Return the experts' network for flat parameters, compiled where training on `num_images` in all pays."""
+    def flat_network(self, train: LabeledImages, ctx: RunContext, passes: int, batch_size: int) -> FlatNetwork:
+        """Return the experts' network for flat parameters, compiled where work worth `passes` forward passes pays."""
         network = make_network(self.config.network, InputShape.of(train.info), torch.Generator().manual_seed(0))
-        # A training pass is about three forward passes.
-        compiles = compiling_pays(3 * num_images, train.info.image_size, ctx.device)
-        return FlatNetwork(network.requires_grad_(False).to(ctx.device), compiles=compiles)
+        compiles = compiling_pays(passes, train.info.image_size, ctx.device)
+        return FlatNetwork(network.requires_grad_(False).to(ctx.device), compiles=compiles, batch_size=batch_size)
 
     def load_experts(self, train: LabeledImages, ctx: RunContext) -> tuple[list[Expert], Whitening | None]:
         """Return the prepared experts, opened but not read, and the whitening they were trained with.
@@ -194,9 +197,12 @@ class ExpertTraining:
         return [channels_last(images) for images in augmented], [labels for _, labels in batches]
 
 
-def experts_at_once(device: torch.device) -> int:
-    """Return how many experts one vectorised call trains: small batches leave a GPU idle, one fills a CPU."""
-    return 10 if device.type == "cuda" else 1
+def experts_at_once(device: torch.device, image_size: int) -> int:
+    """Return how many experts one vectorised call trains: 10 at 32 px on a GPU, fewer for larger images, 1 on a CPU.
+
+    Small batches leave a GPU idle, and memory grows with the pixels of all of them; one expert fills a CPU.
+    """
+    return max(1, 10 * 32**2 // image_size**2) if device.type == "cuda" else 1
 
 
 def real_in_space(train: LabeledImages, whitening: Whitening | None, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -19,26 +19,23 @@ class FlatNetwork:
 
     Args:
         network: gives the structure; its own parameters are never read again.
-        compiles: run the derivatives compiled. Batches of another size than the first then run eagerly.
+        compiles: run the derivatives compiled, for batches of `batch_size`; others run eagerly.
+        batch_size: the usual one, B. The odd last batch of an epoch is not worth a compilation of its own.
     """
 
-    def __init__(self, network: Network, *, compiles: bool) -> None:
+    def __init__(self, network: Network, *, compiles: bool, batch_size: int) -> None:
         self._network = network
         self._shapes = {name: parameter.shape for name, parameter in network.named_parameters()}
         self._gradient = Engine(self._plain_gradient, compiles=compiles)
         self._backward = Engine(self._plain_backward, compiles=compiles)
         self._images_backward = Engine(self._plain_images_backward, compiles=compiles)
-        self._compiled_size: int | None = None
-
-    @property
-    def num_parameters(self) -> int:
-        """P."""
-        return sum(shape.numel() for shape in self._shapes.values())
+        self._batch_size = batch_size
 
     @property
     def mode(self) -> str:
-        """`compiled` or `eager`."""
-        return self._gradient.mode
+        """`compiled` or `eager`: how what was called ran."""
+        called = [e.mode for e in (self._gradient, self._backward, self._images_backward) if e.was_called]
+        return "compiled" if called and set(called) == {"compiled"} else "eager"
 
     def loss(self, parameters: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         """Return the mean cross entropy, (), at parameters (P,), of images (B, C, H, W) and labels (B,) int64."""
@@ -71,10 +68,7 @@ class FlatNetwork:
         return run(parameters, images, labels, direction)
 
     def _runs_compiled(self, images: Tensor) -> bool:
-        """A compiled graph has one batch size: the odd last batch of an epoch is not worth another compilation."""
-        if self._compiled_size is None:
-            self._compiled_size = len(images)
-        return len(images) == self._compiled_size
+        return len(images) == self._batch_size
 
     def _plain_gradient(self, parameters: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         return cast(Tensor, grad(self.loss)(parameters, images, labels))

@@ -12,8 +12,12 @@ from ddbench.records import DistilledDataset, LabeledImages
 
 def draw_real(train: LabeledImages, ipc: int, generator: torch.Generator) -> list[Tensor]:
     """Draw `ipc` distinct real images of each of K classes: (ipc,) int64 indices, smaller draws part of larger ones."""
-    classes = map(train.of_class, range(train.num_classes))
-    return [indices[torch.randperm(len(indices), generator=generator)[:ipc]] for indices in classes]
+    return [draw_distinct(train.of_class(label), ipc, generator) for label in range(train.num_classes)]
+
+
+def draw_distinct(indices: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Draw up to `count` distinct entries of `indices`, (count,) int64."""
+    return indices[torch.randperm(len(indices), generator=generator)[:count]]
 
 
 def select_real(train: LabeledImages, chosen: Sequence[Tensor], ipc: int) -> DistilledDataset:

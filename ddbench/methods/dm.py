@@ -20,8 +20,8 @@ from ddbench.augment.dsa import Draw, apply_dsa, draw_dsa
 from ddbench.engine import Engine, compiling_pays
 from ddbench.method import METHODS, Method, RunContext
 from ddbench.methods._learning import Learner
-from ddbench.methods._selection import draw_real
-from ddbench.network import InputShape, Network, make_network
+from ddbench.methods._selection import draw_distinct, draw_real
+from ddbench.network import InputShape, Network, has_batch_norm, make_network
 from ddbench.protocol import dsa_strategy
 from ddbench.records import DistilledDataset, LabeledImages
 from ddbench.training import channels_last, chunk_size
@@ -74,11 +74,6 @@ def mean_synthetic_embeddings(network: Network, synthetic: Tensor, draws: list[D
     augmented = torch.cat([apply_dsa(images, draw) for images, draw in zip(classes, draws, strict=True)])
     embeddings = network.embed(channels_last(augmented))
     return embeddings.view(len(draws), -1, embeddings.shape[1]).mean(1)
-
-
-def has_batch_norm(network: nn.Module) -> bool:
-    """Return whether statistics of the batch enter the network's output."""
-    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())
 
 
 @METHODS.register("dm")
@@ -134,7 +129,7 @@ class DistributionMatching(Method):
         strategy = dsa_strategy(train.info.name)
         draws = [draw_dsa(ctx.generator, strategy, 1, siamese=True) for _ in classes]
         batches = [
-            train.normalised(self._draw(indices, self.config.real_batch_size, ctx.generator), ctx.device)
+            train.normalised(draw_distinct(indices, self.config.real_batch_size, ctx.generator), ctx.device)
             for indices in classes
         ]
         real_means = real_branch.means(network, batches, draws)
@@ -143,8 +138,3 @@ class DistributionMatching(Method):
     def _make_network(self, train: LabeledImages, ctx: RunContext) -> Network:
         network = make_network(self.config.network, InputShape.of(train.info), ctx.generator)
         return network.requires_grad_(False).to(ctx.device).to(memory_format=torch.channels_last)
-
-    @staticmethod
-    def _draw(indices: Tensor, count: int, generator: torch.Generator) -> Tensor:
-        """Draw up to `count` distinct entries of `indices`."""
-        return indices[torch.randperm(len(indices), generator=generator)[:count]]

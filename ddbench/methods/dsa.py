@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from ddbench.method import METHODS, RunContext, check_ipc
-from ddbench.methods._gradient_matching import GradientMatching, draw_distinct
+from ddbench.methods._gradient_matching import GradientMatching
+from ddbench.methods._selection import draw_real
 from ddbench.protocol import dsa_strategy
 from ddbench.records import LabeledImages
 
@@ -26,9 +27,7 @@ class SiameseAugmentation(GradientMatching):
 
     def make_start(self, train: LabeledImages, ipc: int, ctx: RunContext) -> Tensor:
         """Return (K * ipc, C, H, W) normalised real images, distinct within each class."""
-        classes = (train.of_class(label) for label in range(train.num_classes))
-        chosen = torch.cat([draw_distinct(indices, ipc, ctx.generator) for indices in classes])
-        return train.normalised(chosen, ctx.device)
+        return train.normalised(torch.cat(draw_real(train, ipc, ctx.generator)), ctx.device)
 
     def strategy(self, train: LabeledImages) -> str:
         """Return the data set's DSA strategy."""

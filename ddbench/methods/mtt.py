@@ -5,8 +5,10 @@ Paper: Cazenavette, Wang, Torralba, Efros, Zhu, "Dataset Distillation by Matchin
 Checked against: GeorgeCazenavette/mtt-distillation, buffer.py and distill.py; settings also against the scripts of
 dc_benchmark and FTD, because the paper's table has rates that explode.
 Differs from it: the last images are returned and never the best by test accuracy; experts are drawn independently in
-each step, not in a shuffled order; scaling and rotation sample with `align_corners=False`; the gradient is computed by
-the `adjoint` engine, which equals the reference's and needs the memory of one step (see `_meta_gradient`).
+each step, not in a shuffled order; where batches do not divide the set the odd one comes last; without ZCA, CIFAR-100
+has its own mean and std; a student rate that leaves a stated range stops the run; scaling and rotation sample with
+`align_corners=False`; the gradient is computed by the `adjoint` engine, which equals the reference's and needs the
+memory of one step (see `_meta_gradient`).
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ from ddbench.methods._meta_gradient import ENGINES, MetaGradient, Segment, Stude
 from ddbench.methods._selection import draw_real
 from ddbench.protocol import dsa_strategy
 from ddbench.records import DistilledDataset, LabeledImages, Whitening
+
+LOWER = "lower image_lr, lr_lr or start_lr"
 
 
 @METHODS.register("mtt")
@@ -82,7 +86,7 @@ class TrajectoryMatching(ExpertMethod):
         config = self.config
         experts, whitening = self.load_experts(train, ctx)
         images, labels = _start(train, ipc, whitening, ctx)
-        good = DistilledDataset(
+        start = DistilledDataset(
             images=images.cpu().clone(),
             labels=labels.cpu(),
             num_classes=train.num_classes,
@@ -93,10 +97,13 @@ class TrajectoryMatching(ExpertMethod):
         )
         lr = torch.tensor(config.start_lr, device=ctx.device)
         learner = self._make_learner(images, lr, ctx)
+        batch_size = self._batch_size(len(images))
         # A step of the student costs about nine forward passes: its own gradient and the derivatives of that.
-        network = self.flat_network(train, ctx, 3 * config.steps * config.syn_steps * self._batch_size(len(images)))
+        passes = 9 * config.steps * config.syn_steps * batch_size
+        network = self.flat_network(train, ctx, passes, batch_size)
+        good = None
         for step in ctx.track(range(config.steps), "matching trajectories", learner):
-            now = replace(good, images=images.detach().cpu().clone(), student_lr=lr.item())
+            now = replace(start, images=images.detach().cpu().clone(), student_lr=lr.item())
             segment, batches = self._draw_segment(experts, ctx), self._draw_batches(labels, train, ctx)
             found = ENGINES[config.gradient](network, images.detach(), lr.detach(), segment, batches)
             reason = _diagnose(found)
@@ -105,12 +112,12 @@ class TrajectoryMatching(ExpertMethod):
                 learner.descend((found.images, found.lr))
                 reason = self._diagnose_step(images, lr)
             if reason:
-                raise DivergedError(f"mtt stopped at step {step}: {reason}; lower image_lr, lr_lr or start_lr", good)
+                raise DivergedError(f"mtt stopped at step {step}: {reason}", good or now)
             if step % 10 == 0:
                 ctx.log(f"loss[{step}]", found.loss.item())
                 ctx.log(f"student_lr[{step}]", lr.item())
         engine = {"matching": config.gradient, "student": network.mode}
-        last = replace(good, images=images.detach().cpu(), student_lr=lr.item())
+        last = replace(start, images=images.detach().cpu(), student_lr=lr.item())
         return last.with_provenance(engine=engine)
 
     def _make_learner(self, images: Tensor, lr: Tensor, ctx: RunContext) -> Learner:
@@ -147,20 +154,21 @@ class TrajectoryMatching(ExpertMethod):
     def _diagnose_step(self, images: Tensor, lr: Tensor) -> str:
         """Return what is wrong with the images and the rate after a step, empty where nothing is."""
         if not images.isfinite().all():
-            return "the images are not finite"
+            return f"the images are not finite; {LOWER}"
         # Rounded as the rate itself is: both ends belong to the range.
         low, high = (torch.tensor(end).item() for end in (self.config.min_student_lr, self.config.max_student_lr))
         if low <= lr.item() <= high:
             return ""
-        return f"student_lr left its range, {low:g} to {high:g}, for {lr.item():.3g}"
+        mend = "lower lr_lr or start_lr" if lr.item() > high else "lower lr_lr or raise start_lr"
+        return f"student_lr left its range, {low:g} to {high:g}, for {lr.item():.3g}; {mend}"
 
 
 def _diagnose(found: MetaGradient) -> str:
     """Return what is wrong with a gradient, empty where nothing is."""
     if not found.loss.isfinite():
-        return f"the matching loss is {found.loss.item()}"
+        return f"the matching loss is {found.loss.item()}; {LOWER}"
     if not (found.images.isfinite().all() and found.lr.isfinite()):
-        return f"the gradient is not finite at loss {found.loss.item():.3g}"
+        return f"the gradient is not finite at loss {found.loss.item():.3g}; {LOWER}"
     return ""
 
 

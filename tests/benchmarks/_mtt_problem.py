@@ -27,4 +27,5 @@ def make_problem(steps: int, *, compiles: bool) -> tuple[FlatNetwork, Tensor, Te
     for _ in range(steps):
         order = torch.randperm(len(labels), generator=generator)
         batches.append(StudentBatch(order, labels[order], draw_dsa(generator, DSA_STRATEGY, len(order))))
-    return FlatNetwork(network, compiles=compiles), images, torch.tensor(0.01), Segment(start, target), batches
+    flat = FlatNetwork(network, compiles=compiles, batch_size=len(labels))
+    return flat, images, torch.tensor(0.01), Segment(start, target), batches

@@ -14,9 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ddbench.methods._gradient_matching import NetworkGradients, even_size
+from ddbench.methods._gradient_matching import NetworkGradients, even_size, gradient_chunk_size
 from ddbench.network import InputShape, Network, make_network
-from ddbench.training import chunk_size
 from tests.benchmarks._pairs import alternate
 
 CLASSES, REAL_BATCH, ROUNDS = 10, 256, 5
@@ -53,7 +52,7 @@ def test_dc_iteration_is_faster_than_the_plain_loop(benchmark, generator):
     our_network = our_network.to(memory_format=torch.channels_last)
     parameters = {name: parameter.detach() for name, parameter in our_network.named_parameters()}
     gradients = NetworkGradients(make_network("convnet-d3", shape, torch.Generator()), compiles=True)
-    size = even_size(REAL_BATCH, chunk_size(torch.device("cpu")))
+    size = even_size(REAL_BATCH, gradient_chunk_size(torch.device("cpu")))
 
     def ours() -> tuple[Tensor, Tensor]:
         matched = []

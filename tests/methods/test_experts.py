@@ -20,7 +20,7 @@ from ddbench.errors import DataMismatchError
 from ddbench.method import RunContext, make_method
 from ddbench.methods import _experts
 from ddbench.methods._expert_files import Expert, expert_path, find_whitening
-from ddbench.methods._experts import ExpertConfig, ExpertMethod, ExpertTraining, real_in_space
+from ddbench.methods._experts import ExpertConfig, ExpertMethod, ExpertTraining, experts_at_once, real_in_space
 from ddbench.methods._flat_network import FlatNetwork, flatten_parameters
 from ddbench.network import InputShape, make_network
 from ddbench.protocol import DSA_STRATEGY, DSA_STRATEGY_NO_FLIP
@@ -169,7 +169,7 @@ def start_training(train: LabeledImages, seeds: list[int]) -> ExpertTraining:
     network = make_network(SPEC, InputShape.of(train.info), seeded(0)).requires_grad_(False)
     images, labels = real_in_space(train, None, torch.device("cpu"))
     data = TrainingSet(images, labels, train.info)
-    return ExpertTraining(config, data, FlatNetwork(network, compiles=False), seeds)
+    return ExpertTraining(config, data, FlatNetwork(network, compiles=False, batch_size=1), seeds)
 
 
 def test_trained_together_experts_are_those_trained_alone(prepare, monkeypatch):
@@ -179,7 +179,7 @@ def test_trained_together_experts_are_those_trained_alone(prepare, monkeypatch):
         loops.append((description, len(iterable)))
         yield from iterable
 
-    monkeypatch.setattr(_experts, "experts_at_once", lambda device: 3)
+    monkeypatch.setattr(_experts, "experts_at_once", lambda device, image_size: 3)
     together = prepare("together", track=track, num_experts=4)
     assert loops == [("training expert 1, 2, 3 of 4", 6), ("training expert 4 of 4", 6)]
     for index in range(4):
@@ -222,7 +222,7 @@ def test_an_unfinished_folder_keeps_its_finished_experts(lost, prepare):
 
 
 def test_a_group_with_a_finished_expert_trains_the_others_only(prepare, monkeypatch):
-    monkeypatch.setattr(_experts, "experts_at_once", lambda device: 3)
+    monkeypatch.setattr(_experts, "experts_at_once", lambda device, image_size: 3)
     folder = prepare(num_experts=3)
     before = whole(expert_path(folder, 2))
     written = expert_path(folder, 1).stat().st_mtime_ns
@@ -298,6 +298,8 @@ def test_files_say_what_they_are_of(prepare, toy):
         "network": SPEC,
         "whitening": find_whitening(folder).hash,
         "epochs": "2",
+        "training": f"lr {make().config.trajectory_lr:g}, batches of {make().config.trajectory_batch_size}",
+        "parameter count": str(len(flatten_parameters(make_network(SPEC, InputShape.of(toy.info), seeded(0))))),
     }
 
 
@@ -425,3 +427,10 @@ def test_real_images_are_pixels_or_whitened(toy, prepare):
     whitened, labels = real_in_space(many, whitening, torch.device("cpu"))
     torch.testing.assert_close(whitened.double(), in_double(many, whitening), rtol=1e-4, atol=1e-5)
     assert torch.equal(labels, many.labels)
+
+
+@pytest.mark.parametrize(
+    ("device", "size", "count"), [("cuda", 28, 13), ("cuda", 32, 10), ("cuda", 128, 1), ("cpu", 8, 1)]
+)
+def test_fewer_experts_train_at_once_on_larger_images(device, size, count):
+    assert experts_at_once(torch.device(device), size) == count

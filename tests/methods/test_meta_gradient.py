@@ -51,7 +51,8 @@ class Problem:
 
     @property
     def flat(self) -> FlatNetwork:
-        return FlatNetwork(make_network(SPEC, SHAPE, torch.Generator()).double().requires_grad_(False), compiles=False)
+        network = make_network(SPEC, SHAPE, torch.Generator()).double().requires_grad_(False)
+        return FlatNetwork(network, compiles=False, batch_size=1)
 
     def run(self, engine: str) -> MetaGradient:
         return ENGINES[engine](self.flat, self.images, self.lr, self.segment, self.batches)
