@@ -132,7 +132,7 @@ def row_traits(cells: Iterable[Cell]) -> dict[str, str]:
     results = [result for cell in cells for result in cell.ok]
     rates = sorted({result.student_lr for result in results if result.student_lr is not None})
     texts = list(dict.fromkeys(f"{rate:.3g}" for rate in rates))
-    rate = ", ".join(texts) if len(texts) < 4 else f"{texts[0]} to {texts[-1]}"
+    rate = ", ".join(texts) if len(texts) < 3 else f"{texts[0]} to {texts[-1]}"
     return {
         "space": _joined(result.space for result in results) or GAP,
         "labels": _joined(result.label_mode for result in results) or GAP,
