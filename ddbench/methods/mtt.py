@@ -26,6 +26,7 @@ from ddbench.errors import DivergedError
 from ddbench.method import METHODS, RunContext
 from ddbench.methods._expert_files import Expert
 from ddbench.methods._experts import ExpertConfig, ExpertMethod
+from ddbench.methods._flat_network import FlatNetwork
 from ddbench.methods._learning import Learner
 from ddbench.methods._meta_gradient import ENGINES, MetaGradient, Segment, StudentBatch
 from ddbench.methods._selection import draw_real
@@ -112,13 +113,16 @@ class TrajectoryMatching(ExpertMethod):
                 learner.descend((found.images, found.lr))
                 reason = self._diagnose_step(images, lr)
             if reason:
-                raise DivergedError(f"mtt stopped at step {step}: {reason}", good or now)
+                left = (good or now).with_provenance(engine=self._describe_engine(network))
+                raise DivergedError(f"mtt stopped at step {step}: {reason}", left)
             if step % 10 == 0:
                 ctx.log(f"loss[{step}]", found.loss.item())
                 ctx.log(f"student_lr[{step}]", lr.item())
-        engine = {"matching": config.gradient, "student": network.mode}
         last = replace(start, images=images.detach().cpu(), student_lr=lr.item())
-        return last.with_provenance(engine=engine)
+        return last.with_provenance(engine=self._describe_engine(network))
+
+    def _describe_engine(self, network: FlatNetwork) -> dict[str, str]:
+        return {"matching": self.config.gradient, "student": network.mode}
 
     def _make_learner(self, images: Tensor, lr: Tensor, ctx: RunContext) -> Learner:
         """Return the state of the loop: images and the student's rate, each with an SGD rate of its own."""
