@@ -2,7 +2,7 @@
 
 A piece of work has a folder. For each loop that hands `ctx.track` a state, the folder holds one checkpoint, written to
 a temporary name and renamed; `spent.json` holds the reading of all interrupted attempts. A loop shorter than the time
-between checkpoints leaves nothing on disk.
+between checkpoints leaves nothing on disk, or the reading alone where the work keeps the results of its loops itself.
 """
 
 from __future__ import annotations

@@ -166,7 +166,7 @@ class ExpertTraining:
         size = self._config.trajectory_batch_size
         images, labels = self._draw_batches(self._orders[:, batch * size : (batch + 1) * size])
         if len(images) == 1:
-            gradients = self._network.gradient(self._parameters[0], images[0], labels[0])[None]
+            gradients = self._network.gradient(self._parameters[0], channels_last(images[0]), labels[0])[None]
         else:
             gradients = self._network.gradients(self._parameters, torch.stack(images), torch.stack(labels))
         self._parameters = self._parameters - self._config.trajectory_lr * gradients
@@ -194,7 +194,7 @@ class ExpertTraining:
         strategy = dsa_strategy(self._data.info.name)
         batches = [self._data.batch(order.to(self._data.images.device)) for order in orders]
         augmented = [dsa_augment(b[0], g, strategy) for b, g in zip(batches, self._generators, strict=True)]
-        return [channels_last(images) for images in augmented], [labels for _, labels in batches]
+        return augmented, [labels for _, labels in batches]
 
 
 def experts_at_once(device: torch.device, image_size: int) -> int:
