@@ -20,7 +20,7 @@ from ddbench.files import find_cache_dir
 from ddbench.machine import describe_machine, describe_versions, git_commit, resolve_device
 from ddbench.meter import Meter
 from ddbench.method import Method, RunContext, Tracker, config_of, make_method, untracked
-from ddbench.preparing import prepare_once
+from ddbench.preparing import lay_foundation, prepare_once
 from ddbench.records import DistilledDataset, Phase, Reading, RealDataset
 from ddbench.resuming import CHECKPOINT_SECONDS, ResumableWork
 from ddbench.seeding import make_generator
@@ -85,26 +85,36 @@ def distill(
     check_supported(method, built, real, ipc)
     with tempfile.TemporaryDirectory(prefix="ddbench-") as scratch:
         ctx = options.context(make_generator(seed, "distill", real.info.name), Path(scratch))
+        pace = options.checkpoint_seconds
+        foundation, foundation_phase = lay_foundation(built, real.train, ctx, checkpoint_seconds=pace)
+        ctx = replace(ctx, foundation=foundation)
         prepare_seed = 0 if share_prepare else seed
-        prepared, prepare_phase = prepare_once(
-            method, built, real.train, prepare_seed, ctx, checkpoint_seconds=options.checkpoint_seconds
-        )
+        prepared, prepare_phase = prepare_once(method, built, real.train, prepare_seed, ctx, checkpoint_seconds=pace)
         ctx = replace(ctx, prepared=prepared)
         origin = {
             "method": method,
             "config": config_of(built),
             "distill_seed": seed,
             "share_prepare": share_prepare,
+            **({"foundation": foundation.name} if foundation else {}),
             **_describe_circumstances(real, ctx),
         }
-        distilled, reading = _distill_resumably(built, real, ipc, ctx, origin, options.checkpoint_seconds)
+        distilled, reading = _distill_resumably(built, real, ipc, ctx, origin, pace)
     check_fits(distilled, real)
     phases = [
         Phase(name="first_use", reading=first_use.reading),
-        *([prepare_phase] if prepare_phase else []),
+        *_one_account(foundation_phase, prepare_phase),
         Phase(name="distill", reading=reading),
     ]
     return distilled.with_provenance(**origin, phases=[phase.model_dump(mode="json") for phase in phases])
+
+
+def _one_account(foundation: Phase | None, prepare: Phase | None) -> list[Phase]:
+    """Return the prepare phase, the foundation's cost in it; measured earlier only where all of it was."""
+    if foundation is None or prepare is None:
+        return [phase for phase in (foundation, prepare) if phase]
+    reading, cached = foundation.reading.plus(prepare.reading), foundation.cached and prepare.cached
+    return [Phase(name="prepare", reading=reading, cached=cached)]
 
 
 def check_supported(name: str, method: Method, real: RealDataset, ipc: int) -> None:

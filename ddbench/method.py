@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -19,6 +19,7 @@ from ddbench.registry import METHODS, suggest
 
 __all__ = [
     "METHODS",
+    "Foundation",
     "Method",
     "NoConfig",
     "Resumable",
@@ -71,6 +72,7 @@ class RunContext:
         generator: CPU generator; every draw must come from it or from seeds drawn from it.
         cache_dir: in `prepare` the folder to fill; elsewhere a scratch folder of this run.
         prepared: the folder `prepare` filled, None where the method prepares nothing.
+        foundation: the folder of the foundation, in `prepare` and `distill`; None where the method has none.
         log: keeps a named value in the run's log.
         track: shows progress over an iterable; given a `Resumable`, continues a loop that was killed.
     """
@@ -79,6 +81,7 @@ class RunContext:
     generator: torch.Generator
     cache_dir: Path
     prepared: Path | None = None
+    foundation: Path | None = None
     log: Callable[[str, object], None] = unlogged
     track: Tracker = untracked
 
@@ -86,6 +89,21 @@ class RunContext:
 @dataclass(frozen=True)
 class NoConfig:
     """For methods without settings."""
+
+
+@dataclass(frozen=True)
+class Foundation:
+    """Work that preparations of several methods and of every seed stand on, such as a generator trained on a data set.
+
+    Attributes:
+        name: with `settings` and the data set it identifies the work.
+        settings: JSON-able.
+        fill: fills `ctx.cache_dir` and returns it, as `Method.prepare` does; the generator's seed is always 0.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    fill: Callable[[LabeledImages, RunContext], Path | None]
 
 
 class Method(ABC):
@@ -120,6 +138,10 @@ class Method(ABC):
 
     def prepare(self, train: LabeledImages, ctx: RunContext) -> Path | None:
         """Fill `ctx.cache_dir` with work shared by every IPC and return it, or return None where there is none."""
+        return None
+
+    def foundation(self) -> Foundation | None:
+        """Return what `prepare` stands on, or None; its cost is part of what preparing cost."""
         return None
 
     def unsupported(self, train: LabeledImages, ipc: int) -> str | None:

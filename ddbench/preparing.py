@@ -1,11 +1,16 @@
-"""Prepared folders: work shared by every IPC, done once, kept with what it cost, finished after a kill."""
+"""Prepared folders: work shared by every IPC, done once, kept with what it cost, finished after a kill.
+
+A method's preparation may stand on a foundation, another such folder, which serves all seeds and several methods.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -38,7 +43,33 @@ def prepare_once(
     """
     if type(method).prepare is Method.prepare:
         return None, None
-    folder = find_cache_dir() / "prepared" / _folder_name(name, method, train, seed)
+    config = asdict(method.config)
+    settings = {key: config[key] for key in method.prepare_fields}
+    return _keep(method.prepare_name or name, settings, method.prepare, train, seed, ctx, checkpoint_seconds)
+
+
+def lay_foundation(
+    method: Method, train: LabeledImages, ctx: RunContext, *, checkpoint_seconds: float = CHECKPOINT_SECONDS
+) -> tuple[Path | None, Phase | None]:
+    """Return the folder of a method's foundation and what making it cost, as `prepare_once`; its seed is 0."""
+    foundation = method.foundation()
+    if foundation is None:
+        return None, None
+    name, settings, fill = foundation.name, foundation.settings, foundation.fill
+    return _keep(name, settings, fill, train, 0, ctx, checkpoint_seconds)
+
+
+def _keep(
+    name: str,
+    settings: Mapping[str, Any],
+    fill: Callable[[LabeledImages, RunContext], Path | None],
+    train: LabeledImages,
+    seed: int,
+    ctx: RunContext,
+    checkpoint_seconds: float,
+) -> tuple[Path | None, Phase | None]:
+    """Return the folder of a piece of work, filled where it is not there yet, and what filling it cost."""
+    folder = find_cache_dir() / "prepared" / _folder_name(name, settings, train, seed)
     make_folder(folder)
     with FileLock(folder.with_name(f"{folder.name}.lock")):
         done = folder / DONE_FILE
@@ -49,11 +80,11 @@ def prepare_once(
         # Its folder, with the cost so far, goes only when the whole cost is on disk.
         with ResumableWork(folder / UNFINISHED_FOLDER, meter, ctx.track, checkpoint_seconds, keeps_parts=True) as work:
             with meter:
-                prepared = method.prepare(train, replace(ctx, generator=generator, cache_dir=folder, track=work.track))
-            if prepared is None:
+                filled = fill(train, replace(ctx, generator=generator, cache_dir=folder, track=work.track))
+            if filled is None:
                 return None, None
             write_text(done, work.total().model_dump_json() + "\n")
-    return prepared, Phase(name="prepare", reading=work.total())
+    return filled, Phase(name="prepare", reading=work.total())
 
 
 def _read_cost(done: Path) -> Reading:
@@ -64,14 +95,12 @@ def _read_cost(done: Path) -> Reading:
         raise DataMismatchError(f"{done} is damaged ({reason}); remove it to prepare again what is missing") from error
 
 
-def _folder_name(name: str, method: Method, train: LabeledImages, seed: int) -> str:
-    shared = method.prepare_name or name
-    config = asdict(method.config)
+def _folder_name(name: str, settings: Mapping[str, Any], train: LabeledImages, seed: int) -> str:
     content = {
-        "config": {key: config[key] for key in method.prepare_fields},
+        "config": dict(settings),
         "dataset": train.info.name,
         "fingerprint": train.info.fingerprint,
         "seed": seed,
     }
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-    return f"{shared}-{train.info.name.replace('/', '_').replace(':', '_')}-{digest}"
+    return f"{name}-{train.info.name.replace('/', '_').replace(':', '_')}-{digest}"

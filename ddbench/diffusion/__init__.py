@@ -1,0 +1,1 @@
+"""Class-conditional diffusion transformers: backbones, fine-tuning with minimax criteria, sampling."""

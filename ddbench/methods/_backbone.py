@@ -1,0 +1,174 @@
+"""The backbone of generative methods: given weights, or a small transformer trained on the data set itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+
+from ddbench.diffusion.backbone import (
+    NO_VAE,
+    check_fits,
+    class_ids_of,
+    find_config,
+    load_codec,
+    load_denoiser,
+    missing_reason,
+)
+from ddbench.diffusion.codec import Codec, VaeCodec
+from ddbench.diffusion.denoiser import Denoiser, DenoiserShape, make_denoiser
+from ddbench.diffusion.fine_tuning import FineTuning, TuningPlan, load_trained
+from ddbench.diffusion.inputs import EncodedInputs, InputSource, PixelInputs, encode_classes
+from ddbench.errors import BadInputError
+from ddbench.files import staged_folder
+from ddbench.method import Foundation, RunContext
+from ddbench.protocol import NO_FLIP_DATASETS
+from ddbench.records import LabeledImages
+from ddbench.seeding import draw_seed
+
+SCRATCH = "scratch"
+DENOISER_FOLDER, INPUTS_FOLDER = "denoiser", "inputs"
+# The average spans this share of the training from scratch (our choice).
+SCRATCH_AVERAGE = 0.02
+
+
+@dataclass(frozen=True)
+class BackboneConfig:
+    """Which backbone: the default is the paper's.
+
+    `backbone` is a diffusers folder or cached hub id, an original `.pt` checkpoint, or `scratch`: a small transformer
+    trained on the data set, whose size and training the `scratch_` fields give (our choice, for minutes on two cores).
+    `vae` is a folder or cached hub id, or `none` for pixel space. `precision` is that of the forward passes of training.
+    """
+
+    backbone: str = "facebook/DiT-XL-2-256"
+    vae: str = "stabilityai/sd-vae-ft-mse"
+    scratch_width: Annotated[int, Field(gt=0, multiple_of=4)] = 128
+    scratch_depth: Annotated[int, Field(gt=1)] = 6
+    scratch_heads: Annotated[int, Field(gt=0)] = 4
+    scratch_patch_size: Annotated[int, Field(gt=0)] = 4
+    scratch_steps: Annotated[int, Field(gt=0)] = 10_000
+    scratch_batch_size: Annotated[int, Field(gt=0)] = 64
+    scratch_lr: Annotated[float, Field(gt=0)] = 1e-3
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+    def __post_init__(self) -> None:
+        if self.scratch_width % self.scratch_heads:
+            raise ValueError(
+                f"scratch_width must be a multiple of scratch_heads, got {self.scratch_width} and {self.scratch_heads}"
+            )
+
+
+def backbone_foundation(config: BackboneConfig) -> Foundation:
+    """Return the work done once for all seeds: images encoded and, for `scratch`, the transformer trained on them."""
+    scratch = [name for name in BackboneConfig.__dataclass_fields__ if name.startswith("scratch_")]
+    names = ["vae", *(["backbone", "precision", *scratch] if config.backbone == SCRATCH else [])]
+    settings: dict[str, Any] = {name: getattr(config, name) for name in names}
+
+    def fill(train: LabeledImages, ctx: RunContext) -> Path:
+        codec = load_codec_on(config, ctx)
+        if codec.is_stochastic:
+            encode_classes(train, codec, ctx.cache_dir / INPUTS_FOLDER, ctx.device, ctx.track)
+        if config.backbone == SCRATCH:
+            _train_from_scratch(config, codec, train, ctx)
+        return ctx.cache_dir
+
+    return Foundation("backbone", settings, fill)
+
+
+def backbone_unsupported(config: BackboneConfig, train: LabeledImages) -> str | None:
+    """Return the reason where weights are missing or the backbone does not fit the data set, else None."""
+    info = train.info
+    models = [(config.backbone, "transformer")] if config.backbone != SCRATCH else []
+    models += [(config.vae, "vae")] if config.vae != NO_VAE else []
+    for source, subfolder in models:
+        if reason := missing_reason(source, subfolder):
+            return reason
+    if config.backbone == SCRATCH:
+        side = info.image_size
+        if config.vae != NO_VAE:
+            side //= VaeCodec.downsampling_of(find_config(config.vae, "vae") or {})
+        if side % config.scratch_patch_size:
+            return (
+                f"scratch_patch_size must divide {side}, the side of what is denoised, got {config.scratch_patch_size}"
+            )
+        return None
+    settings = find_config(config.backbone, "transformer") or {"num_embeds_ada_norm": 1000}  # a `.pt` is ImageNet's
+    try:
+        class_ids_of(info, settings["num_embeds_ada_norm"])
+    except BadInputError as error:
+        return str(error)
+    return None
+
+
+def load_backbone(config: BackboneConfig, train: LabeledImages, ctx: RunContext) -> Denoiser:
+    """Return a fresh copy of the backbone on the device; `ctx.foundation` holds one trained from scratch."""
+    source = str(foundation_of(ctx) / DENOISER_FOLDER) if config.backbone == SCRATCH else config.backbone
+    denoiser = load_denoiser(source)
+    check_fits(denoiser, load_codec(config.vae), train.info)
+    return denoiser.to(ctx.device)
+
+
+def load_codec_on(config: BackboneConfig, ctx: RunContext) -> Codec:
+    """Return the codec, on the device."""
+    codec = load_codec(config.vae)
+    if isinstance(codec, VaeCodec):
+        codec.vae.to(ctx.device)
+    return codec
+
+
+def load_inputs(config: BackboneConfig, train: LabeledImages, classes: list[int], folder: Path) -> InputSource:
+    """Return the training images of some classes as the denoiser's inputs; `folder` is the foundation's."""
+    codec = load_codec(config.vae)
+    return EncodedInputs(folder / INPUTS_FOLDER, classes) if codec.is_stochastic else PixelInputs(train, classes, codec)
+
+
+def foundation_of(ctx: RunContext) -> Path:
+    """Return the foundation's folder; raises RuntimeError where the method was called without one."""
+    if ctx.foundation is None:
+        raise RuntimeError("the backbone is a foundation; run the method through distill() or the runner")
+    return ctx.foundation
+
+
+def may_flip(train: LabeledImages) -> bool:
+    """Return whether a mirrored image is still one of its class."""
+    return train.info.name not in NO_FLIP_DATASETS
+
+
+def _train_from_scratch(config: BackboneConfig, codec: Codec, train: LabeledImages, ctx: RunContext) -> None:
+    folder = ctx.cache_dir / DENOISER_FOLDER
+    if folder.exists():
+        return
+    info = train.info
+    shape = DenoiserShape(
+        image_size=info.image_size // codec.downsampling,
+        channels=codec.channels_of(info.channels),
+        num_classes=info.num_classes,
+        patch_size=config.scratch_patch_size,
+        width=config.scratch_width,
+        depth=config.scratch_depth,
+        heads=config.scratch_heads,
+    )
+    denoiser = make_denoiser(shape)
+    denoiser.initialise(ctx.generator)
+    plan = TuningPlan(
+        steps=config.scratch_steps,
+        batch_size=config.scratch_batch_size,
+        lr=config.scratch_lr,
+        ema_decay=1 - 1 / max(2, round(SCRATCH_AVERAGE * config.scratch_steps)),
+        trainable="full",
+        flips=may_flip(train),
+        precision=config.precision,
+        rate="cosine",
+    )
+    inputs = load_inputs(config, train, list(range(info.num_classes)), ctx.cache_dir)
+    training = FineTuning(
+        denoiser.to(ctx.device), inputs, torch.arange(info.num_classes), plan, draw_seed(ctx.generator)
+    )
+    training.run_all(ctx, "training the backbone")
+    load_trained(denoiser, training.average)
+    with staged_folder(folder) as staging:
+        denoiser.save(staging)

@@ -1,0 +1,186 @@
+"""What methods share that draw their set from a diffusion transformer fine-tuned on the data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import torch
+from pydantic import Field
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ddbench.diffusion.backbone import NO_VAE, class_ids_of
+from ddbench.diffusion.denoiser import Denoiser
+from ddbench.diffusion.difffit import Trainable, fold_gammas, make_trainable
+from ddbench.diffusion.fine_tuning import FineTuning, TuningPlan, load_trained, scaled_ema_decay
+from ddbench.diffusion.sampling import Sampler, SamplingPlan, draw_images, sampling_batches, split_evenly
+from ddbench.errors import DataMismatchError
+from ddbench.files import staged_file
+from ddbench.method import Foundation, Method, RunContext
+from ddbench.methods._backbone import (
+    SCRATCH,
+    BackboneConfig,
+    backbone_foundation,
+    backbone_unsupported,
+    foundation_of,
+    load_backbone,
+    load_codec_on,
+    load_inputs,
+    may_flip,
+)
+from ddbench.records import DistilledDataset, LabeledImages
+from ddbench.seeding import draw_seed
+
+SAMPLING_FIELDS = ("sampler", "sampling_steps", "guidance", "sampling_batch_size")
+
+
+@dataclass(frozen=True)
+class DiffusionConfig(BackboneConfig):
+    """Settings of fine-tuning and sampling; the defaults are the paper's for 10 ImageNet classes.
+
+    Its runs take the checkpoint at 12,000 steps. `ema_decay` of None keeps the reference's lag over a run of any
+    length. Classes are fine-tuned `classes_per_phase` at a time, each phase for `steps` (our choice: the paper's ten).
+    `batch_parts` cuts a batch up to save memory. With `steps` of 0 the backbone is sampled as it is.
+    """
+
+    steps: Annotated[int, Field(ge=0)] = 12_000
+    batch_size: Annotated[int, Field(gt=0)] = 8
+    batch_parts: Annotated[int, Field(gt=0)] = 1
+    lr: Annotated[float, Field(gt=0)] = 1e-3
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] | None = None
+    trainable: Trainable = "difffit"
+    classes_per_phase: Annotated[int, Field(gt=0)] = 10
+    sampler: Sampler = "ddpm"
+    sampling_steps: Annotated[int, Field(gt=1, le=1000)] = 50
+    guidance: Annotated[float, Field(ge=1)] = 4.0
+    sampling_batch_size: Annotated[int, Field(gt=0)] = 32
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.batch_parts > self.batch_size:
+            raise ValueError(f"batch_parts must be at most batch_size, got {self.batch_parts} and {self.batch_size}")
+
+
+class DiffusionMethod(Method):
+    """A method that fine-tunes a backbone once for every IPC and draws the set from it."""
+
+    Config = DiffusionConfig
+    prepare_name: ClassVar[str] = "fine_tuned"
+    smoke_settings: ClassVar[dict[str, Any]] = {
+        "backbone": SCRATCH,
+        "vae": NO_VAE,
+        "scratch_width": 16,
+        "scratch_depth": 2,
+        "scratch_heads": 2,
+        "scratch_steps": 3,
+        "scratch_batch_size": 8,
+        "steps": 3,
+        "sampling_steps": 3,
+    }
+
+    @staticmethod
+    def fields_of(config: type[DiffusionConfig]) -> tuple[str, ...]:
+        """Return the settings that fine-tuning depends on: all but those of sampling."""
+        return tuple(field.name for field in fields(config) if field.name not in SAMPLING_FIELDS)
+
+    def foundation(self) -> Foundation:
+        """Return the backbone, shared by every seed and by every method of this kind."""
+        return backbone_foundation(self.config)
+
+    def unsupported(self, train: LabeledImages, ipc: int) -> str | None:
+        """Return the reason where the backbone is missing or does not fit; any IPC can be drawn."""
+        return backbone_unsupported(self.config, train)
+
+    def plan(self, train: LabeledImages) -> TuningPlan:
+        """Return how the backbone is fine-tuned."""
+        config = self.config
+        return TuningPlan(
+            steps=config.steps,
+            batch_size=config.batch_size,
+            lr=config.lr,
+            ema_decay=scaled_ema_decay(config.steps) if config.ema_decay is None else config.ema_decay,
+            trainable=config.trainable,
+            flips=may_flip(train),
+            parts=config.batch_parts,
+            precision=config.precision,
+        )
+
+    def prepare(self, train: LabeledImages, ctx: RunContext) -> Path:
+        """Fine-tune the backbone phase by phase; of each keep the averaged tensors that were trained."""
+        seed = draw_seed(ctx.generator)
+        phases = self._phases(train)
+        for number, classes in enumerate(phases if self.config.steps else []):
+            path = _phase_path(ctx.cache_dir, number)
+            if path.exists():
+                continue
+            denoiser = load_backbone(self.config, train, ctx)
+            inputs = load_inputs(self.config, train, classes, foundation_of(ctx))
+            ids = class_ids_of(train.info, denoiser.null_class)
+            training = FineTuning(denoiser, inputs, ids, self.plan(train), seed + number)
+            training.run_all(ctx, f"fine-tuning, phase {number + 1} of {len(phases)}")
+            with staged_file(path) as temporary:
+                save_file({name: tensor.contiguous() for name, tensor in training.average.items()}, temporary)
+        return ctx.cache_dir
+
+    def distill(self, train: LabeledImages, ipc: int, ctx: RunContext) -> DistilledDataset:
+        """Return (K * ipc, C, H, W) uint8 images, sorted by class; a smaller IPC's are part of a larger one's."""
+        config, info = self.config, train.info
+        seed = draw_seed(ctx.generator)
+        codec = load_codec_on(config, ctx)
+        plan = SamplingPlan(config.sampler, config.sampling_steps, config.guidance, clips=config.vae == NO_VAE)
+        drawn = _Drawn(torch.zeros(info.num_classes, ipc, *train.images.shape[1:], dtype=torch.uint8))
+        for number, classes in enumerate(self._phases(train)):
+            denoiser = self._load_fine_tuned(train, number, ctx)
+            ids = class_ids_of(info, denoiser.null_class)
+            batches = list(sampling_batches(classes, ipc, config.sampling_batch_size))
+            for index, labels in ctx.track(batches, f"sampling, phase {number + 1}", drawn):
+                inputs = draw_images(denoiser, labels, index, ids, plan, seed)
+                drawn.images[labels, index] = codec.decode(inputs).cpu()
+        return DistilledDataset(
+            images=drawn.images.flatten(0, 1),
+            labels=torch.arange(info.num_classes).repeat_interleave(ipc),
+            num_classes=info.num_classes,
+            ipc=ipc,
+            space="pixels",
+        )
+
+    def _phases(self, train: LabeledImages) -> list[list[int]]:
+        return split_evenly(range(train.num_classes), self.config.classes_per_phase)
+
+    def _load_fine_tuned(self, train: LabeledImages, number: int, ctx: RunContext) -> Denoiser:
+        """Return the denoiser of a phase, a plain DiT again."""
+        denoiser = load_backbone(self.config, train, ctx)
+        if self.config.steps:
+            if ctx.prepared is None:
+                raise RuntimeError("fine-tuning is done by prepare(); run the method through distill() or the runner")
+            path = _phase_path(ctx.prepared, number)
+            try:
+                tensors = load_file(path)
+            except (OSError, SafetensorError) as error:
+                raise DataMismatchError(
+                    f"{path} is missing or damaged; remove its folder to fine-tune again"
+                ) from error
+            make_trainable(denoiser, self.config.trainable)
+            load_trained(denoiser, tensors)
+            fold_gammas(denoiser)
+        return denoiser.eval().requires_grad_(False)
+
+
+class _Drawn:
+    """Images drawn so far, (K, ipc, C, H, W) uint8: the state of sampling, whose draws follow from class and index."""
+
+    def __init__(self, images: Tensor) -> None:
+        self.images = images
+
+    def save_state(self) -> dict[str, Tensor]:
+        return {"images": self.images}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        self.images.copy_(state["images"])
+
+
+def _phase_path(folder: Path, number: int) -> Path:
+    return folder / f"phase-{number:03d}.safetensors"

@@ -1,0 +1,22 @@
+"""DiT: images drawn from a class-conditional diffusion transformer fine-tuned by the diffusion loss alone.
+
+Paper: Peebles, Xie, "Scalable Diffusion Models with Transformers", ICCV 2023 (arXiv 2212.09748); as a baseline of
+distillation in Gu et al., CVPR 2024 (arXiv 2311.15529).
+Checked against: vimar-gu/MinimaxDiffusion, whose fine-tuning without the two criteria this is.
+Differs from it: see `_diffusion` and `ddbench.diffusion`; with `steps=0` the backbone is sampled as it is.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ddbench.method import METHODS
+from ddbench.methods._diffusion import DiffusionConfig, DiffusionMethod
+
+
+@METHODS.register("dit")
+class DiffusionTransformer(DiffusionMethod):
+    """The paper's baseline."""
+
+    Config = DiffusionConfig
+    prepare_fields: ClassVar[tuple[str, ...]] = DiffusionMethod.fields_of(DiffusionConfig)

@@ -1,0 +1,44 @@
+"""Minimax diffusion: a diffusion transformer fine-tuned to be representative and diverse, and a set drawn from it.
+
+Paper: Gu, Vahidian, Kungurtsev, Wang, Jiang, You, Chen, "Efficient Dataset Distillation via Minimax Diffusion", CVPR
+2024 (arXiv 2311.15529).
+Checked against: vimar-gu/MinimaxDiffusion, train_dit.py and sample.py.
+Differs from it: the average's decay is scaled to the length of the run; images are drawn many at a time, each with a
+noise of its own; the last weights are kept. See `ddbench.diffusion` for the parts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from ddbench.diffusion.fine_tuning import TuningPlan
+from ddbench.method import METHODS
+from ddbench.methods._diffusion import DiffusionConfig, DiffusionMethod
+from ddbench.records import LabeledImages
+
+
+@METHODS.register("minimax")
+class MinimaxDiffusion(DiffusionMethod):
+    """Fine-tuned by the diffusion loss and the two minimax criteria."""
+
+    @dataclass(frozen=True)
+    class Config(DiffusionConfig):
+        """Weights of the criteria, 0 to switch one off, and entries per class of the memories; the reference's."""
+
+        representativeness_weight: Annotated[float, Field(ge=0)] = 0.002
+        diversity_weight: Annotated[float, Field(ge=0)] = 0.008
+        memory_size: Annotated[int, Field(gt=0)] = 64
+
+    prepare_fields: ClassVar[tuple[str, ...]] = DiffusionMethod.fields_of(Config)
+
+    def plan(self, train: LabeledImages) -> TuningPlan:
+        """Return how the backbone is fine-tuned, the criteria's weights in it."""
+        return replace(
+            super().plan(train),
+            representativeness_weight=self.config.representativeness_weight,
+            diversity_weight=self.config.diversity_weight,
+            memory_size=self.config.memory_size,
+        )
