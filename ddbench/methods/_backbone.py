@@ -41,7 +41,7 @@ class BackboneConfig:
 
     `backbone` is a diffusers folder or cached hub id, an original `.pt` checkpoint, or `scratch`: a small transformer
     trained on the data set, whose size and training the `scratch_` fields give (our choice, for minutes on two cores).
-    `vae` is a folder or cached hub id, or `none` for pixel space. `precision` is that of the forward passes of training.
+    `vae` is a folder or cached hub id, or `none` for pixel space. `precision` is that of training's forward passes.
     """
 
     backbone: str = "facebook/DiT-XL-2-256"
