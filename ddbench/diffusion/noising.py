@@ -21,6 +21,8 @@ BIN = 1 / 255  # half the width of an 8-bit pixel's bin in [-1, 1]; the original
 class NoiseSchedule:
     """Constants of the forward process, each (T,) float64 on one device; step t = 0 has the least noise.
 
+    What is computed of them stays float64 until it meets an image: near t = 0 a float32 of 1 - signal has 3 digits.
+
     Attributes:
         signal: alpha-bar, the share of the clean variance left at t.
         betas: variance added at t.
@@ -37,18 +39,20 @@ class NoiseSchedule:
 
     def add_noise(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """Return x_t for clean inputs and unit noise (B, C, H, W) at timesteps (B,) int64 (DDPM, eq. 4)."""
-        signal = _per_image(self.signal[timesteps], clean)
-        return signal.sqrt() * clean + (1 - signal).sqrt() * noise
+        signal = self.signal[timesteps]
+        return _per_image(signal.sqrt(), clean) * clean + _per_image((1 - signal).sqrt(), clean) * noise
 
     def predict_clean(self, noisy: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """Return the clean input that a predicted noise implies, (B, C, H, W) (DDPM, eq. 15)."""
-        signal = _per_image(self.signal[timesteps], noisy)
-        return (noisy - (1 - signal).sqrt() * noise) / signal.sqrt()
+        signal = self.signal[timesteps]
+        return (noisy - _per_image((1 - signal).sqrt(), noisy) * noise) / _per_image(signal.sqrt(), noisy)
 
     def posterior_mean(self, clean: Tensor, noisy: Tensor, timesteps: Tensor) -> Tensor:
         """Return the mean of x_{t-1} given the clean input and x_t, (B, C, H, W) (DDPM, eq. 7)."""
-        signal, before, beta = (_per_image(c, clean) for c in self._around(timesteps))
-        return (before.sqrt() * beta * clean + (1 - beta).sqrt() * (1 - before) * noisy) / (1 - signal)
+        signal, before, beta = self._around(timesteps)
+        of_clean = before.sqrt() * beta / (1 - signal)
+        of_noisy = (1 - beta).sqrt() * (1 - before) / (1 - signal)
+        return _per_image(of_clean, clean) * clean + _per_image(of_noisy, clean) * noisy
 
     def log_variances(self, timesteps: Tensor) -> tuple[Tensor, Tensor]:
         """Return the logarithms of the smallest and largest reverse variance, (B,) float64 each (DDPM, sec. 3.2).
