@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ddbench.errors import BadInputError
 from ddbench.method import RunContext
 from ddbench.network import InputShape, make_network
 from ddbench.protocol import Protocol
@@ -14,7 +15,7 @@ from ddbench.registry import EVALUATORS
 from ddbench.seeding import make_generator
 from ddbench.training import TrainingPlan, TrainingSet, measure_accuracy, train_student
 
-__all__ = ["EVALUATORS", "DistillRun", "Evaluator", "student_accuracies"]
+__all__ = ["EVALUATORS", "DistillRun", "Evaluator", "make_evaluator", "student_accuracies"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,13 +44,44 @@ class DistillRun:
 
 
 class Evaluator(ABC):
-    """Turns a run into metrics. `reads_phases` ones run when every phase has ended and only translate readings."""
+    """Turns a run into metrics. `reads_phases` ones run when every phase has ended and only translate readings.
+
+    One that `takes_option` is named `NAME` or `NAME:OPTION`; the option must change the names of its metrics.
+    """
 
     reads_phases: ClassVar[bool] = False
+    takes_option: ClassVar[bool] = False
+
+    def __init__(self, option: str | None = None) -> None:
+        self.option = option
+
+    def prepare(self, real: RealDataset, ctx: RunContext) -> None:  # noqa: B027 - most have nothing to prepare
+        """Do work that all sets of a data set share, once, and keep it in the cache folder; billed to first use.
+
+        `evaluate` must not need it to have been called.
+        """
 
     @abstractmethod
     def evaluate(self, run: DistillRun, real: RealDataset, ctx: RunContext) -> tuple[Metric, ...]:
         """Return the metrics of one run; `real.test` may be used for measuring and for nothing else."""
+
+
+def make_evaluator(spec: str) -> Evaluator:
+    """Return the evaluator of a name such as `accuracy`, or `coverage:resnet18` with an option.
+
+    Raises:
+        UnknownNameError: no such evaluator.
+        BadInputError: an empty option, or one for an evaluator that takes none.
+    """
+    name, colon, option = spec.partition(":")
+    evaluator_class = EVALUATORS.get(name)
+    if not colon:
+        return evaluator_class()
+    if not evaluator_class.takes_option:
+        raise BadInputError(f"evaluator {name} takes no option, got {spec!r}; name it as {name}")
+    if not option:
+        raise BadInputError(f"evaluator {spec!r} has an empty option; name it as {name} or {name}:OPTION")
+    return evaluator_class(option)
 
 
 def student_accuracies(run: DistillRun, real: RealDataset, network: str, ctx: RunContext) -> tuple[float, ...]:

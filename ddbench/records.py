@@ -304,12 +304,17 @@ class Phase(Record):
 
 
 class Metric(Record):
-    """A measured quantity; `values` holds one number per student, or a single one."""
+    """A measured quantity; `values` holds one number per student, or a single one.
+
+    `basis` tells apart what the values are relative to and the name does not say, such as the parameters of a feature
+    extractor; values of different bases compare only roughly. Empty where there is no such thing.
+    """
 
     name: str
     unit: str
     higher_is_better: bool
     values: tuple[float, ...]
+    basis: str = ""
 
     @property
     def mean(self) -> float:

@@ -15,13 +15,12 @@ import torch
 from ddbench.distilled import load_distilled, save_distilled
 from ddbench.distilling import RunOptions, check_fits, distill, load_real, with_device
 from ddbench.errors import BadInputError, DDBenchError, DivergedError, UnsupportedError
-from ddbench.evaluator import DistillRun, Evaluator
+from ddbench.evaluator import DistillRun, Evaluator, make_evaluator
 from ddbench.machine import describe_machine, describe_versions, git_commit, resolve_device
 from ddbench.meter import Meter, utc_now
 from ddbench.network import InputShape, make_network
 from ddbench.protocol import PROTOCOLS, Protocol, Schedule
 from ddbench.records import DistilledDataset, Metric, Phase, Reading, RealDataset, Result, Status
-from ddbench.registry import EVALUATORS
 from ddbench.seeding import make_generator
 from ddbench.store import DISTILLED_FOLDER, LAST_GOOD_FOLDER, LOG_FILE
 from ddbench.suite import DEFAULT_EVALUATORS, Cell
@@ -51,7 +50,7 @@ def evaluate(
         students: how many are trained, at least 1.
         seed: of the students.
         device: where to compute; the GPU where there is one.
-        evaluators: registered names of what to measure.
+        evaluators: registered names of what to measure, with an option behind a colon where one takes it.
         cross_networks: networks for `cross_architecture`.
         options: data folder, log and progress.
 
@@ -77,7 +76,7 @@ def evaluate(
         phases=tuple(Phase.model_validate(phase) for phase in origin.get("phases", ())),
     )
     started_at = utc_now()
-    built = [EVALUATORS.get(name)() for name in evaluators]
+    built = [make_evaluator(name) for name in evaluators]
     with Meter(resolve_device(options.device)) as first_use:
         real = load_real(dataset, options)
         check_fits(distilled, real)
@@ -145,11 +144,14 @@ def _measure(
     metrics: list[Metric] = []
     with tempfile.TemporaryDirectory(prefix="ddbench-") as scratch:
         ctx = options.context(make_generator(run.eval_seed, "evaluate", real.info.name), Path(scratch))
+        with Meter(ctx.device) as shared:
+            for evaluator in evaluators:
+                evaluator.prepare(real, ctx)
         with Meter(ctx.device) as meter:
             for evaluator in evaluators:
                 if not evaluator.reads_phases:
                     metrics += evaluator.evaluate(run, real, ctx)
-        run = replace(run, phases=_add_phases(run.phases, first_use, meter.reading))
+        run = replace(run, phases=_add_phases(run.phases, first_use.plus(shared.reading), meter.reading))
         for evaluator in evaluators:
             if evaluator.reads_phases:
                 metrics += evaluator.evaluate(run, real, ctx)

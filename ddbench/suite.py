@@ -12,11 +12,12 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from ddbench.errors import BadInputError
+from ddbench.evaluator import make_evaluator
 from ddbench.method import config_of, make_method
 from ddbench.network import split_spec
 from ddbench.presets import preset_settings
 from ddbench.protocol import PROTOCOLS
-from ddbench.registry import DATASETS, EVALUATORS, suggest
+from ddbench.registry import DATASETS, suggest
 
 DEFAULT_EVALUATORS = ("accuracy", "wall_clock", "peak_memory")
 
@@ -122,7 +123,7 @@ class Suite(BaseModel):
         for network in (*networks, *self.cross_networks):
             split_spec(network)
         for evaluator in self.evaluators:
-            EVALUATORS.get(evaluator)
+            make_evaluator(evaluator)
         cells = {}
         for dataset in self.datasets:
             DATASETS.get(dataset.partition(":")[0].partition(",")[0])

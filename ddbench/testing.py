@@ -177,7 +177,8 @@ class EvaluatorContract:
             networks=("mlp",),
             phases=(Phase(name="distill", reading=reading),),
         )
-        with tempfile.TemporaryDirectory() as scratch:
+        with tempfile.TemporaryDirectory() as scratch, pytest.MonkeyPatch.context() as patch:
+            patch.setenv(CACHE_DIR_VARIABLE, f"{scratch}/cache")  # what an evaluator keeps is made afresh
             ctx = RunContext(torch.device("cpu"), make_generator(0, "evaluator"), Path(scratch))
             found = EVALUATORS.get(self.name)().evaluate(run, real, ctx)
         assert torch.equal(distilled.images, before), "an evaluator must not change the set"

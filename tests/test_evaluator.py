@@ -14,7 +14,8 @@ from torch import Tensor
 from ddbench import evaluator
 from ddbench.augment.zca import fit_zca, whiten
 from ddbench.dataset import make_real_dataset
-from ddbench.evaluator import DistillRun, student_accuracies
+from ddbench.errors import BadInputError, UnknownNameError
+from ddbench.evaluator import EVALUATORS, DistillRun, Evaluator, make_evaluator, student_accuracies
 from ddbench.method import RunContext
 from ddbench.network import Network
 from ddbench.protocol import Protocol, Schedule
@@ -256,3 +257,31 @@ def test_soft_labels_train_students_too():
     softened = replace(run, distilled=replace(run.distilled, labels=hard))
     expected = student_accuracies(run, real, "mlp-w4", toy_context())
     assert student_accuracies(softened, real, "mlp-w4", toy_context()) == expected
+
+
+class Optioned(Evaluator):
+    """Takes an option."""
+
+    takes_option = True
+
+    def evaluate(self, run, real, ctx):
+        return ()
+
+
+@pytest.fixture
+def optioned(monkeypatch):
+    monkeypatch.setitem(EVALUATORS._entries, "optioned", Optioned)
+
+
+@pytest.mark.parametrize(("spec", "option"), [("optioned", None), ("optioned:a", "a"), ("optioned:a:b", "a:b")])
+def test_an_option_stands_behind_the_first_colon(spec, option, optioned):
+    assert make_evaluator(spec).option == option
+
+
+def test_options_that_cannot_be_are_refused(optioned):
+    with pytest.raises(BadInputError, match="'optioned:' has an empty option; name it as optioned or optioned:OPTION"):
+        make_evaluator("optioned:")
+    with pytest.raises(BadInputError, match="evaluator accuracy takes no option, got 'accuracy:mlp'"):
+        make_evaluator("accuracy:mlp")
+    with pytest.raises(UnknownNameError, match="unknown evaluator 'optionet'; did you mean optioned"):
+        make_evaluator("optionet:a")
