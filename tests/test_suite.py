@@ -131,6 +131,7 @@ methods:
         ({"networks": ["konvnet-d3"]}, "unknown network 'konvnet-d3'; did you mean convnet"),
         ({"cross_networks": ["konvnet"]}, "unknown network 'konvnet'"),
         ({"evaluators": ["acuracy"]}, "unknown evaluator 'acuracy'; did you mean accuracy"),
+        ({"evaluators": ["coverage:mlb"]}, "unknown network 'mlb'; did you mean mlp"),
         ({"protocol": "qick"}, "unknown protocol 'qick'; did you mean quick"),
     ],
 )
@@ -221,6 +222,12 @@ def test_key_is_the_same_in_every_version_of_ddbench():
 def test_key_does_not_depend_on_the_order_of_settings(order):
     config = {"steps": 7, "image_lr": 2.0, "network": "mlp"}
     assert dm_cell(**{name: config[name] for name in order}).key == dm_cell(**config).key
+
+
+def test_an_evaluators_option_enters_the_key(load):
+    (cell,) = load(TEXT + "evaluators: [accuracy, coverage:timm/resnet10t]\n").cells()
+    assert cell.evaluators == ("accuracy", "coverage:timm/resnet10t")
+    assert cell.key != cell_of(evaluators=["accuracy", "coverage"]).key
 
 
 def test_key_does_not_depend_on_the_order_of_evaluators():

@@ -15,5 +15,5 @@ globals().update({f"Test_{name}": contract_of(name) for name in EVALUATORS.names
 
 
 def test_every_evaluator_has_a_suite():
-    assert {"accuracy", "cross_architecture", "peak_memory", "wall_clock"} <= set(EVALUATORS.names())
+    assert {"accuracy", "coverage", "cross_architecture", "peak_memory", "wall_clock"} <= set(EVALUATORS.names())
     assert all(issubclass(globals()[f"Test_{name}"], EvaluatorContract) for name in EVALUATORS.names())

@@ -1,0 +1,183 @@
+"""The feature space that distilled sets are measured in: a network trained briefly on the real training split.
+
+It is made once for each data set and extractor and kept in the cache folder with the features of all real images, so
+that every method, seed and IPC is measured in the same space. All settings are our choice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from filelock import FileLock
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ddbench.augment.zca import unwhiten
+from ddbench.errors import DataMismatchError
+from ddbench.evaluators._set_measures import NEIGHBOURS, neighbour_radii
+from ddbench.files import find_cache_dir, make_folder, staged_folder
+from ddbench.method import RunContext
+from ddbench.network import InputShape, Network, make_network, split_spec
+from ddbench.protocol import Schedule
+from ddbench.records import DatasetInfo, DistilledDataset, LabeledImages
+from ddbench.seeding import make_generator
+from ddbench.training import TrainingPlan, TrainingSet, channels_last, chunk_size, train_student
+
+PIXELS = "pixels"  # the extractor that needs no network: the normalised pixels themselves
+UPDATES = 200  # in whole epochs, at least one: 9 epochs on digits, 1 on CIFAR-10
+BATCH_SIZE = 64
+LEARNING_RATE = 0.01
+SEED = 0
+NETWORK_FILE = "network.safetensors"
+
+
+def default_extractor(info: DatasetInfo) -> str:
+    """Return the convnet whose features are maps of about 4x4: d1 at 8 px, d3 at 28 and 32, d4 at 64, d6 at 224."""
+    return f"convnet-d{max(1, round(math.log2(info.image_size)) - 2)}"
+
+
+def check_extractor(name: str) -> None:
+    """Raise UnknownNameError unless `name` is `pixels` or a network of a registered family."""
+    if name != PIXELS:
+        split_spec(name)
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureSpace:
+    """Features of one extractor on one data set.
+
+    Attributes:
+        name: of the extractor.
+        network: None where the features are pixels.
+        folder: where the features of the real images are kept.
+        device: where to compute.
+        fingerprint: 12 hexadecimal digits of the network's parameters, empty for pixels. Equal settings give different
+            ones on different kinds of machines.
+    """
+
+    name: str
+    network: Network | None
+    folder: Path
+    device: torch.device
+    fingerprint: str
+
+    @torch.no_grad()
+    def embed(self, data: TrainingSet, indices: Tensor) -> Tensor:
+        """Return (n, D) float32 features of the images at (n,) `indices`; data and features are on `device`."""
+        parts = []
+        for chunk in indices.to(self.device).split(chunk_size(self.device)):
+            images, _ = data.batch(chunk)
+            parts.append(images.flatten(1) if self.network is None else self.network.embed(channels_last(images)))
+        return torch.cat(parts) if parts else torch.zeros(0, 1, device=self.device)
+
+    def real_class(self, label: int) -> tuple[Tensor, Tensor]:
+        """Return the (n, D) float32 features of a class's real images and their (n,) float64 `neighbour_radii`."""
+        tensors = _load(_class_file(self.folder, label))
+        return tensors["features"].to(self.device), tensors["radii"].to(self.device)
+
+
+def find_feature_space(name: str, train: LabeledImages, ctx: RunContext) -> FeatureSpace:
+    """Return the feature space of an extractor on a training split, made and kept where it is not there yet.
+
+    The network is trained on a fixed seed, whatever set is to be measured.
+
+    Args:
+        name: `pixels` or a network.
+        train: the real training images.
+        ctx: device and progress; its generator is not used.
+
+    Raises:
+        UnknownNameError: no such network.
+        BadInputError: no such variant, images too small for it, or a cache that cannot be written.
+        DataMismatchError: a damaged file in the cache.
+    """
+    check_extractor(name)
+    folder = find_cache_dir() / "extractors" / _folder_name(name, train.info)
+    make_folder(folder.parent)
+    with FileLock(folder.with_name(f"{folder.name}.lock")):
+        if not folder.is_dir():
+            with staged_folder(folder) as staging:
+                _fill(staging, name, train, ctx)
+    network, fingerprint = None, ""
+    if name != PIXELS:
+        parameters = _load(folder / NETWORK_FILE)
+        network = _make_network(name, train.info)
+        network.load_state_dict(parameters)
+        network = network.to(ctx.device).eval()
+        fingerprint = _digest_of(parameters)
+    return FeatureSpace(name, network, folder, ctx.device, fingerprint)
+
+
+def as_normalised(distilled: DistilledDataset, info: DatasetInfo, device: torch.device) -> TrainingSet:
+    """Return a distilled set of any space for embedding, on `device`: whitening is undone, pixels are not clipped."""
+    if distilled.whitening is not None:
+        pixels = unwhiten(distilled.images.to(device), distilled.whitening)
+        distilled = replace(distilled, images=pixels, space="pixels", whitening=None)
+    return TrainingSet.of(distilled, info, device)
+
+
+def _fill(folder: Path, name: str, train: LabeledImages, ctx: RunContext) -> None:
+    """Train the network and keep it, and for each class the features of its images and their radii."""
+    network = None
+    if name != PIXELS:
+        network = _train(name, train, ctx).eval()
+        save_file(
+            {k: v.detach().cpu().clone().contiguous() for k, v in network.state_dict().items()}, folder / NETWORK_FILE
+        )
+    space = FeatureSpace(name, network, folder, ctx.device, "")
+    for label in ctx.track(range(train.num_classes), f"features of real images ({name})"):
+        indices = train.of_class(label)
+        pixels = TrainingSet(train.pixels(indices).to(ctx.device), train.labels[indices], train.info)
+        features = space.embed(pixels, torch.arange(len(indices)))
+        tensors = {"features": features, "radii": neighbour_radii(features)}
+        save_file({k: v.cpu().contiguous() for k, v in tensors.items()}, _class_file(folder, label))
+
+
+def _train(name: str, train: LabeledImages, ctx: RunContext) -> Network:
+    network = _make_network(name, train.info).to(ctx.device)
+    epochs = max(1, round(UPDATES * BATCH_SIZE / len(train)))
+    plan = TrainingPlan(Schedule(epochs=epochs, drop_at=epochs), LEARNING_RATE, BATCH_SIZE, augmentation="")
+    data = TrainingSet(train.pixels(torch.arange(len(train))).to(ctx.device), train.labels.to(ctx.device), train.info)
+    train_student(network, data, plan, make_generator(SEED, "extractor", train.info.fingerprint, "training"), ctx.track)
+    return network
+
+
+def _make_network(name: str, info: DatasetInfo) -> Network:
+    return make_network(name, InputShape.of(info), make_generator(SEED, "extractor", info.fingerprint, "initial", name))
+
+
+def _folder_name(name: str, info: DatasetInfo) -> str:
+    """Return a name that differs wherever the features may: extractor, data set, settings of training, neighbours."""
+    content = {
+        "extractor": name,
+        "dataset": info.name,
+        "fingerprint": info.fingerprint,
+        "training": [UPDATES, BATCH_SIZE, LEARNING_RATE, SEED] if name != PIXELS else [],
+        "neighbours": NEIGHBOURS,
+    }
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    return f"{name}-{info.name}-{digest}".replace("/", "_").replace(":", "_")
+
+
+def _class_file(folder: Path, label: int) -> Path:
+    return folder / f"class_{label}.safetensors"
+
+
+def _load(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise DataMismatchError(f"{path} is missing or damaged; remove its folder to have it made again") from error
+
+
+def _digest_of(parameters: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(parameters):
+        digest.update(parameters[name].contiguous().numpy().data)
+    return digest.hexdigest()[:12]

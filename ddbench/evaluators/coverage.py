@@ -1,0 +1,103 @@
+"""Representativeness, diversity, precision, recall, density and coverage of a distilled set; no student is trained.
+
+Everything is measured class by class in the feature space of one extractor against the real training images of the
+class, then averaged over classes, each counting the same. Sources and formulas: `_set_measures.py`.
+
+The extractor is part of every metric's name, `coverage[convnet-d3]`: numbers of two extractors do not compare. It is
+`convnet-d<depth>` by the size of the images, or what the evaluator's name says: `coverage:resnet18`, any registered
+network, `coverage:timm/<name>`, not pretrained, or `coverage:pixels`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from statistics import fmean
+from typing import ClassVar
+
+from ddbench.evaluator import EVALUATORS, DistillRun, Evaluator
+from ddbench.evaluators._feature_extractor import (
+    FeatureSpace,
+    as_normalised,
+    check_extractor,
+    default_extractor,
+    find_feature_space,
+)
+from ddbench.evaluators._set_measures import measure_class
+from ddbench.method import RunContext
+from ddbench.records import DistilledDataset, Metric, RealDataset
+
+# In the order of the table, with units: a fraction is shown in percent.
+UNITS = {
+    "representativeness": "cosine",
+    "representativeness_p10": "cosine",
+    "diversity": "1 - cosine",
+    "diversity_nearest": "1 - cosine",
+    "precision": "fraction",
+    "recall": "fraction",
+    "density": "ratio",
+    "coverage": "fraction",
+}
+
+
+@EVALUATORS.register("coverage")
+class Coverage(Evaluator):
+    """Eight metrics, `NAME[EXTRACTOR]`, one number each.
+
+    Read them with the number of images in mind: the precision of 10 images moves in steps of 10 percent, and their
+    recall is near 100 percent for any set that is spread out, because balls to the fifth of nine others are large. M
+    images that are drawn like the N real ones are expected to cover 1 - (N-1)...(N-5) / (M+N-1)...(M+N-5) of them
+    (Naeem et al., lemma 2): 1 percent for IPC 10 on CIFAR-10. One image per class gives no recall and no diversity.
+
+    An image with a soft label counts for the label's largest entry. A class that is left without images has
+    representativeness -1 and coverage 0, and the other means leave it out.
+    """
+
+    takes_option: ClassVar[bool] = True
+
+    def __init__(self, option: str | None = None) -> None:
+        super().__init__(option)
+        if option is not None:
+            check_extractor(option)
+
+    def prepare(self, real: RealDataset, ctx: RunContext) -> None:
+        """Make the feature space where it is not there yet."""
+        self._find_space(real, ctx)
+
+    def evaluate(self, run: DistillRun, real: RealDataset, ctx: RunContext) -> tuple[Metric, ...]:
+        """Measure the set against `real.train`; the test split is not read."""
+        space = self._find_space(real, ctx)
+        found = measure_set(run.distilled, real, space, ctx)
+        ctx.log(f"extractor {space.name}", space.fingerprint or "no parameters")
+        return tuple(
+            Metric(
+                name=f"{name}[{space.name}]",
+                unit=unit,
+                higher_is_better=True,
+                values=(found[name],),
+                basis=space.fingerprint,
+            )
+            for name, unit in UNITS.items()
+            if name in found
+        )
+
+    def _find_space(self, real: RealDataset, ctx: RunContext) -> FeatureSpace:
+        return find_feature_space(self.option or default_extractor(real.info), real.train, ctx)
+
+
+def measure_set(
+    distilled: DistilledDataset, real: RealDataset, space: FeatureSpace, ctx: RunContext
+) -> dict[str, float]:
+    """Return the mean over classes of each measure of `measure_class` that any class defines."""
+    # On the device `meta` images stand for the real training images: too many to hold, and their features are known.
+    is_real = distilled.images.is_meta
+    data = None if is_real else as_normalised(distilled, real.info, ctx.device)
+    labels = distilled.labels if distilled.labels.ndim == 1 else distilled.labels.argmax(1)
+    by_name: dict[str, list[float]] = defaultdict(list)
+    for label in ctx.track(range(real.info.num_classes), "comparing with real images"):
+        features, radii = space.real_class(label)
+        if len(features) == 0:  # a class of the test split alone
+            continue
+        images = features if data is None else space.embed(data, (labels == label).nonzero(as_tuple=True)[0])
+        for name, value in measure_class(features, radii, images).items():
+            by_name[name].append(value)
+    return {name: fmean(values) for name, values in by_name.items()}
