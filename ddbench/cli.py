@@ -154,6 +154,9 @@ def evaluate(
     network: Annotated[str | None, typer.Option(help="Student network.", show_default="the protocol's")] = None,
     students: Annotated[int, typer.Option(help="Students trained.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="Evaluation seed.")] = 0,
+    evaluator: Annotated[
+        list[str] | None, typer.Option(help="What to measure; repeatable.", show_default="accuracy and its cost")
+    ] = None,
     device: Device = None,
     data_dir: DataDir = None,
     results: Annotated[Path | None, typer.Option(help="Also keep the Result under this folder.")] = None,
@@ -162,6 +165,7 @@ def evaluate(
     from ddbench.distilled import load_distilled
     from ddbench.runner import evaluate as run_evaluate
     from ddbench.store import Store, write_result
+    from ddbench.suite import DEFAULT_EVALUATORS
 
     distilled = load_distilled(folder)
     name = dataset or distilled.provenance.get("dataset")
@@ -169,8 +173,11 @@ def evaluate(
         raise BadInputError(f"{folder} does not say which data set it was made from; name it with --dataset")
     if results is not None:
         Store(results).prepare()
+    chosen = tuple(evaluator or DEFAULT_EVALUATORS)
     with _progress(data_dir) as options:
-        result = run_evaluate(distilled, name, protocol, network, students, seed, device, options=options)
+        result = run_evaluate(
+            distilled, name, protocol, network, students, seed, device, evaluators=chosen, options=options
+        )
     _show_table([result], published=False)
     accuracy = result.metric("test_accuracy")
     if accuracy is not None:

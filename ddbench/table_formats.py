@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 TextFormat = Literal["md", "csv", "latex", "html", "json"]
-NAME_COLUMNS = ("method", "config", "protocol hash", "machine", "space", "labels")
+NAME_COLUMNS = ("method", "metric", "config", "protocol hash", "machine", "space", "labels")
 
 _LATEX = {
     "\\": r"\textbackslash{}",

@@ -97,18 +97,20 @@ def name_machines(cells: Iterable[Cell]) -> dict[str, str]:
 
 
 def other_frame(cells: Sequence[Cell]) -> pd.DataFrame:
-    """Return one row per cell for metrics beside accuracy and cost; empty where there are none."""
+    """Return metrics beside accuracy and cost by IPC, as text: one row per metric and method; empty without any."""
     rows = group_rows(cells)
+    ipcs = sorted({cell.ipc for cell in cells}, key=lambda ipc: (ipc is None, ipc or 0))
     units = {metric.name: metric.unit for cell in cells for result in cell.ok for metric in result.metrics}
-    names = list(dict.fromkeys(name for cell in cells for name in cell.other_metrics))
+    # A small set may lack some: the cell that has most of them gives the order.
+    fullest = sorted(cells, key=lambda cell: -len(cell.other_metrics))
     frame = []
-    for cell in cells if names else ():
-        record = {**row_names(cell.row, rows), "IPC": "full" if cell.ipc is None else str(cell.ipc)}
-        for name in names:
-            unit = "%" if units[name] == "fraction" else units[name]
-            decimals = 1 if unit == "%" else 3
-            record[f"{name} ({unit})"] = spread_text(cell.spread(name), decimals) if name in cell.other_metrics else GAP
-        frame.append(record)
+    for name in dict.fromkeys(name for cell in fullest for name in cell.other_metrics):
+        unit = "%" if units[name] == "fraction" else units[name]
+        for row, found in rows.items():
+            texts = {cell.ipc: spread_text(cell.spread(name), 1 if unit == "%" else 3) for cell in found}
+            if any(text != GAP for text in texts.values()):
+                by_ipc = {ipc_name(ipc): texts.get(ipc, "") for ipc in ipcs}
+                frame.append({"metric": f"{name} ({unit})", **row_names(row, rows), **by_ipc})
     return pd.DataFrame(frame)
 
 

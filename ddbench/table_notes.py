@@ -27,6 +27,7 @@ def explain(
         *_duplicate_notes(duplicates),
         *_config_notes(cells),
         *_sharing_notes(cells),
+        *_basis_notes(cells),
         *_cost_notes(cells),
         *(_published_notes(citations) if citations else ()),
     ]
@@ -105,6 +106,22 @@ def _sharing_notes(cells: Sequence[Cell]) -> list[str]:
     if reused:
         notes.append(f"Measured once and reused, shown at what it cost then: {', '.join(reused)}.")
     return notes
+
+
+def _basis_notes(cells: Sequence[Cell]) -> list[str]:
+    """Say which metrics were measured on several bases, such as feature extractors trained on two machines."""
+    bases: dict[str, set[str]] = defaultdict(set)
+    for metric in (metric for cell in cells for result in cell.ok for metric in result.metrics):
+        if metric.basis:
+            bases[metric.name].add(metric.basis)
+    several: dict[str, list[str]] = defaultdict(list)
+    for name, found in bases.items():
+        if len(found) > 1:
+            several[", ".join(sorted(found))].append(name)
+    return [
+        f"{', '.join(names)}: measured on several bases ({found}), whose values compare only roughly."
+        for found, names in several.items()
+    ]
 
 
 def _cost_notes(cells: Sequence[Cell]) -> list[str]:

@@ -50,6 +50,16 @@ def test_distil_evaluate_and_table(distilled, tmp_path, capsys):
     assert len((tmp_path / "lines.jsonl").read_text().splitlines()) == 1
 
 
+def test_evaluators_can_be_chosen(distilled, capsys):
+    command = ["evaluate", str(distilled), "--network", "convnet-d1-w8", "--evaluator"]
+    assert main([*command, "coverage:pixels", "--evaluator", "wall_clock"]) == 0
+    printed = capsys.readouterr().out
+    assert "coverage[pixels] (%)" in printed
+    assert "no accuracy" in printed
+    assert main([*command, "coverge"]) == 2
+    assert "unknown evaluator 'coverge'; did you mean coverage" in capsys.readouterr().err
+
+
 def test_evaluating_twice_prints_the_same_accuracies(distilled, capsys):
     outputs = []
     for _ in range(2):

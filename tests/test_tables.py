@@ -330,9 +330,37 @@ def test_further_metrics_have_their_own_part():
     shown_elsewhere = Metric(name="distill_seconds", unit="seconds", higher_is_better=False, values=(2.0,))
     result = make_result(metrics=(*accuracy(0.5), extra, shown_elsewhere))
     block = only_block([result, make_result("dc")])
-    assert block.others["test_accuracy[mlp] (%)"].tolist() == [GAP, "50.0"]
-    assert list(block.others.columns) == ["method", "IPC", "test_accuracy[mlp] (%)"]
+    assert block.others.to_dict("list") == {"metric": ["test_accuracy[mlp] (%)"], "method": ["dm"], "IPC 10": ["50.0"]}
     assert block.rows[1]["test_accuracy[mlp]_mean"] == 50
+
+
+def test_further_metrics_stand_by_ipc_and_the_fullest_cell_gives_their_order():
+    def cosine(name, value, basis=""):
+        return Metric(name=name, unit="cosine", higher_is_better=True, values=(value,), basis=basis)
+
+    one = make_result(ipc=1, metrics=(cosine("b", 0.25),))
+    ten = [make_result(ipc=10, seed=seed, metrics=(cosine("a", 0.5), cosine("b", 0.5 + seed))) for seed in range(2)]
+    whole = make_result("full_real", ipc=None, metrics=(cosine("b", 1.0),))
+    block = only_block([one, *ten, whole, make_result("dc", metrics=())])
+    assert block.others.to_dict("split")["data"] == [
+        ["a (cosine)", "dm", GAP, "0.500 ± 0.000", ""],
+        ["b (cosine)", "dm", "0.250", "1.000 ± 0.707", ""],
+        ["b (cosine)", "full_real", "", "", "1.000"],
+    ]
+    assert list(block.others.columns) == ["metric", "method", "IPC 1", "IPC 10", "full"]
+
+
+def test_metrics_of_several_bases_are_told():
+    def measured(basis, seed):
+        metrics = (
+            Metric(name=name, unit="cosine", higher_is_better=True, values=(0.5,), basis=basis) for name in ("a", "b")
+        )
+        return make_result(seed=seed, metrics=tuple(metrics))
+
+    assert "a, b: measured on several bases (e1, e2), whose values compare only roughly." in notes_of(
+        [measured("e2", 0), measured("e1", 1)]
+    )
+    assert "bases" not in notes_of([measured("e1", 0), measured("e1", 1), make_result("dc")])
 
 
 def test_a_result_without_accuracy_says_so():
