@@ -122,22 +122,23 @@ class Denoiser(nn.Module):
 
 
 def make_denoiser(shape: DenoiserShape) -> Denoiser:
-    """Return a denoiser whose weights are still to be drawn or loaded."""
+    """Return a denoiser whose weights are still to be drawn or loaded; no draws of the global generator are used up."""
     return Denoiser(_make_transformer(shape))
 
 
 def _make_transformer(shape: DenoiserShape) -> DiTTransformer2DModel:
-    return DiTTransformer2DModel(
-        num_attention_heads=shape.heads,
-        attention_head_dim=shape.width // shape.heads,
-        in_channels=shape.channels,
-        out_channels=shape.channels * (2 if shape.learns_variance else 1),
-        num_layers=shape.depth,
-        sample_size=shape.image_size,
-        patch_size=shape.patch_size,
-        num_embeds_ada_norm=shape.num_classes,
-        norm_eps=NORM_EPS,
-    )
+    with torch.random.fork_rng(devices=[]):
+        return DiTTransformer2DModel(
+            num_attention_heads=shape.heads,
+            attention_head_dim=shape.width // shape.heads,
+            in_channels=shape.channels,
+            out_channels=shape.channels * (2 if shape.learns_variance else 1),
+            num_layers=shape.depth,
+            sample_size=shape.image_size,
+            patch_size=shape.patch_size,
+            num_embeds_ada_norm=shape.num_classes,
+            norm_eps=NORM_EPS,
+        )
 
 
 class _Given(nn.Module):

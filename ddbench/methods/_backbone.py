@@ -11,9 +11,9 @@ from pydantic import Field
 
 from ddbench.diffusion.backbone import (
     NO_VAE,
+    check_backbone,
     check_fits,
-    class_ids_of,
-    find_config,
+    input_of,
     load_codec,
     load_denoiser,
     missing_reason,
@@ -22,7 +22,7 @@ from ddbench.diffusion.codec import Codec, VaeCodec
 from ddbench.diffusion.denoiser import Denoiser, DenoiserShape, make_denoiser
 from ddbench.diffusion.fine_tuning import FineTuning, TuningPlan, load_trained
 from ddbench.diffusion.inputs import EncodedInputs, InputSource, PixelInputs, encode_classes
-from ddbench.errors import BadInputError
+from ddbench.errors import BadInputError, DataMismatchError
 from ddbench.files import staged_folder
 from ddbench.method import Foundation, RunContext
 from ddbench.protocol import NO_FLIP_DATASETS
@@ -87,19 +87,14 @@ def backbone_unsupported(config: BackboneConfig, train: LabeledImages) -> str | 
     for source, subfolder in models:
         if reason := missing_reason(source, subfolder):
             return reason
-    if config.backbone == SCRATCH:
-        side = info.image_size
-        if config.vae != NO_VAE:
-            side //= VaeCodec.downsampling_of(find_config(config.vae, "vae") or {})
-        if side % config.scratch_patch_size:
-            return (
-                f"scratch_patch_size must divide {side}, the side of what is denoised, got {config.scratch_patch_size}"
-            )
-        return None
-    settings = find_config(config.backbone, "transformer") or {"num_embeds_ada_norm": 1000}  # a `.pt` is ImageNet's
     try:
-        class_ids_of(info, settings["num_embeds_ada_norm"])
-    except BadInputError as error:
+        _, side = input_of(config.vae, info)
+        if config.backbone != SCRATCH:
+            check_backbone(config.backbone, config.vae, info)
+        elif side % config.scratch_patch_size:
+            patch = config.scratch_patch_size
+            return f"scratch_patch_size must divide {side}, the side of what is denoised, got {patch}"
+    except (BadInputError, DataMismatchError) as error:
         return str(error)
     return None
 
@@ -122,8 +117,9 @@ def load_codec_on(config: BackboneConfig, ctx: RunContext) -> Codec:
 
 def load_inputs(config: BackboneConfig, train: LabeledImages, classes: list[int], folder: Path) -> InputSource:
     """Return the training images of some classes as the denoiser's inputs; `folder` is the foundation's."""
-    codec = load_codec(config.vae)
-    return EncodedInputs(folder / INPUTS_FOLDER, classes) if codec.is_stochastic else PixelInputs(train, classes, codec)
+    if config.vae == NO_VAE:
+        return PixelInputs(train, classes, load_codec(config.vae))
+    return EncodedInputs(folder / INPUTS_FOLDER, classes)
 
 
 def foundation_of(ctx: RunContext) -> Path:
