@@ -34,7 +34,7 @@ def cached_tensors(sources: Sequence[Path], variant: str, build: Callable[[], di
         variant: everything else that the result depends on, such as the image size.
         build: makes the tensors, by name.
     """
-    path = cache_folder() / f"{_key(sources, variant)}.safetensors"
+    path = cache_folder() / f"{content_key(sources, variant)}.safetensors"
     stored = _load(path)
     if stored is not None:
         return stored
@@ -43,7 +43,8 @@ def cached_tensors(sources: Sequence[Path], variant: str, build: Callable[[], di
     return tensors
 
 
-def _key(sources: Sequence[Path], variant: str) -> str:
+def content_key(sources: Sequence[Path], variant: str) -> str:
+    """Return a hash of place, size and time of change of each source, and of how they are decoded."""
     entries = []
     for source in sources:
         stat = source.stat()

@@ -18,8 +18,8 @@ def load_image_folder(
     """Return the images of a folder, (N, 3, size, size) uint8; labels are the sorted names of the class folders.
 
     Images are scaled to `size` on the shorter side (bilinear, antialiased), cropped at the centre and made RGB.
-    At most 2 GiB of them are held in memory, more are decoded whenever they are asked for. Mean and std are those of
-    ImageNet. `data_dir` and `download` are not used.
+    At most 1 GiB of them is held in memory; of more, each is decoded when first asked for and kept on disk. Mean and
+    std are those of ImageNet. `data_dir` and `download` are not used.
 
     Args:
         data_dir: not used.

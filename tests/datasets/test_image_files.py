@@ -58,6 +58,26 @@ def test_many_images_stay_in_their_files(listing, monkeypatch):
     assert labels.tolist() == [0, 0, 1]
 
 
+def test_an_image_that_is_not_held_is_decoded_once(listing, monkeypatch):
+    source = ImageFiles(tuple(listing[0]), 8)
+    first = source[torch.tensor([2, 0])]
+    monkeypatch.setattr(_image_files, "decode_images", lambda *args, **kwargs: pytest.fail("decoded again"))
+    assert torch.equal(ImageFiles(tuple(listing[0]), 8)[torch.tensor([2, 0])], first)
+    with pytest.raises(pytest.fail.Exception):
+        source[torch.tensor([1])]
+    with pytest.raises(pytest.fail.Exception):
+        ImageFiles(tuple(listing[0]), 9)[torch.tensor([0])]
+
+
+def test_images_too_many_for_the_disk_are_decoded_every_time(listing, monkeypatch):
+    monkeypatch.setattr(_image_files, "ON_DISK_BYTES", 3 * 3 * 8 * 8 - 1)
+    source = ImageFiles(tuple(listing[0]), 8)
+    source[torch.tensor([0])]
+    monkeypatch.setattr(_image_files, "decode_images", lambda *args, **kwargs: pytest.fail("decoded again"))
+    with pytest.raises(pytest.fail.Exception):
+        source[torch.tensor([0])]
+
+
 def test_all_splits_count_towards_what_is_held(listing, monkeypatch):
     monkeypatch.setattr(_image_files, "IN_MEMORY_BYTES", 3 * 3 * 8 * 8)
     assert all(isinstance(images, ImageFiles) for images, _ in open_images([listing, listing], 8))
