@@ -45,8 +45,10 @@ def save_distilled(distilled: DistilledDataset, folder: Path | str) -> Path:
     """Write a distilled set into `folder`, whole or not at all, and return the folder.
 
     Raises:
-        BadInputError: the folder holds something else than a distilled set, or cannot be written.
+        BadInputError: the folder holds something else than a distilled set, or cannot be written; a streamed set.
     """
+    if distilled.is_streamed:
+        raise BadInputError("this set is the real training split itself, too large to hold; evaluate it with `run`")
     target = Path(folder)
     check_target(target)
     with staged_folder(target) as staging:

@@ -13,6 +13,7 @@ from ddbench.protocol import Protocol
 from ddbench.records import DistilledDataset, Metric, Phase, RealDataset
 from ddbench.registry import EVALUATORS
 from ddbench.seeding import make_generator
+from ddbench.soft_labels import SoftLabels
 from ddbench.training import TrainingPlan, TrainingSet, measure_accuracy, train_student
 
 __all__ = ["EVALUATORS", "DistillRun", "Evaluator", "make_evaluator", "student_accuracies"]
@@ -31,6 +32,7 @@ class DistillRun:
         eval_seed: seed of the students.
         distill_seed: seed the set was made with, None for a set of unknown origin.
         phases: readings of the phases that have ended.
+        soft_labels: the teacher's, under a protocol that has one.
     """
 
     distilled: DistilledDataset
@@ -41,6 +43,7 @@ class DistillRun:
     distill_seed: int | None = None
     networks: tuple[str, ...] = ()
     phases: tuple[Phase, ...] = ()
+    soft_labels: SoftLabels | None = None
 
 
 class Evaluator(ABC):
@@ -93,9 +96,8 @@ def student_accuracies(run: DistillRun, real: RealDataset, network: str, ctx: Ru
     Raises:
         StudentDivergedError: a student's parameters are not finite at the end.
     """
-    data = TrainingSet.of(run.distilled, real.info, ctx.device)
-    is_full_real = run.distilled.ipc is None
-    plan = TrainingPlan.of(run.protocol, real.info, is_full_real=is_full_real, student_lr=run.distilled.student_lr)
+    data = TrainingSet.of(run.distilled, real.info, ctx.device, real.train)
+    plan = TrainingPlan.of(run.protocol, real.info, run.distilled.ipc, student_lr=run.distilled.student_lr)
     # Once for all students: the matrix of 3x32x32 images has 36 MiB.
     whitening = None if run.distilled.whitening is None else run.distilled.whitening.to(ctx.device)
     accuracies = []
@@ -103,7 +105,8 @@ def student_accuracies(run: DistillRun, real: RealDataset, network: str, ctx: Ru
         axes = ("set", str(run.distill_seed), "student", student)
         initial = make_generator(run.eval_seed, *axes, "initial", network)
         built = make_network(network, InputShape.of(real.info), initial).to(ctx.device)
-        train_student(built, data, plan, make_generator(run.eval_seed, *axes, "training"), ctx.track)
+        generator = make_generator(run.eval_seed, *axes, "training")
+        train_student(built, data, plan, generator, ctx.track, run.soft_labels)
         accuracies.append(measure_accuracy(built, real.test, ctx.device, whitening))
         ctx.log(f"test_accuracy[{network}, student {student}]", accuracies[-1])
     return tuple(accuracies)

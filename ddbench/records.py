@@ -155,7 +155,8 @@ class DistilledDataset:
     """A distilled set, checked on construction.
 
     Attributes:
-        images: (M, C, H, W), float32 in `space`, or uint8 where the space is `pixels`.
+        images: (M, C, H, W), float32 in `space`, or uint8 where the space is `pixels`. On the device `meta` they stand
+            for the real training images in stored order, too many to hold (`is_streamed`).
         labels: hard (M,) int64, or soft (M, K) float32 rows that sum to one.
         num_classes: K.
         ipc: images per class; None for the whole real set.
@@ -184,6 +185,11 @@ class DistilledDataset:
         self._check_labels()
         if self.student_lr is not None and not 0 < self.student_lr < float("inf"):
             raise BadInputError(f"student_lr must be a positive number, got {self.student_lr}")
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether the images are those of the real training split, read from there and held nowhere else."""
+        return self.images.is_meta
 
     @property
     def label_mode(self) -> str:
@@ -298,7 +304,7 @@ class Reading(Record):
 class Phase(Record):
     """A reading and the account it belongs to; `cached` marks work measured earlier and reused."""
 
-    name: Literal["first_use", "prepare", "distill", "evaluate"]
+    name: Literal["first_use", "prepare", "distill", "teacher", "evaluate"]
     reading: Reading
     cached: bool = False
 
@@ -320,6 +326,16 @@ class Metric(Record):
     def mean(self) -> float:
         """Mean over `values`."""
         return sum(self.values) / len(self.values)
+
+
+class TeacherRecord(Record):
+    """The teacher that soft labels came from: `trained` here or from a `file`; bytes are those of its parameters."""
+
+    network: str
+    origin: Literal["trained", "file"]
+    sha256: str
+    num_bytes: int
+    test_accuracy: float
 
 
 class Result(Record):
@@ -346,6 +362,7 @@ class Result(Record):
     label_mode: str = ""
     student_lr: float | None = None
     share_prepare: bool = False
+    teacher: TeacherRecord | None = None
     engine: dict[str, Any] = {}
     machine: dict[str, Any] = {}
     versions: dict[str, str] = {}

@@ -24,6 +24,7 @@ from ddbench.records import DistilledDataset, Metric, Phase, Reading, RealDatase
 from ddbench.seeding import make_generator
 from ddbench.store import DISTILLED_FOLDER, LAST_GOOD_FOLDER, LOG_FILE
 from ddbench.suite import DEFAULT_EVALUATORS, Cell
+from ddbench.teaching import find_teacher
 from ddbench.training import TrainingPlan, TrainingSet, chunk_size, measure_accuracy, train_student
 
 
@@ -55,7 +56,7 @@ def evaluate(
         options: data folder, log and progress.
 
     Raises:
-        BadInputError: fewer than one student.
+        BadInputError: fewer than one student, or a protocol that the set or its teacher's file does not go with.
         DataMismatchError: the set does not fit the data set.
     """
     if students < 1:
@@ -80,9 +81,16 @@ def evaluate(
     with Meter(resolve_device(options.device)) as first_use:
         real = load_real(dataset, options)
         check_fits(distilled, real)
+        _check_protocol(chosen, distilled, real)
         _warm_up_students(run, real, resolve_device(options.device))
+    teaching = find_teacher(chosen, real, resolve_device(options.device), options.track)
+    if teaching is not None:
+        cost = () if teaching.phase is None else (teaching.phase,)
+        run = replace(run, soft_labels=teaching.soft_labels, phases=(*run.phases, *cost))
     run, metrics = _measure(run, real, built, first_use.reading, options)
-    return _result_of(run, real, metrics, evaluators, options).model_copy(update={"started_at": started_at})
+    teacher = None if teaching is None else teaching.record
+    result = _result_of(run, real, metrics, evaluators, options)
+    return result.model_copy(update={"started_at": started_at, "teacher": teacher})
 
 
 def run_cell(cell: Cell, options: RunOptions, folder: Path, reuse: Path | None = None) -> Result:
@@ -125,6 +133,19 @@ def run_cell(cell: Cell, options: RunOptions, folder: Path, reuse: Path | None =
         return unfinished_result(cell, options, "failed", f"{type(error).__name__}: {_one_line(error)}", started_at)
 
 
+def _check_protocol(protocol: Protocol, distilled: DistilledDataset, real: RealDataset) -> None:
+    """Raise BadInputError where a protocol's augmentation cannot be applied to a set."""
+    if protocol.image_augmentation is None:
+        return
+    if real.info.channels != 3:
+        raise BadInputError(
+            f"protocol {protocol.name} changes colours and needs images of 3 channels, {real.info.name} has "
+            f"{real.info.channels}; use dsa or dc"
+        )
+    if distilled.space == "zca":
+        raise BadInputError(f"protocol {protocol.name} changes colours of pixels, the set is whitened; use dsa or dc")
+
+
 def _distill_cell(cell: Cell, options: RunOptions) -> DistilledDataset:
     return distill(
         cell.method,
@@ -163,7 +184,7 @@ def _add_phases(phases: tuple[Phase, ...], first_use: Reading, evaluate: Reading
     earlier = next((phase.reading for phase in phases if phase.name == "first_use"), None)
     if earlier is not None:
         first_use = earlier.plus(first_use)
-    others = [phase for phase in phases if phase.name in ("prepare", "distill")]
+    others = [phase for phase in phases if phase.name in ("prepare", "distill", "teacher")]
     return (
         Phase(name="first_use", reading=first_use),
         *others,
@@ -227,12 +248,11 @@ def unfinished_result(cell: Cell, options: RunOptions, status: Status, reason: s
 
 def _warm_up_students(run: DistillRun, real: RealDataset, device: torch.device) -> None:
     """One training step and one forward pass of the student, so that first-use costs stay out of the phases."""
-    first = torch.arange(min(len(run.distilled.images), run.protocol.batch_size))
-    data = TrainingSet.of(run.distilled, real.info, device)
+    data = TrainingSet.of(run.distilled, real.info, device, real.train).first(run.protocol.batch_size)
     generator = make_generator(0, "warm up")
     network = make_network(run.network, InputShape.of(real.info), generator).to(device)
-    plan = replace(TrainingPlan.of(run.protocol, real.info), schedule=Schedule(epochs=1, drop_at=1), lr=0.0)
-    train_student(network, replace(data, images=data.images[first], labels=data.labels[first]), plan, generator)
+    plan = TrainingPlan.of(run.protocol, real.info, run.distilled.ipc)
+    train_student(network, data, replace(plan, schedule=Schedule(epochs=1, drop_at=1), lr=0.0), generator)
     few = torch.arange(min(len(real.test), chunk_size(device)))
     test = replace(real.test, images=real.test.pixels(few), labels=real.test.labels[few])
     measure_accuracy(network, test, device, run.distilled.whitening)

@@ -1,65 +1,45 @@
 """The student trainer: the hot loop of every accuracy number.
 
 Images stay on the device as they are stored (uint8 or float32) and are normalised per batch. There is no DataLoader
-and nothing in an epoch waits for the device.
+and nothing in an epoch waits for the device; real images too many to hold are read one batch ahead.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ddbench.augment.cutmix import draw_cutmix, mix_images, mix_labels
 from ddbench.augment.dsa import dsa_augment
+from ddbench.augment.imagenet import imagenet_augment
 from ddbench.augment.zca import whiten
 from ddbench.errors import DDBenchError
 from ddbench.method import Tracker, untracked
 from ddbench.network import Network
 from ddbench.protocol import Protocol, Schedule
-from ddbench.records import DatasetInfo, DistilledDataset, LabeledImages, Whitening
+from ddbench.recipe import CutMix, ImageAugmentation
+from ddbench.records import DatasetInfo, LabeledImages, Whitening
+from ddbench.soft_labels import SoftLabels
+from ddbench.training_set import TrainingSet
+
+__all__ = [
+    "StudentDivergedError",
+    "TrainingPlan",
+    "TrainingSet",
+    "channels_last",
+    "chunk_size",
+    "forward_in_chunks",
+    "measure_accuracy",
+    "train_student",
+]
 
 
 class StudentDivergedError(DDBenchError):
     """A student's parameters are no longer finite."""
-
-
-@dataclass(frozen=True, eq=False)
-class TrainingSet:
-    """Images and labels on the device they are trained on.
-
-    `images` (M, C, H, W) are uint8 pixels, normalised when a batch is taken, or float32 already normalised or whitened;
-    `labels` are (M,) int64 or (M, K) float32.
-    """
-
-    images: Tensor
-    labels: Tensor
-    info: DatasetInfo
-
-    @classmethod
-    def of(cls, distilled: DistilledDataset, info: DatasetInfo, device: torch.device) -> TrainingSet:
-        """Bring a distilled set into the students' space, on `device`: whitened for a `zca` set, else normalised."""
-        images = distilled.images.to(device)
-        if distilled.space == "pixels" and images.is_floating_point():
-            images = info.normalise(images)
-        return cls(images, distilled.labels.to(device), info)
-
-    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Return float32 images in the students' space and labels at `indices`, on the device."""
-        images = self.images[indices]
-        if images.dtype == torch.uint8:
-            mean, std = self._mean_and_std
-            images = images.float().div(255).sub(mean).div(std)
-        return images, self.labels[indices]
-
-    @cached_property
-    def _mean_and_std(self) -> tuple[Tensor, Tensor]:
-        # `info.normalise` makes these from Python numbers at every call, a copy that waits for the device.
-        mean, std = (torch.tensor(c, device=self.images.device) for c in (self.info.mean, self.info.std))
-        return mean.view(1, -1, 1, 1), std.view(1, -1, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -74,14 +54,20 @@ class TrainingPlan:
     weight_decay: float = 5e-4
     lr_drop: float = 0.1
     resets_momentum: bool = True
+    image_augmentation: ImageAugmentation | None = None
+    cutmix: CutMix | None = None
 
     @classmethod
     def of(
-        cls, protocol: Protocol, info: DatasetInfo, *, is_full_real: bool = False, student_lr: float | None = None
+        cls, protocol: Protocol, info: DatasetInfo, ipc: int | None, *, student_lr: float | None = None
     ) -> TrainingPlan:
-        """Return what a protocol says for one data set; a learned `student_lr` takes the place of its rate."""
+        """Return what a protocol says for `ipc` images per class of a data set, None for all of them.
+
+        A learned `student_lr` takes the place of the protocol's rate.
+        """
+        protocol = protocol.for_classes(info.num_classes)
         return cls(
-            schedule=protocol.schedule_of(info.name, is_full_real=is_full_real),
+            schedule=protocol.schedule_of(info.name, ipc, info.num_classes),
             lr=protocol.lr if student_lr is None else student_lr,
             batch_size=protocol.batch_size,
             augmentation=protocol.augmentation_of(info.name),
@@ -89,6 +75,8 @@ class TrainingPlan:
             weight_decay=protocol.weight_decay,
             lr_drop=protocol.lr_drop,
             resets_momentum=protocol.resets_momentum,
+            image_augmentation=protocol.image_augmentation,
+            cutmix=protocol.cutmix,
         )
 
 
@@ -98,6 +86,7 @@ def train_student(
     plan: TrainingPlan,
     generator: torch.Generator,
     track: Tracker = untracked,
+    soft_labels: SoftLabels | None = None,
 ) -> None:
     """Train `network` in place, from wherever it stands to the last epoch.
 
@@ -107,28 +96,46 @@ def train_student(
         plan: schedule, SGD constants, augmentation.
         generator: CPU generator for the order of images and the augmentation.
         track: shows progress over the epochs.
+        soft_labels: give the labels of every augmented batch, in place of those of `data`.
 
     Raises:
         StudentDivergedError: parameters are not finite at the end.
     """
     network.train()
-    optimiser = _make_optimiser(network, plan, plan.lr)
+    lr = plan.lr
+    optimiser = _make_optimiser(network, plan, lr)
     for epoch in track(range(plan.schedule.epochs), "training"):
-        if epoch == plan.schedule.drop_at:
-            optimiser = _drop_lr(network, optimiser, plan)
-        order = torch.randperm(len(data.images), generator=generator).to(data.images.device, non_blocking=True)
-        for indices in order.split(plan.batch_size):
-            images, labels = data.batch(indices)
-            if plan.augmentation:
-                images = dsa_augment(images, generator, plan.augmentation)
+        for _ in range(plan.schedule.drops_at(epoch)):
+            lr *= plan.lr_drop
+            optimiser = _drop_lr(network, optimiser, plan, lr)
+        order = torch.randperm(len(data), generator=generator)
+        for images, labels in data.batches(order, plan.batch_size):
+            images, labels = _augment(images, labels, data, plan, generator)
             optimiser.zero_grad(set_to_none=True)
-            F.cross_entropy(network(images), labels).backward()
+            logits = network(images)
+            loss = soft_labels.loss(logits, images) if soft_labels else F.cross_entropy(logits, labels)
+            loss.backward()
             optimiser.step()
     if not all(parameter.isfinite().all() for parameter in network.parameters()):
         raise StudentDivergedError(
             f"a student's parameters are not finite after {plan.schedule.epochs} epochs at lr {plan.lr}; "
             "look at the distilled images' range and at student_lr"
         )
+
+
+def _augment(
+    images: Tensor, labels: Tensor, data: TrainingSet, plan: TrainingPlan, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Return a batch as the network is to see it; labels become distributions where images are mixed."""
+    if plan.augmentation:
+        images = dsa_augment(images, generator, plan.augmentation)
+    if plan.image_augmentation is not None:
+        images = data.normalise(imagenet_augment(data.to_pixels(images), generator, plan.image_augmentation))
+    if plan.cutmix is not None:
+        draw = draw_cutmix(generator, plan.cutmix, len(images), images.shape[-1])
+        if draw is not None:
+            images, labels = mix_images(images, draw), mix_labels(labels, data.info.num_classes, draw)
+    return images, labels
 
 
 @torch.no_grad()
@@ -188,10 +195,10 @@ def _make_optimiser(network: Network, plan: TrainingPlan, lr: float) -> torch.op
     )
 
 
-def _drop_lr(network: Network, optimiser: torch.optim.SGD, plan: TrainingPlan) -> torch.optim.SGD:
+def _drop_lr(network: Network, optimiser: torch.optim.SGD, plan: TrainingPlan, lr: float) -> torch.optim.SGD:
     if plan.resets_momentum:
-        return _make_optimiser(network, plan, plan.lr * plan.lr_drop)
+        return _make_optimiser(network, plan, lr)
     groups: list[dict[str, Any]] = optimiser.param_groups
     for group in groups:
-        group["lr"] = plan.lr * plan.lr_drop
+        group["lr"] = lr
     return optimiser

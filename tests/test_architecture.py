@@ -15,11 +15,11 @@ ROOT = Path(ddbench.__file__).parent
 LAYERS = (
     ("cli", "_console", "doctor", "testing", "__main__", ""),  # "" is the package itself, which reaches everything
     ("report/", "tables", "table_cells", "table_formats", "table_layout", "table_notes", "published", "claims"),
-    ("runner", "distilling", "suite", "presets", "store", "driver", "preparing", "resuming"),
+    ("runner", "distilling", "suite", "presets", "store", "driver", "preparing", "resuming", "teaching"),
     ("methods/", "evaluators/"),
-    ("method", "evaluator", "training", "diffusion/"),
+    ("method", "evaluator", "training", "training_set", "soft_labels", "diffusion/"),
     ("datasets/", "networks/", "augment/"),
-    ("dataset", "network", "protocol", "meter", "seeding", "machine", "engine"),
+    ("dataset", "network", "protocol", "recipe", "meter", "seeding", "machine", "engine"),
     ("records", "registry", "errors", "files", "distilled"),
 )
 PLUGINS = ("methods", "evaluators")  # found by name through their registries, never by an import statement

@@ -12,11 +12,14 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ddbench import training
+from ddbench.augment.cutmix import draw_cutmix, mix_images
 from ddbench.augment.dsa import dsa_augment
+from ddbench.augment.imagenet import imagenet_augment
 from ddbench.augment.zca import fit_zca, whiten
 from ddbench.network import InputShape, Network, make_network
-from ddbench.protocol import DSA, DSA_STRATEGY, Schedule
+from ddbench.protocol import DSA, DSA_STRATEGY, IMAGENET_HARD, Schedule
 from ddbench.records import DatasetInfo, DistilledDataset, LabeledImages
+from ddbench.soft_labels import SoftLabels
 from ddbench.training import (
     StudentDivergedError,
     TrainingPlan,
@@ -36,6 +39,7 @@ INFO = DatasetInfo(
     fingerprint="",
 )
 PLAN = TrainingPlan(schedule=Schedule(epochs=5, drop_at=3), lr=0.05, batch_size=4, augmentation="")
+HARD = replace(PLAN, image_augmentation=IMAGENET_HARD.image_augmentation, cutmix=IMAGENET_HARD.cutmix)
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -75,8 +79,9 @@ def naive_training(network: Network, data: TrainingSet, plan: TrainingPlan, gene
     weights = list(network.parameters())
     speeds = [torch.zeros_like(weight) for weight in weights]
     for epoch in range(plan.schedule.epochs):
-        lr = plan.lr if epoch < plan.schedule.drop_at else plan.lr * plan.lr_drop
-        if epoch == plan.schedule.drop_at and plan.resets_momentum:
+        drops = (plan.schedule.drop_at, *plan.schedule.later_drops)
+        lr = plan.lr * plan.lr_drop ** sum(drop <= epoch for drop in drops)
+        if epoch in drops and plan.resets_momentum:
             speeds = [torch.zeros_like(weight) for weight in weights]
         order = torch.randperm(len(data.images), generator=generator).tolist()
         while order:
@@ -106,6 +111,8 @@ def naive_training(network: Network, data: TrainingSet, plan: TrainingPlan, gene
         ({"schedule": Schedule(epochs=4, drop_at=9)}, False),
         ({"momentum": 0.5, "weight_decay": 0.1, "lr_drop": 0.3}, False),
         ({"resets_momentum": False}, False),
+        ({"schedule": Schedule(epochs=5, drop_at=2, later_drops=(4,))}, False),
+        ({"schedule": Schedule(epochs=5, drop_at=2, later_drops=(3, 3)), "resets_momentum": False}, True),
         ({"batch_size": 100}, False),
         ({"batch_size": 1}, False),
     ],
@@ -126,6 +133,7 @@ def test_training_equals_a_plain_loop(changes, soft):
         {"schedule": Schedule(epochs=5, drop_at=2)},
         {"schedule": Schedule(epochs=5, drop_at=4)},
         {"resets_momentum": False},
+        {"schedule": Schedule(epochs=5, drop_at=3, later_drops=(4,))},
         {"lr_drop": 0.2},
         {"weight_decay": 0.0},
         {"momentum": 0.8},
@@ -135,6 +143,70 @@ def test_what_the_plain_loop_is_compared_on_matters(changes):
     # A difference of one epoch in the drop, say, is far above the tolerance of the comparison.
     usual, changed = trained(toy_set(), PLAN), trained(toy_set(), replace(PLAN, **changes))
     assert (usual - changed).norm() / usual.norm() > 1e-6
+
+
+def test_drops_without_a_new_momentum_are_those_of_multi_step_lr():
+    plan = replace(PLAN, schedule=Schedule(epochs=6, drop_at=4, later_drops=(5,)), lr_drop=0.2, resets_momentum=False)
+    data, network, generator = toy_set(), toy_network().double(), seeded(9)
+    optimiser = torch.optim.SGD(network.parameters(), plan.lr, plan.momentum, weight_decay=plan.weight_decay)
+    scheduler = torch.optim.lr_scheduler.MultiStepLR(optimiser, [4, 5], gamma=0.2)
+    for _ in range(6):
+        for indices in torch.randperm(10, generator=generator).split(4):
+            optimiser.zero_grad()
+            nn.functional.cross_entropy(network(data.images[indices]), data.labels[indices]).backward()
+            optimiser.step()
+        scheduler.step()
+    torch.testing.assert_close(trained(data, plan), parameters_of(network), rtol=1e-12, atol=1e-12)
+
+
+def test_imagenet_batches_are_augmented_as_pixels_and_then_mixed():
+    data, plan, seen = toy_set(), HARD, []
+    network = toy_network().double()
+    network.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].clone()))
+    train_student(network, data, replace(plan, schedule=Schedule(epochs=1, drop_at=1)), seeded(9))
+    generator, mean, std = seeded(9), *(torch.tensor(v).view(1, 3, 1, 1) for v in (INFO.mean, INFO.std))
+    for indices, found in zip(torch.randperm(10, generator=generator).split(4), seen, strict=True):
+        pixels = imagenet_augment(data.images[indices] * std + mean, generator, plan.image_augmentation)
+        draw = draw_cutmix(generator, plan.cutmix, len(indices), 8)
+        torch.testing.assert_close(found, mix_images((pixels - mean) / std, draw))
+
+
+def test_students_learn_the_labels_of_a_mixed_batch():
+    data, plan = toy_set(), replace(PLAN, cutmix=HARD.cutmix, schedule=Schedule(epochs=3, drop_at=2))
+    network, generator = toy_network().double(), seeded(9)
+    optimiser = torch.optim.SGD(network.parameters(), plan.lr, plan.momentum, weight_decay=plan.weight_decay)
+    for epoch in range(3):
+        if epoch == 2:
+            optimiser = torch.optim.SGD(network.parameters(), plan.lr * 0.1, plan.momentum, weight_decay=5e-4)
+        for indices in torch.randperm(10, generator=generator).split(4):
+            images, labels = data.images[indices], data.labels[indices]
+            draw = draw_cutmix(generator, plan.cutmix, len(indices), 8)
+            logits = network(mix_images(images, draw))
+            loss = nn.functional.cross_entropy(logits, labels) * draw.kept
+            loss = loss + nn.functional.cross_entropy(logits, labels[draw.partners]) * (1 - draw.kept)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+    # The labels of a mixed batch are float32, here in a loop of float64.
+    torch.testing.assert_close(trained(data, plan), parameters_of(network), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("plan", ["PLAN", "HARD"])
+def test_a_teacher_labels_the_very_images_the_student_sees_and_its_labels_alone_count(plan):
+    plan, data = globals()[plan], toy_set()
+    teacher = toy_network(seed=4).double()
+    shown: dict[str, list[Tensor]] = {"student": [], "teacher": []}
+    network = toy_network().double()
+    for name, module in (("student", network), ("teacher", teacher)):
+        module.register_forward_pre_hook(lambda _, inputs, name=name: shown[name].append(inputs[0].clone()))
+    soft = SoftLabels.of(teacher, 20.0)
+    train_student(network, data, plan, seeded(9), soft_labels=soft)
+    assert all(torch.equal(*pair) for pair in zip(shown["student"], shown["teacher"], strict=True))
+    other = toy_network().double()
+    shuffled = replace(data, labels=data.labels.flip(0))
+    train_student(other, shuffled, plan, seeded(9), soft_labels=soft)
+    assert torch.equal(parameters_of(other), parameters_of(network))
+    assert (trained(data, plan) - parameters_of(network)).norm() > 1e-3
 
 
 def test_order_and_augmentation_follow_from_the_seed():
@@ -201,11 +273,17 @@ def test_a_whitened_set_reaches_the_students_as_it_is():
 
 
 def test_the_plan_is_the_protocols():
-    plan = TrainingPlan.of(DSA, INFO)
+    plan = TrainingPlan.of(DSA, INFO, 10)
     assert plan == TrainingPlan(Schedule(epochs=1001, drop_at=502), 0.01, 256, DSA_STRATEGY, 0.9, 5e-4, 0.1, True)
-    assert "flip" not in TrainingPlan.of(DSA, replace(INFO, name="svhn")).augmentation
-    assert TrainingPlan.of(DSA, INFO, student_lr=0.3) == replace(plan, lr=0.3)
-    assert TrainingPlan.of(DSA, INFO, is_full_real=True) == replace(plan, schedule=DSA.real_schedule)
+    assert "flip" not in TrainingPlan.of(DSA, replace(INFO, name="svhn"), 10).augmentation
+    assert TrainingPlan.of(DSA, INFO, 10, student_lr=0.3) == replace(plan, lr=0.3)
+    hard = TrainingPlan.of(IMAGENET_HARD, INFO, 50)
+    assert hard.schedule == Schedule(epochs=1500, drop_at=1000, later_drops=(1250,))
+    assert (hard.image_augmentation, hard.cutmix) == (IMAGENET_HARD.image_augmentation, IMAGENET_HARD.cutmix)
+    assert (hard.lr, hard.batch_size, hard.lr_drop, hard.resets_momentum) == (0.01, 64, 0.2, False)
+    many = replace(INFO, class_names=tuple(map(str, range(200))))
+    assert TrainingPlan.of(IMAGENET_HARD, many, 50) == replace(hard, lr=0.1, weight_decay=1e-4, batch_size=128)
+    assert TrainingPlan.of(DSA, INFO, None) == replace(plan, schedule=DSA.real_schedule)
 
 
 def test_divergence_is_an_error_of_one_line():
@@ -330,7 +408,7 @@ class EpochsOverError(Exception):
     """Ends a training before what comes after the epochs."""
 
 
-@pytest.mark.parametrize("strategy", ["", *DSA_STRATEGY.split("_"), DSA_STRATEGY])
+@pytest.mark.parametrize("strategy", ["", *DSA_STRATEGY.split("_"), DSA_STRATEGY, "imagenet", "soft labels"])
 @pytest.mark.parametrize("stored", [torch.uint8, torch.float32])
 def test_nothing_in_an_epoch_waits_for_the_device(strategy, stored):
     images, labels = toy_pixels(10)
@@ -344,9 +422,10 @@ def test_nothing_in_an_epoch_waits_for_the_device(strategy, stored):
         raise EpochsOverError
 
     network = toy_network().to("meta")
-    plan = replace(PLAN, augmentation=strategy)
+    plan = HARD if strategy in ("imagenet", "soft labels") else replace(PLAN, augmentation=strategy)
+    soft = SoftLabels.of(toy_network().to("meta"), 20.0) if strategy == "soft labels" else None
     with watch, pytest.raises(EpochsOverError):
-        train_student(network, data, plan, seeded(0), track)
+        train_student(network, data, plan, seeded(0), track, soft)
     assert watch.found == []
 
 
@@ -361,4 +440,5 @@ def test_nothing_in_an_epoch_waits_for_a_real_gpu():
         yield from iterable
         torch.cuda.set_sync_debug_mode("default")
 
-    train_student(toy_network().cuda(), data, replace(PLAN, augmentation=DSA_STRATEGY), seeded(0), track)
+    for plan in (replace(PLAN, augmentation=DSA_STRATEGY), HARD):
+        train_student(toy_network().cuda(), data, plan, seeded(0), track)

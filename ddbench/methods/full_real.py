@@ -7,6 +7,7 @@ data, because no repository of the family contains the recipe of its row.
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from ddbench.method import METHODS, Method, RunContext
 from ddbench.records import DistilledDataset, LabeledImages
@@ -19,9 +20,12 @@ class FullReal(Method):
     uses_ipc = False
 
     def distill(self, train: LabeledImages, ipc: int, ctx: RunContext) -> DistilledDataset:
-        """Return (N, C, H, W) uint8 pixels in stored order, with `ipc` None."""
+        """Return (N, C, H, W) uint8 pixels in stored order, with `ipc` None; a streamed set where they are not held."""
+        images = train.images
         return DistilledDataset(
-            images=train.pixels(torch.arange(len(train))),
+            images=images
+            if isinstance(images, Tensor)
+            else torch.empty(images.shape, dtype=torch.uint8, device="meta"),
             labels=train.labels,
             num_classes=train.num_classes,
             ipc=None,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 import torch
 
+from ddbench.errors import BadInputError
 from ddbench.method import make_method
 
 
@@ -28,3 +30,18 @@ def test_the_set_is_a_copy_that_can_be_changed_without_changing_the_data(toy, co
 def test_no_ipc_is_refused(toy):
     assert make_method("full_real").unsupported(toy, 10_000) is None
     assert not make_method("full_real").uses_ipc
+
+
+def test_images_that_are_not_held_are_not_read(toy, context, tmp_path):
+    class Files:
+        shape = toy.images.shape
+
+        def __getitem__(self, indices):
+            raise AssertionError("images were read")
+
+    whole = make_method("full_real").distill(replace(toy, images=Files()), 1, context)
+    assert whole.is_streamed
+    assert (whole.images.shape, whole.labels.tolist(), whole.ipc) == (toy.images.shape, toy.labels.tolist(), None)
+    assert whole.num_bytes == toy.images.numel() + 8 * len(toy)
+    with pytest.raises(BadInputError, match="the real training split itself, too large to hold"):
+        whole.save(tmp_path / "set")

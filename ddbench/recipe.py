@@ -1,0 +1,116 @@
+"""Parts of a protocol: schedules, image-side augmentation, CutMix, and the teacher that gives soft labels.
+
+All are frozen. Fields without a default are always part of a protocol's hash; one added later needs a default.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Part(BaseModel):
+    """Base of what protocols are made of: frozen, and an unknown field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Schedule(Part):
+    """Length of a training run: `epochs` passes, the learning rate lowered from epoch index `drop_at` on.
+
+    Attributes:
+        epochs: passes.
+        drop_at: epoch index of the first drop.
+        later_drops: epoch indices of further drops.
+    """
+
+    epochs: int = Field(gt=0)
+    drop_at: int = Field(gt=0)
+    later_drops: tuple[int, ...] = ()
+
+    def drops_at(self, epoch: int) -> int:
+        """Return how often the rate is lowered before an epoch, counted from 0."""
+        return (self.drop_at, *self.later_drops).count(epoch)
+
+
+class ScheduleByIpc(Part):
+    """Fewer epochs for more images per class; drops at fractions of the epochs, rounded down.
+
+    Attributes:
+        steps: (largest IPC, epochs), ascending.
+        beyond: epochs for more images per class than any step.
+        drops: (numerator, denominator) of each drop's place.
+        factor_at_100_classes: (numerator, denominator) of the epochs at exactly 100 classes, then floored to hundreds.
+    """
+
+    steps: tuple[tuple[int, int], ...]
+    beyond: int = Field(gt=0)
+    drops: tuple[tuple[int, int], ...] = Field(min_length=1)
+    factor_at_100_classes: tuple[int, int] | None
+
+    def schedule(self, ipc: int, num_classes: int) -> Schedule:
+        """Return the schedule of a set with `ipc` images in each of `num_classes` classes."""
+        epochs = next((epochs for largest, epochs in self.steps if ipc <= largest), self.beyond)
+        if num_classes == 100 and self.factor_at_100_classes is not None:
+            above, below = self.factor_at_100_classes
+            epochs = epochs * above // below // 100 * 100
+        first, *later = (epochs * above // below for above, below in self.drops)
+        return Schedule(epochs=epochs, drop_at=first, later_drops=tuple(later))
+
+
+class ManyClasses(Part):
+    """What replaces a protocol's rate, weight decay and batch size above `more_than` classes."""
+
+    more_than: int
+    lr: float
+    weight_decay: float
+    batch_size: int
+
+
+class ImageAugmentation(Part):
+    """Random resized crop, flip, colour jitter and PCA lighting, in this order (see `ddbench.augment.imagenet`).
+
+    Attributes:
+        crop_area: least and most of the image's area that a crop keeps.
+        flip: probability of a mirror image.
+        jitter: largest weight in the jitter's three interpolations.
+        lighting: standard deviation of the weights on the principal components of colour.
+    """
+
+    crop_area: tuple[float, float]
+    flip: float
+    jitter: float
+    lighting: float
+
+
+class CutMix(Part):
+    """CutMix of a batch with probability `probability`, the kept area drawn from Beta(`beta`, `beta`)."""
+
+    probability: float = Field(ge=0, le=1)
+    beta: float = Field(gt=0)
+
+
+class Teacher(Part):
+    """Where soft labels come from: a network trained on the real training split, or one in a file.
+
+    It is trained under its protocol as a student of the whole real set would be, with hard labels, on `schedule`.
+
+    Attributes:
+        network: its name.
+        schedule: of its training; of no meaning for one from a file.
+        seed: of its parameters and training; fixed, so that every method and seed learns from one teacher.
+        temperature: both logits are divided by it.
+        loss: `kl`, the Kullback-Leibler divergence of the student's from the teacher's distribution, times the
+            temperature's square.
+        sha256: of the file's bytes; empty for one that is trained.
+        path: of the file on this machine. The only field of a protocol that is not part of its hash.
+    """
+
+    network: str
+    schedule: Schedule
+    seed: int
+    temperature: float = Field(gt=0)
+    loss: Literal["kl"]
+    sha256: str = ""
+    path: str = Field(default="", exclude=True)

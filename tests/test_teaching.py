@@ -1,0 +1,216 @@
+"""Tests of teachers: trained once whatever is judged, their cost and bytes kept, files of users checked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ddbench import cli, distill, evaluate, teaching
+from ddbench.dataset import make_real_dataset
+from ddbench.errors import BadInputError, DataMismatchError
+from ddbench.network import InputShape, make_network
+from ddbench.protocol import IMAGENET_HARD, PROTOCOLS, Protocol, Protocols, Schedule
+from ddbench.recipe import Teacher
+from ddbench.records import RealDataset, Result
+from ddbench.seeding import make_generator
+from ddbench.teaching import PARAMETERS_FILE, RECORD_FILE, Teaching, find_teacher
+from ddbench.training import TrainingPlan, TrainingSet, train_student
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+CPU = torch.device("cpu")
+SHORT = Schedule(epochs=2, drop_at=1)
+TEACHER = Teacher(network="convnet-d1-w4-bn", schedule=SHORT, seed=0, temperature=20.0, loss="kl")
+HARD = IMAGENET_HARD.model_copy(
+    update={"name": "hard", "network": "convnet-d1-w4", "schedule": SHORT, "real_schedule": SHORT}
+)
+SOFT = HARD.model_copy(update={"name": "soft", "teacher": TEACHER})
+
+
+def toy_real(name: str = "toy", seed: int = 0) -> RealDataset:
+    def split(count: int, offset: int) -> tuple[Tensor, Tensor]:
+        draws = torch.Generator().manual_seed(seed + offset)
+        images = torch.randint(256, (count, 3, 8, 8), dtype=torch.uint8, generator=draws)
+        return images, torch.arange(count) % 3
+
+    return make_real_dataset(
+        name, split(12, 0), split(9, 1), class_names=("a", "b", "c"), mean=(0.5,) * 3, std=(0.3,) * 3
+    )
+
+
+def parameters_of(teaching: Teaching) -> dict[str, Tensor]:
+    return teaching.soft_labels.teacher.state_dict()
+
+
+def folders(own_cache: Path) -> list[Path]:
+    return sorted(path for path in (own_cache / "teachers").iterdir() if path.is_dir())
+
+
+def save_teacher(path: Path, changes: dict[str, Tensor | None] | None = None) -> Path:
+    network = make_network(TEACHER.network, InputShape(3, 8, 3), torch.Generator().manual_seed(5))
+    tensors = {**network.state_dict(), **(changes or {})}
+    save_file({name: value for name, value in tensors.items() if value is not None}, path)
+    return path
+
+
+def with_file(path: Path) -> Protocol:
+    return Protocols(SOFT).get(f"soft,teacher={path}")
+
+
+def test_a_protocol_without_a_teacher_has_none():
+    assert find_teacher(HARD, toy_real(), CPU) is None
+
+
+def test_a_teacher_is_a_student_of_the_whole_real_set_with_hard_labels():
+    real = toy_real()
+    found = find_teacher(SOFT, real, CPU)
+    expected = make_network(TEACHER.network, InputShape.of(real.info), make_generator(0, "teacher", TEACHER.network))
+    plan = TrainingPlan.of(HARD, real.info, None)
+    train_student(expected, TrainingSet.of_real(real.train, CPU), plan, make_generator(0, "teacher", "training"))
+    assert all(torch.equal(value, expected.state_dict()[name]) for name, value in parameters_of(found).items())
+
+
+def test_a_teacher_is_trained_once_and_its_cost_is_shown_again(own_cache, monkeypatch):
+    first = find_teacher(SOFT, toy_real(), CPU)
+    monkeypatch.setattr(teaching, "train_student", lambda *args: pytest.fail("trained again"))
+    hotter = SOFT.model_copy(update={"teacher": TEACHER.model_copy(update={"temperature": 4.0})})
+    for protocol in (SOFT, hotter):
+        again = find_teacher(protocol, toy_real(), CPU)
+        assert all(torch.equal(value, parameters_of(first)[name]) for name, value in parameters_of(again).items())
+        assert again.record == first.record
+        assert (again.phase.reading, again.phase.cached) == (first.phase.reading, True)
+        assert again.soft_labels.temperature == protocol.teacher.temperature
+    assert (first.phase.name, first.phase.cached) == ("teacher", False)
+    assert len(folders(own_cache)) == 1
+
+
+@pytest.mark.parametrize(
+    "changes", [{"seed": 1}, {"network": "convnet-d1-w5-bn"}, {"schedule": Schedule(epochs=3, drop_at=1)}]
+)
+def test_other_settings_or_data_are_another_teacher(own_cache, changes):
+    find_teacher(SOFT, toy_real(), CPU)
+    find_teacher(SOFT.model_copy(update={"teacher": TEACHER.model_copy(update=changes)}), toy_real(), CPU)
+    find_teacher(SOFT, toy_real("other"), CPU)
+    find_teacher(SOFT.model_copy(update={"lr": 0.02}), toy_real(), CPU)
+    assert len(folders(own_cache)) == 4
+
+
+def test_the_record_counts_every_byte_and_names_the_file(own_cache):
+    record = find_teacher(SOFT, toy_real(), CPU).record
+    tensors = load_file(folders(own_cache)[0] / PARAMETERS_FILE)
+    assert record.num_bytes == sum(value.numel() * value.element_size() for value in tensors.values())
+    assert record.sha256 == teaching.sha256_of(folders(own_cache)[0] / PARAMETERS_FILE)
+    assert (record.origin, record.network) == ("trained", TEACHER.network)
+    assert 0 <= record.test_accuracy <= 1
+
+
+def test_a_teacher_whose_training_was_killed_is_trained_again(own_cache):
+    first = find_teacher(SOFT, toy_real(), CPU)
+    (folders(own_cache)[0] / RECORD_FILE).unlink()
+    again = find_teacher(SOFT, toy_real(), CPU)
+    assert (again.phase.cached, again.record) == (False, first.record)
+
+
+@pytest.mark.parametrize(("name", "message"), [(PARAMETERS_FILE, "checksum differs"), (RECORD_FILE, "is damaged")])
+def test_a_damaged_teacher_is_told_in_one_line(own_cache, name, message):
+    find_teacher(SOFT, toy_real(), CPU)
+    (folders(own_cache)[0] / name).write_bytes(b"broken")
+    with pytest.raises(DataMismatchError, match=f"^[^\n]*{message}[^\n]*remove [^\n]*$"):
+        find_teacher(SOFT, toy_real(), CPU)
+
+
+def test_results_carry_the_teacher_and_its_own_account():
+    real = toy_real()
+    distilled = distill("random_real", real, 2)
+    first, second = (evaluate(distilled, real, SOFT, students=2, device="cpu") for _ in range(2))
+    assert [phase.name for phase in first.phases] == ["first_use", "distill", "teacher", "evaluate"]
+    assert [result.phase("teacher").cached for result in (first, second)] == [False, True]
+    assert first.phase("teacher").reading == second.phase("teacher").reading
+    assert first.metric("test_accuracy") == second.metric("test_accuracy")
+    assert first.metric("teacher_seconds").values == (first.phase("teacher").reading.seconds,)
+    assert first.teacher == second.teacher
+    assert Result.model_validate_json(first.model_dump_json()) == first
+    hard = evaluate(distilled, real, HARD, students=2, device="cpu")
+    assert (hard.teacher, hard.phase("teacher")) == (None, None)
+
+
+def test_results_of_before_there_were_teachers_still_load():
+    line = (
+        (Path(__file__).parents[1] / "baselines/results/xeon_2_cores/cifar10_small.jsonl").read_text().splitlines()[0]
+    )
+    assert "teacher" not in json.loads(line)
+    assert Result.model_validate_json(line).teacher is None
+
+
+def test_a_teacher_from_a_file_gives_its_labels_and_has_no_cost_here(tmp_path, own_cache):
+    protocol = with_file(save_teacher(tmp_path / "t.safetensors"))
+    found = find_teacher(protocol, toy_real(), CPU)
+    assert all(torch.equal(v, parameters_of(found)[k]) for k, v in load_file(tmp_path / "t.safetensors").items())
+    assert (found.phase, found.record.origin) == (None, "file")
+    assert found.record.sha256 == protocol.teacher.sha256
+    assert not (own_cache / "teachers").exists()
+    real = toy_real()
+    result = evaluate(distill("random_real", real, 2), real, protocol, students=1, device="cpu")
+    assert (result.protocol, result.protocol_hash) == (protocol.name, protocol.hash)
+    assert result.teacher == found.record
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"classifier.weight": torch.zeros(4, 64)}, r"classifier.weight should be \(3, 64\), found \(4, 64\)"),
+        ({"classifier.bias": None}, "it lacks classifier.bias"),
+        ({"extra": torch.zeros(1), "more": torch.zeros(1)}, "it has an unknown extra and 1 more"),
+        ({"classifier.bias": torch.full((3,), float("nan"))}, "classifier.bias holds NaN"),
+        ({"classifier.bias": torch.zeros(3, dtype=torch.int64)}, "should be torch.float32, found torch.int64"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_told_in_one_line(tmp_path, changes, message):
+    protocol = with_file(save_teacher(tmp_path / "t.safetensors", changes))
+    with pytest.raises(BadInputError, match=f"^[^\n]*{message}[^\n]*teacher_network=[^\n]*$"):
+        find_teacher(protocol, toy_real(), CPU)
+
+
+def test_a_file_that_is_none_and_one_that_changed_are_told(tmp_path):
+    path = tmp_path / "t.safetensors"
+    path.write_bytes(b"not tensors")
+    with pytest.raises(BadInputError, match="is not a whole safetensors file"):
+        find_teacher(with_file(path), toy_real(), CPU)
+    protocol = with_file(save_teacher(path))
+    path.write_bytes(b"others")
+    with pytest.raises(DataMismatchError, match="has changed since the run began"):
+        find_teacher(protocol, toy_real(), CPU)
+
+
+def test_the_command_line_says_what_is_wrong_and_exits_with_2(tmp_path, capsys):
+    folder = distill("random_real", "digits", 1).save(tmp_path / "set")
+    for protocol, message in (
+        ("imagenet-hard", "protocol imagenet-hard changes colours and needs images of 3 channels, digits has 1"),
+        ("soft-label,teacher=/no/file", "teacher file /no/file cannot be read"),
+        ("soft-labl", "did you mean soft-label"),
+    ):
+        assert cli.main(["evaluate", str(folder), "--protocol", protocol, "--students", "1"]) == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
+
+
+def test_every_shipped_protocol_names_networks_that_can_be_built(build_for):
+    for name in PROTOCOLS.names():
+        protocol = PROTOCOLS.get(name)
+        assert build_for(protocol.network)
+        assert protocol.teacher is None or build_for(protocol.teacher.network)
+
+
+@pytest.fixture
+def build_for():
+    def build(spec: str) -> object:
+        with torch.device("meta"):
+            return spec and make_network(spec, InputShape(3, 64, 10), torch.Generator())
+
+    return build
