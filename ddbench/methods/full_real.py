@@ -21,11 +21,12 @@ class FullReal(Method):
 
     def distill(self, train: LabeledImages, ipc: int, ctx: RunContext) -> DistilledDataset:
         """Return (N, C, H, W) uint8 pixels in stored order, with `ipc` None; a streamed set where they are not held."""
-        images = train.images
+        if isinstance(train.images, Tensor):
+            images = train.pixels(torch.arange(len(train)))
+        else:
+            images = torch.empty(train.images.shape, dtype=torch.uint8, device="meta")
         return DistilledDataset(
-            images=images
-            if isinstance(images, Tensor)
-            else torch.empty(images.shape, dtype=torch.uint8, device="meta"),
+            images=images,
             labels=train.labels,
             num_classes=train.num_classes,
             ipc=None,
