@@ -44,6 +44,13 @@ class Network(nn.Module, ABC):
         """Return (B, K) logits for (B, C, H, W) normalised float images."""
         return self.classify(self.embed(images))
 
+    def fused(self) -> Network:
+        """Return a network with the same parameters, by name and value, whose gradient is faster in compiled code.
+
+        The same numbers to float tolerance; the network itself where it knows of no faster form.
+        """
+        return self
+
 
 def has_batch_norm(network: nn.Module) -> bool:
     """Return whether statistics of the batch enter the network's output."""

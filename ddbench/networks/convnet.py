@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ddbench.errors import BadInputError
 from ddbench.network import InputShape, Network, parse_variant
+from ddbench.networks._fused import fuse
 from ddbench.networks._layers import NORMS, first_padding, make_norm
 from ddbench.registry import NETWORKS
 
@@ -77,6 +78,10 @@ class ConvNet(Network):
         """Return (B, K) logits."""
         logits: Tensor = self.classifier(embeddings)
         return logits
+
+    def fused(self) -> Network:
+        """Return this network with each block's instance norm, ReLU and average pooling as one step."""
+        return fuse(self)
 
 
 @NETWORKS.register("convnet")

@@ -216,6 +216,22 @@ def test_compiling_follows_from_the_declared_work(steps, mode, toy, context):
     assert work.gradients.matching.mode == work.gradients.part.mode == mode
 
 
+@pytest.mark.parametrize("compiles", [False, True])
+def test_real_gradients_alone_take_the_fused_network_and_only_compiled(compiles, monkeypatch):
+    structure = make_network("convnet-d2-w4", COLOUR, seeded(1))
+    passes, fused = [], structure.fused()
+    structure.register_forward_hook(lambda *_: passes.append("plain"))
+    fused.register_forward_hook(lambda *_: passes.append("fused"))
+    monkeypatch.setattr(structure, "fused", lambda: fused)
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    gradients = NetworkGradients(structure, compiles=compiles)
+    parameters = {name: parameter.detach() for name, parameter in structure.named_parameters()}
+    images, labels = torch.randn(4, 3, 8, 8, generator=seeded(2)), torch.arange(4) % 3
+    real = gradients.of_mean_loss(parameters, images, labels, 4)
+    gradients.match(parameters, real, images[:2], labels[:2])
+    assert passes == ["fused" if compiles else "plain", "plain"]
+
+
 @pytest.mark.slow
 def test_compiled_gradients_equal_eager_ones_and_nothing_is_compiled_twice(recwarn):
     structure = make_network("convnet-d2-w8", COLOUR, seeded(1))

@@ -1,0 +1,116 @@
+"""Instance norm, ReLU and 2x2 average pooling as one step whose gradient passes over the maps as rarely as it can.
+
+For compiled code: what torch derives for group norm stores the rectified maps and several gradients of their size. Here
+the backward pass keeps the conv's output alone and computes the rest anew. Run eagerly it is slower than the layers.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, TypeVar, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+N = TypeVar("N", bound=nn.Module)
+
+
+class _Context(torch.autograd.function.FunctionCtx):
+    """What the forward pass hands to the backward pass."""
+
+    eps: float
+    saved_tensors: tuple[Tensor, Tensor, Tensor]
+
+
+class _NormReluPool(torch.autograd.Function):
+    """Both passes in operations of torch, so that a gradient of the gradient is right too."""
+
+    @staticmethod
+    def forward(maps: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+        scale, shift, _, _ = _affine(maps, weight, bias, eps)
+        height, width = (side // 2 * 2 for side in maps.shape[2:])  # pooling leaves out an odd last row and column
+        corners = [maps[:, :, row:height:2, column:width:2] for row in (0, 1) for column in (0, 1)]
+        first, second, third, fourth = (torch.relu(corner * scale + shift) for corner in corners)
+        return (first + second + third + fourth) / 4
+
+    @staticmethod
+    def setup_context(ctx: _Context, inputs: tuple[Tensor, Tensor, Tensor, float], output: Tensor) -> None:
+        *tensors, ctx.eps = inputs
+        ctx.save_for_backward(*tensors)
+
+    @staticmethod
+    def backward(ctx: _Context, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        maps, weight, bias = ctx.saved_tensors
+        # A compiler merges this with the same of the forward pass; statistics saved there would count as constants in
+        # a second derivative.
+        scale, shift, mean, inverse_std = _affine(maps, weight, bias, ctx.eps)
+        rectified = torch.where(maps * scale + shift > 0, _spread(gradient / 4, maps), 0)
+        normalised = (maps - mean) * inverse_std
+        by_bias = rectified.sum((2, 3), keepdim=True)
+        by_weight = (rectified * normalised).sum((2, 3), keepdim=True)
+        places = maps.shape[2] * maps.shape[3]
+        by_maps = scale * (rectified - by_bias / places - normalised * (by_weight / places))
+        return by_maps, by_weight.sum((0, 2, 3)), by_bias.sum((0, 2, 3)), None
+
+
+def _affine(maps: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return scale and shift of the norm of (B, C, H, W) maps, and their mean and 1 / std, each (B, C, 1, 1)."""
+    variance, mean = torch.var_mean(maps, (2, 3), correction=0, keepdim=True)
+    inverse_std = torch.rsqrt(variance + eps)
+    scale = inverse_std * weight.view(1, -1, 1, 1)
+    return scale, bias.view(1, -1, 1, 1) - mean * scale, mean, inverse_std
+
+
+def _spread(pooled: Tensor, maps: Tensor) -> Tensor:
+    """Return (B, C, H // 2, W // 2) values repeated over 2x2 places each, (B, C, H, W); zero where none was pooled."""
+    batch, channels, height, width = pooled.shape
+    repeated = pooled[:, :, :, None, :, None].expand(batch, channels, height, 2, width, 2)
+    spread = repeated.reshape(batch, channels, 2 * height, 2 * width)
+    missing = (0, maps.shape[3] - 2 * width, 0, maps.shape[2] - 2 * height)
+    return F.pad(spread, missing) if any(missing) else spread
+
+
+class NormReluPool(nn.Module):
+    """Instance norm, ReLU and 2x2 average pooling: (B, C, H, W) -> (B, C, H // 2, W // 2).
+
+    Args:
+        norm: group norm with weights and one group per channel, whose parameters are shared.
+    """
+
+    def __init__(self, norm: nn.GroupNorm) -> None:
+        super().__init__()
+        self.weight, self.bias, self.eps = norm.weight, norm.bias, norm.eps
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return the pooled maps."""
+        pooled: Tensor = _NormReluPool.apply(maps, self.weight, self.bias, self.eps)
+        return pooled
+
+
+def fuse(network: N) -> N:
+    """Return a network with the same parameters under the same names, every fitting sequence of layers as one step.
+
+    Layers of any other kind stay as they are; the given network is not changed.
+    """
+    shared: dict[int, Any] = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
+    twin = copy.deepcopy(network, shared)
+    for layers in twin.modules():
+        if isinstance(layers, nn.Sequential):
+            _fuse_layers(layers)
+    return twin
+
+
+def _fuse_layers(layers: nn.Sequential) -> None:
+    """Put each fitting sequence's step in its first place, so that the parameters keep their names."""
+    for start in range(len(layers) - 2):
+        if _fits(*(layers[start + offset] for offset in range(3))):
+            layers[start] = NormReluPool(cast(nn.GroupNorm, layers[start]))
+            layers[start + 1] = layers[start + 2] = nn.Identity()
+
+
+def _fits(norm: nn.Module, activation: nn.Module, pool: nn.Module) -> bool:
+    if not (isinstance(norm, nn.GroupNorm) and isinstance(activation, nn.ReLU) and isinstance(pool, nn.AvgPool2d)):
+        return False
+    is_halving = (pool.kernel_size, pool.stride, pool.padding, pool.ceil_mode) == (2, 2, 0, False)
+    return is_halving and norm.affine and norm.num_groups == norm.num_channels
