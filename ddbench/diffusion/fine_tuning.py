@@ -9,17 +9,24 @@ with gradient accumulation the criteria see one part of the batch at a time.
 from __future__ import annotations
 
 import math
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Literal
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ddbench.diffusion.denoiser import Denoiser
+from ddbench.diffusion.denoiser import Denoiser, DenoiserShape, make_denoiser
 from ddbench.diffusion.difffit import Trainable, make_trainable
 from ddbench.diffusion.inputs import InputSource
 from ddbench.diffusion.minimax import ClassMemory, diversity, representativeness
 from ddbench.diffusion.noising import NUM_TIMESTEPS, NoiseSchedule, diffusion_loss, split_output
+from ddbench.diffusion.team import Team, gathered_team
 from ddbench.engine import Engine
 from ddbench.errors import DDBenchError
 from ddbench.method import RunContext
@@ -50,7 +57,8 @@ class TuningPlan:
         trainable: `difffit` or `full`.
         flips: mirror images at random.
         label_dropout: probability of the null class.
-        parts: a batch is worked through in this many parts, for gradient accumulation.
+        parts: each device works through its share of a batch in this many parts, for gradient accumulation.
+        devices: how many share a batch; the result is the same but for rounding.
         precision: of the forward pass, `bf16` by autocast.
         rate: `constant`, or `cosine`: a short linear rise, then a fall to zero.
         representativeness_weight: of the criterion that pulls towards real samples; 0 switches it off.
@@ -66,6 +74,7 @@ class TuningPlan:
     flips: bool
     label_dropout: float = 0.1
     parts: int = 1
+    devices: int = 1
     precision: Literal["fp32", "bf16"] = "fp32"
     rate: Literal["constant", "cosine"] = "constant"
     representativeness_weight: float = 0.0
@@ -128,6 +137,7 @@ class FineTuning:
             ClassMemory(len(self._present), plan.memory_size, dim, self.device) for _ in range(2)
         )
         self._kept_order: tuple[int, Tensor] = (-1, torch.empty(0))
+        self._team = Team()
 
     def run_all(self, ctx: RunContext, description: str) -> None:
         """Do every step, resumed where a killed run left off; the loss goes to the log.
@@ -136,29 +146,61 @@ class FineTuning:
             DenoiserDivergedError: a loss is not finite.
         """
         every = max(1, self.plan.steps // LOGGED)
-        for step in ctx.track(range(self.plan.steps), description, self):
-            loss = self.run(step)
-            if step % every == 0 or step == self.plan.steps - 1:
-                ctx.log(f"{description}: loss[{step}]", loss.item())
-                if not loss.isfinite():
-                    raise DenoiserDivergedError(f"{description}: the loss is {loss.item()} at step {step}; lower lr")
+        trained, whole = (sum(p.numel() for p in ps) for ps in (self.parameters.values(), self.denoiser.parameters()))
+        ctx.log(f"{description}: trainable parameters", f"{trained} of {whole} ({trained / whole:.2%})")
+        with self._gathered() as self._team:
+            start = None
+            for step in ctx.track(range(self.plan.steps), description, self):
+                if start is None:
+                    start = step
+                    self._team.agree({"start": start, "state": self.save_state()})
+                loss = self.run(step)
+                if step % every == 0 or step == self.plan.steps - 1:
+                    ctx.log(f"{description}: loss[{step}]", loss.item())
+                    if not loss.isfinite():
+                        raise DenoiserDivergedError(f"{description}: loss {loss.item()} at step {step}; lower lr")
+            if start is None:  # a run killed after its last step
+                self._team.agree({"start": self.plan.steps, "state": self.save_state()})
+
+    def follow(self, team: Team) -> None:
+        """Do the same steps as the first member of a team, in another process."""
+        self._team = team
+        said = team.agree(None)
+        self.load_state(said["state"])
+        for step in range(said["start"], self.plan.steps):
+            self.run(step)
+
+    @contextmanager
+    def _gathered(self) -> Iterator[Team]:
+        """Yield the team that trains together, its other members started."""
+        if self.plan.devices == 1:
+            yield Team()
+            return
+        with tempfile.TemporaryDirectory(prefix="ddbench-") as folder:
+            weights = Path(folder) / "weights.safetensors"
+            save_file({name: tensor.contiguous() for name, tensor in self.denoiser.state_dict().items()}, weights)
+            arguments = (self.denoiser.shape, weights, self.inputs, self._class_ids, self.plan, self._seed)
+            with gathered_team(self.plan.devices, self.device, partial(_follow, *arguments)) as team:
+                yield team
 
     def run(self, step: int) -> Tensor:
         """Do one update and return the loss, () on the device."""
         batch = self._draw(step)
         predicted, total = [], torch.zeros((), device=self.device)
-        for part in batch.split(-(-len(batch.clean) // self.plan.parts)):
+        parts = self.plan.parts * self._team.size
+        for part in self._team.share(batch.split(-(-len(batch.clean) // parts))):
             loss, clean = self._loss(part)
             share = loss * (len(part.clean) / len(batch.clean))
             share.backward()
             total += share.detach()
             predicted.append(clean.detach())
+        self._team.sum_gradients(self.parameters.values())
         self._update(step)
         if self.plan.representativeness_weight:
             self.real.add(batch.clean.flatten(1), batch.labels)
         if self.plan.diversity_weight:
-            self.generated.add(torch.cat(predicted).flatten(1), batch.labels)
-        return total
+            self.generated.add(self._team.gather(torch.cat(predicted)).flatten(1), batch.labels)
+        return self._team.sum(total)
 
     def _loss(self, batch: NoisyBatch) -> tuple[Tensor, Tensor]:
         """Return the loss of a part of a batch, (), and the clean inputs it predicts, (B, C, H, W)."""
@@ -232,11 +274,27 @@ class FineTuning:
         for name, parameter in self.parameters.items():
             parameter.data.copy_(state[f"weight.{name}"])
             self.average[name].copy_(state[f"average.{name}"])
-            moments = {key: state[f"{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
+            keys = ("step", "exp_avg", "exp_avg_sq")
+            moments = {key: state[f"{key}.{name}"] for key in keys if f"{key}.{name}" in state}  # none before a step
             self._optimiser.state[parameter] = {
                 key: value.to(self.device if key != "step" or self.device.type == "cuda" else "cpu", copy=True)
                 for key, value in moments.items()
             }
+
+
+def _follow(
+    shape: DenoiserShape,
+    weights: Path,
+    inputs: InputSource,
+    class_ids: Tensor,
+    plan: TuningPlan,
+    seed: int,
+    team: Team,
+) -> None:
+    """What another member of a team does."""
+    training = FineTuning(make_denoiser(shape).to(team.device), inputs, class_ids, plan, seed)
+    training.denoiser.load_state_dict(load_file(weights))
+    training.follow(team)
 
 
 def load_trained(denoiser: nn.Module, tensors: dict[str, Tensor]) -> None:

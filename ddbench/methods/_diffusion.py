@@ -34,7 +34,8 @@ from ddbench.methods._backbone import (
 from ddbench.records import DistilledDataset, LabeledImages
 from ddbench.seeding import draw_seed
 
-SAMPLING_FIELDS = ("sampler", "sampling_steps", "guidance", "sampling_batch_size")
+# Settings that the fine-tuned weights do not depend on.
+LATER_FIELDS = ("devices", "sampler", "sampling_steps", "guidance", "sampling_batch_size")
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,14 @@ class DiffusionConfig(BackboneConfig):
 
     Its runs take the checkpoint at 12,000 steps. `ema_decay` of None keeps the reference's lag over a run of any
     length. Classes are fine-tuned `classes_per_phase` at a time, each phase for `steps` (our choice: the paper's ten).
-    `batch_parts` cuts a batch up to save memory. With `steps` of 0 the backbone is sampled as it is.
+    `batch_parts` cuts a batch up to save memory, and `devices` share one (GPUs, or processes on a CPU). With `steps` of
+    0 the backbone is sampled as it is.
     """
 
     steps: Annotated[int, Field(ge=0)] = 12_000
     batch_size: Annotated[int, Field(gt=0)] = 8
     batch_parts: Annotated[int, Field(gt=0)] = 1
+    devices: Annotated[int, Field(gt=0)] = 1
     lr: Annotated[float, Field(gt=0)] = 1e-3
     ema_decay: Annotated[float, Field(ge=0, lt=1)] | None = None
     trainable: Trainable = "difffit"
@@ -60,8 +63,13 @@ class DiffusionConfig(BackboneConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.batch_parts > self.batch_size:
-            raise ValueError(f"batch_parts must be at most batch_size, got {self.batch_parts} and {self.batch_size}")
+        parts = self.batch_parts * self.devices
+        if parts > self.batch_size or (self.devices > 1 and self.batch_size % parts):
+            raise ValueError(
+                f"batch_size must be a multiple of batch_parts * devices = {parts}, got {self.batch_size}"
+                if self.devices > 1
+                else f"batch_parts must be at most batch_size, got {self.batch_parts} and {self.batch_size}"
+            )
 
 
 class DiffusionMethod(Method):
@@ -83,8 +91,8 @@ class DiffusionMethod(Method):
 
     @staticmethod
     def fields_of(config: type[DiffusionConfig]) -> tuple[str, ...]:
-        """Return the settings that fine-tuning depends on: all but those of sampling."""
-        return tuple(field.name for field in fields(config) if field.name not in SAMPLING_FIELDS)
+        """Return the settings that fine-tuning depends on: all but those of sampling and the number of devices."""
+        return tuple(field.name for field in fields(config) if field.name not in LATER_FIELDS)
 
     def foundation(self) -> Foundation:
         """Return the backbone, shared by every seed and by every method of this kind."""
@@ -105,6 +113,7 @@ class DiffusionMethod(Method):
             trainable=config.trainable,
             flips=may_flip(train),
             parts=config.batch_parts,
+            devices=config.devices,
             precision=config.precision,
         )
 

@@ -1,0 +1,82 @@
+"""What a set costs by IPC: minimax from an empty cache at IPC 1, 10, 50, 100; dm and mtt at 1 and 100 beside it.
+
+Run: `DDBENCH_DATA_DIR=... uv run pytest tests/benchmarks/test_cost_by_ipc.py -m speed -s`. Fashion-MNIST; every
+measurement has a process and a cache of its own. Peak memory is that over the level before distilling, less the images
+stored. The numbers of steps are small: what is looked at is how cost grows, not how good the sets are.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+import pytest
+
+SETTINGS = {
+    "minimax": {
+        "backbone": "scratch",
+        "vae": "none",
+        "scratch_steps": 100,
+        "scratch_batch_size": 32,
+        "steps": 100,
+        "sampling_steps": 10,
+    },
+    "dm": {"network": "convnet-d3-w32", "steps": 10},
+    "mtt": {
+        "network": "convnet-d3-w32",
+        "zca": False,
+        "num_experts": 1,
+        "trajectory_epochs": 1,
+        "expert_epochs": 1,
+        "max_start_epoch": 1,
+        "trajectory_batch_size": 1024,
+        "steps": 3,
+        "syn_steps": 3,
+    },
+}
+IPCS = {"minimax": (1, 10, 50, 100), "dm": (1, 100), "mtt": (1, 100)}
+PROGRAM = """
+import json, sys
+from pathlib import Path
+from ddbench import distill, load_dataset
+method, ipc, settings = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
+real = load_dataset("fashion_mnist")
+distill("random_real", real, 1)
+status = Path("/proc/self/status").read_text()
+level = int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) * 1024
+made = distill(method, real, ipc, config=settings)
+phases = {p["name"]: p["reading"] for p in made.provenance["phases"] if p["name"] != "first_use"}
+peak = max(reading["peak_host_bytes"] for reading in phases.values()) - level - made.num_bytes
+print(json.dumps([phases.get("prepare", {"seconds": 0})["seconds"], phases["distill"]["seconds"], peak / 2**20]))
+"""
+
+
+def measure(method: str, ipc: int) -> tuple[float, float, float]:
+    """Return seconds of prepare and of distill, and peak MiB, of one set made from nothing."""
+    with tempfile.TemporaryDirectory() as cache:
+        # Decoded images are no part of a method's cost; their cache is filled by loading the data set.
+        run = [sys.executable, "-c", PROGRAM, method, str(ipc), json.dumps(SETTINGS[method])]
+        done = subprocess.run(
+            run, check=True, capture_output=True, text=True, env={**os.environ, "DDBENCH_CACHE_DIR": cache}
+        )
+    return tuple(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.speed
+@pytest.mark.data
+@pytest.mark.skipif("DDBENCH_DATA_DIR" not in os.environ, reason="needs Fashion-MNIST under $DDBENCH_DATA_DIR")
+def test_minimax_costs_the_same_whatever_the_ipc_but_for_sampling(benchmark):
+    found = {(method, ipc): measure(method, ipc) for method, ipcs in IPCS.items() for ipc in ipcs}
+    for (method, ipc), (prepare, distill, peak) in found.items():
+        print(f"\n{method}, IPC {ipc}: prepare {prepare:.1f} s, distill {distill:.1f} s, peak {peak:.0f} MiB", end="")
+        benchmark.extra_info[f"{method}_{ipc}"] = {"prepare": prepare, "distill": distill, "mebibytes": peak}
+    print()
+    benchmark.pedantic(measure, args=("dm", 1), rounds=1)
+    minimax = [found["minimax", ipc] for ipc in IPCS["minimax"]]
+    for column in (0, 2):
+        values = [row[column] for row in minimax]
+        assert max(values) <= 1.05 * min(values)
+    assert 1.7 <= minimax[3][1] / minimax[2][1] <= 2.3  # from IPC 50 to 100 sampling takes twice the time
