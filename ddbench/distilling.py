@@ -96,7 +96,7 @@ def distill(
             "config": config_of(built),
             "distill_seed": seed,
             "share_prepare": share_prepare,
-            **({"foundation": foundation.name} if foundation else {}),
+            **({"foundation": foundation.name.partition("-")[0]} if foundation else {}),
             **_describe_circumstances(real, ctx),
         }
         distilled, reading = _distill_resumably(built, real, ipc, ctx, origin, pace)

@@ -362,6 +362,7 @@ class Result(Record):
     label_mode: str = ""
     student_lr: float | None = None
     share_prepare: bool = False
+    foundation: str = ""
     teacher: TeacherRecord | None = None
     engine: dict[str, Any] = {}
     machine: dict[str, Any] = {}

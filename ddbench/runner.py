@@ -224,6 +224,7 @@ def _result_of(
         space=distilled.space,
         label_mode=distilled.label_mode,
         student_lr=distilled.student_lr,
+        foundation=origin.get("foundation", ""),
         engine={"students": "eager", "test_chunk": chunk_size(device), **origin.get("engine", {})},
         machine=describe_machine(device),
         versions=describe_versions(),

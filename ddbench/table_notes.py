@@ -100,6 +100,11 @@ def _sharing_notes(cells: Sequence[Cell]) -> list[str]:
     notes = [
         f"{method}: share_prepare, one preparation serves all seeds; the spread leaves it out." for method in shared
     ]
+    founded = dict.fromkeys((cell.method, r.foundation) for cell in cells for r in cell.ok if r.foundation)
+    notes += [
+        f"{method}: one {foundation} serves all seeds; the spread leaves it out, the cost of each set counts it whole."
+        for method, foundation in founded
+    ]
     reused = dict.fromkeys(
         f"{cell.method} ({phase.name})" for cell in cells for r in cell.ok for phase in r.phases if phase.cached
     )

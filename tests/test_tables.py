@@ -325,6 +325,12 @@ def test_sharing_and_reuse_of_a_preparation_are_stated():
     assert "shown at what it cost then: mtt (prepare)" in notes
 
 
+def test_a_foundation_shared_by_all_seeds_is_stated():
+    founded = [make_result("minimax", seed=s, foundation="backbone") for s in range(2)]
+    assert "minimax: one backbone serves all seeds" in notes_of(founded)
+    assert "serves all seeds" not in notes_of([make_result()])
+
+
 def test_further_metrics_have_their_own_part():
     extra = Metric(name="test_accuracy[mlp]", unit="fraction", higher_is_better=True, values=(0.25, 0.75))
     shown_elsewhere = Metric(name="distill_seconds", unit="seconds", higher_is_better=False, values=(2.0,))
