@@ -1,4 +1,4 @@
-"""A fine-tuning step with both minimax criteria against one with the diffusion loss alone: batch 8, memory 64, 10 classes.
+"""A fine-tuning step with both minimax criteria against one without: batch 8, memory 64, 10 classes.
 
 Run: `uv run pytest tests/benchmarks/test_minimax_step.py -m speed -s`. A small transformer at Fashion-MNIST's shapes on
 the digits enlarged to 28 px, so that no data is needed; both memories are full before the first timed step.
