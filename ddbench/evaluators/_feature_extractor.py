@@ -124,27 +124,25 @@ def as_normalised(distilled: DistilledDataset, info: DatasetInfo, device: torch.
 
 def _fill(folder: Path, name: str, train: LabeledImages, ctx: RunContext) -> None:
     """Train the network and keep it, and for each class the features of its images and their radii."""
+    data = TrainingSet.of_real(train, ctx.device)
     network = None
     if name != PIXELS:
-        network = _train(name, train, ctx).eval()
+        network = _train(name, data, ctx).eval()
         save_file(
             {k: v.detach().cpu().clone().contiguous() for k, v in network.state_dict().items()}, folder / NETWORK_FILE
         )
     space = FeatureSpace(name, network, folder, ctx.device, "")
     for label in ctx.track(range(train.num_classes), f"features of real images ({name})"):
-        indices = train.of_class(label)
-        pixels = TrainingSet(train.pixels(indices).to(ctx.device), train.labels[indices], train.info)
-        features = space.embed(pixels, torch.arange(len(indices)))
+        features = space.embed(data, train.of_class(label))
         tensors = {"features": features, "radii": neighbour_radii(features)}
         save_file({k: v.cpu().contiguous() for k, v in tensors.items()}, _class_file(folder, label))
 
 
-def _train(name: str, train: LabeledImages, ctx: RunContext) -> Network:
-    network = _make_network(name, train.info).to(ctx.device)
-    epochs = max(1, round(UPDATES * BATCH_SIZE / len(train)))
+def _train(name: str, data: TrainingSet, ctx: RunContext) -> Network:
+    network = _make_network(name, data.info).to(ctx.device)
+    epochs = max(1, round(UPDATES * BATCH_SIZE / len(data)))
     plan = TrainingPlan(Schedule(epochs=epochs, drop_at=epochs), LEARNING_RATE, BATCH_SIZE, augmentation="")
-    data = TrainingSet(train.pixels(torch.arange(len(train))).to(ctx.device), train.labels.to(ctx.device), train.info)
-    train_student(network, data, plan, make_generator(SEED, "extractor", train.info.fingerprint, "training"), ctx.track)
+    train_student(network, data, plan, make_generator(SEED, "extractor", data.info.fingerprint, "training"), ctx.track)
     return network
 
 

@@ -88,9 +88,8 @@ def measure_set(
     distilled: DistilledDataset, real: RealDataset, space: FeatureSpace, ctx: RunContext
 ) -> dict[str, float]:
     """Return the mean over classes of each measure of `measure_class` that any class defines."""
-    # On the device `meta` images stand for the real training images: too many to hold, and their features are known.
-    is_real = distilled.images.is_meta
-    data = None if is_real else as_normalised(distilled, real.info, ctx.device)
+    # A streamed set is the real training split, whose features are known.
+    data = None if distilled.is_streamed else as_normalised(distilled, real.info, ctx.device)
     labels = distilled.labels if distilled.labels.ndim == 1 else distilled.labels.argmax(1)
     by_name: dict[str, list[float]] = defaultdict(list)
     for label in ctx.track(range(real.info.num_classes), "comparing with real images"):

@@ -146,9 +146,24 @@ def test_the_whole_real_set_scores_one(score, real):
 
 def test_images_that_stand_for_the_real_ones_are_not_read(score, real):
     whole = distill("full_real", real, 1, device="cpu")
-    streamed = replace(whole, images=whole.images.float(), labels=real.train.labels)
-    object.__setattr__(streamed, "images", torch.empty(whole.images.shape, dtype=torch.uint8, device="meta"))
+    streamed = replace(whole, images=whole.images.to("meta"))
     same(score(streamed), score(whole))
+
+
+def test_training_images_that_are_not_held_give_the_same_features(real, context, own_cache, monkeypatch):
+    class Source:
+        """Gives images when asked for some."""
+
+        shape = real.train.images.shape
+
+        def __getitem__(self, indices):
+            return real.train.images[indices]
+
+    held = find_feature_space(SMALL, real.train, context)
+    monkeypatch.setenv("DDBENCH_CACHE_DIR", f"{own_cache}-other")
+    read = find_feature_space(SMALL, replace(real.train, images=Source()), context)
+    assert read.fingerprint == held.fingerprint
+    torch.testing.assert_close(read.real_class(2), held.real_class(2))
 
 
 def test_ten_images_cover_more_than_one_repeated(score, real):
@@ -169,8 +184,10 @@ def test_the_default_convnet_is_as_deep_as_the_images_allow(size, name, real):
     assert default_extractor(replace(real.info, image_size=size)) == f"convnet-{name}"
 
 
-def test_batch_norm_and_timm_networks_serve_too(score, run):
-    for option in ("resnet_ap10-w4-bn", "timm/resnet10t"):
+def test_batch_norm_and_timm_networks_serve_too(score, run, monkeypatch):
+    monkeypatch.setattr(_feature_extractor, "UPDATES", 1)
+    monkeypatch.setattr(_feature_extractor, "BATCH_SIZE", 1024)
+    for option in ("resnet_ap10-w4-bn", "timm/test_resnet"):
         assert 0 < score(run.distilled, option)["representativeness"] <= 1
 
 
