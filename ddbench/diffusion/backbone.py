@@ -114,8 +114,8 @@ def class_ids_of(info: DatasetInfo, num_classes: int) -> Tensor:
         return torch.tensor([places[name] for name in info.class_ids])
     if num_classes != info.num_classes:
         raise BadInputError(
-            f"the backbone knows {num_classes} classes and {info.name} has {info.num_classes} without WordNet ids; "
-            "train one on the data set with backbone=scratch"
+            f"the backbone knows {num_classes} classes and {info.name} has {info.num_classes}, not ImageNet's by "
+            "WordNet id; train one on the data set with backbone=scratch"
         )
     return torch.arange(num_classes)
 
@@ -162,8 +162,11 @@ def _load(source: str, subfolder: str) -> Any:  # noqa: ANN401 - diffusers has n
         with _without_chatter():
             loaded, report = MODELS[subfolder].from_pretrained(folder, local_files_only=True, output_loading_info=True)
     except Exception as error:  # a damaged file shows itself in errors of json, safetensors, pickle, torch and others
-        reason = " ".join(str(error).split())[:160]
-        raise DataMismatchError(f"the weights in {folder} cannot be read: {reason}; {_again(source)}") from error
+        reason = " ".join(str(error).split())
+        detail = "" if str(folder) in reason else f" ({reason[:100]})"
+        raise DataMismatchError(
+            f"the weights in {folder} are damaged or not those of its {CONFIG_FILE}{detail}; {_again(source)}"
+        ) from error
     absent = [*report["missing_keys"], *report["mismatched_keys"]]
     if absent:
         raise DataMismatchError(
@@ -236,7 +239,7 @@ def _missing(source: str, subfolder: str) -> str:
     way_out = "train a small model on the data set with backbone=scratch and vae=none"
     if Path(source).expanduser().is_dir():
         return (
-            f"no {CONFIG_FILE} with {WEIGHTS_FILE}.safetensors in {source} nor in its folder {subfolder}; "
+            f"no {CONFIG_FILE} with {WEIGHTS_FILE}.safetensors in {source!r} nor in its folder {subfolder}; "
             f"put a diffusers {MODELS[subfolder].__name__} there, or {way_out}"
         )
     return (

@@ -9,7 +9,13 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
+from ddbench.errors import DDBenchError
+
 DECODED_AT_ONCE = 16  # images of 256 px; a decoder's activations are large
+
+
+class NotFiniteError(DDBenchError):
+    """Inputs that no denoiser should have drawn."""
 
 
 class Codec(Protocol):
@@ -90,5 +96,9 @@ class VaeCodec:
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """Return images in [-1, 1] as uint8 pixels, clipped and rounded."""
+    """Return images in [-1, 1] as clipped and rounded uint8; raises NotFiniteError, since NaN would come out black."""
+    if not images.isfinite().all():
+        raise NotFiniteError(
+            "the images drawn are not finite: the backbone has diverged; lower lr, or check its weights"
+        )
     return images.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ddbench.diffusion.codec import DECODED_AT_ONCE, PixelCodec, VaeCodec, to_uint8
+from ddbench.diffusion.codec import DECODED_AT_ONCE, NotFiniteError, PixelCodec, VaeCodec, to_uint8
 from tests.diffusion._small_models import random_vae
 
 
@@ -30,6 +30,16 @@ def test_pixels_keep_their_size():
 def test_what_is_out_of_range_is_clipped_and_the_rest_rounded():
     values = torch.tensor([-3.0, -1.0, -1 + 0.4 / 127.5, -1 + 0.6 / 127.5, 1.0, 1.5])
     assert to_uint8(values).tolist() == [0, 0, 0, 1, 255, 255]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_not_finite_is_no_image(value):
+    with pytest.raises(NotFiniteError, match="the images drawn are not finite: the backbone has diverged; lower lr"):
+        PixelCodec().decode(torch.tensor([0.5, value]))
+    latents = torch.zeros(1, 4, 4, 4)
+    latents[0, 0, 0, 0] = value
+    with pytest.raises(NotFiniteError):
+        VaeCodec(random_vae(levels=1)).decode(latents)
 
 
 @pytest.mark.parametrize(("levels", "downsampling"), [(1, 1), (2, 2), (4, 8)])
