@@ -13,7 +13,7 @@ from ddbench.records import Reading, Result
 
 GAP = "\N{EN DASH}"  # shown where nothing was run or nothing applies
 TIMES = "\N{MULTIPLICATION SIGN}"
-PHASES = ("first_use", "prepare", "distill", "evaluate")
+PHASES = ("first_use", "prepare", "distill", "teacher", "evaluate")
 # Phases that make the set: their peak is what a user's machine must hold for the method, whatever the students need.
 MAKING = ("prepare", "distill")
 PEAKS = ("peak_allocated_bytes", "peak_reserved_bytes", "peak_host_bytes")
@@ -120,7 +120,7 @@ def spread_of(results: Iterable[Result], name: str) -> Spread | None:
 
 
 def costs_of(results: Sequence[Result]) -> dict[str, float | None]:
-    """Return medians over results: `PHASE_seconds`, `PHASE_peak_..._bytes`, the peak while making, bytes of the set.
+    """Return medians over results: `PHASE_seconds`, `PHASE_peak_..._bytes`, the peak while making, bytes that are kept.
 
     None stands for what was not measured, such as GPU memory where there is no GPU; it is never turned into zero.
     """
@@ -134,6 +134,7 @@ def costs_of(results: Sequence[Result]) -> dict[str, float | None]:
             for result in results
         )
     costs["distilled_bytes"] = _median(result.distilled_bytes for result in results)
+    costs["teacher_bytes"] = _median(result.teacher.num_bytes for result in results if result.teacher)
     return costs
 
 

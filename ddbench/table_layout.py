@@ -8,7 +8,7 @@ from string import ascii_uppercase
 import pandas as pd
 
 from ddbench.published import PublishedCell
-from ddbench.records import Result
+from ddbench.records import Result, TeacherRecord
 from ddbench.table_cells import GAP, Cell, Spread, costs_of, machine_label
 
 Published = Mapping[tuple[str, int | None], tuple[PublishedCell, ...]]
@@ -17,7 +17,7 @@ PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
 UNVERIFIED = "\N{DAGGER}"
 DISAGREEING = "\N{DOUBLE DAGGER}"
 PROTOCOLS_LR = "protocol's"  # students' rate where the distilled set has not learned one
-SHOWN_PHASES = ("prepare", "distill", "evaluate")
+SHOWN_PHASES = ("prepare", "distill", "teacher", "evaluate")
 
 
 class Citations:
@@ -62,14 +62,16 @@ def accuracy_frame(cells: Sequence[Cell], published: Published, citations: Citat
 
 
 def cost_frame(cells: Sequence[Cell]) -> pd.DataFrame:
-    """Return one row per cell and machine: median seconds of each phase, peak memory, bytes of the distilled set.
+    """Return one row per cell and machine: median seconds of each phase, peak memory, bytes of set and teacher.
 
-    A phase that no cell has is left out. Machines have the letters of `name_machines` where there are several.
+    A phase or a teacher that no cell has is left out. Machines have the letters of `name_machines` where there are
+    several.
     """
     rows = group_rows(cells)
     machines = name_machines(cells)
     ran = {phase.name for cell in cells for result in cell.ok for phase in result.phases}
     phases = [phase for phase in SHOWN_PHASES if phase in ran]
+    has_teacher = any(result.teacher for cell in cells for result in cell.ok)
     frame = []
     for cell in cells:
         for machine, results in cell.by_machine().items():
@@ -85,9 +87,25 @@ def cost_frame(cells: Sequence[Cell]) -> pd.DataFrame:
                     "GPU reserved": gpu_text(costs["making_peak_reserved_bytes"], on_gpu=on_gpu),
                     "host memory": bytes_text(costs["making_peak_host_bytes"]),
                     "set size": bytes_text(costs["distilled_bytes"]),
+                    **({"teacher size": bytes_text(costs["teacher_bytes"])} if has_teacher else {}),
                 }
             )
     return pd.DataFrame(frame)
+
+
+def teacher_lines(cells: Iterable[Cell]) -> list[str]:
+    """Return one line per teacher that gave soft labels: what it is, how good, how large, and whose students it had."""
+    users: dict[TeacherRecord, dict[str, None]] = {}
+    for cell in cells:
+        for result in cell.ok:
+            if result.teacher is not None:
+                users.setdefault(result.teacher, {})[cell.method] = None
+    return [
+        f"soft labels by {teacher.network}, {'trained here' if teacher.origin == 'trained' else 'from a file'}: "
+        f"{100 * teacher.test_accuracy:.1f} % on the test set, {bytes_text(teacher.num_bytes)}, "
+        f"sha256 {teacher.sha256[:12]}" + (f" ({', '.join(methods)})" if len(users) > 1 else "")
+        for teacher, methods in users.items()
+    ]
 
 
 def name_machines(cells: Iterable[Cell]) -> dict[str, str]:

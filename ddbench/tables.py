@@ -25,6 +25,7 @@ from ddbench.table_layout import (
     other_frame,
     row_traits,
     status_words,
+    teacher_lines,
 )
 from ddbench.table_notes import explain
 
@@ -138,6 +139,7 @@ def tidy_row(cell: Cell, published: Published, protocol: str, duplicates: int) -
         "share_prepare": any(result.share_prepare for result in cell.results),
         **{key: costs[key] for key in order},
         "distilled_bytes": costs["distilled_bytes"],
+        "teacher_bytes": costs["teacher_bytes"],
         "cost_machine": machine,
         "machines": len(machines),
         "git_commit": " ".join(sorted({result.git_commit for result in cell.results})),
@@ -247,6 +249,7 @@ def _header(cells: Sequence[Cell], fingerprint: str) -> tuple[str, ...]:
     if common and not differing(traits):
         rate = "" if common["student lr"] == PROTOCOLS_LR else f", learned student lr {common['student lr']}"
         lines.append(f"distilled sets: space {common['space']}, {common['labels']} labels{rate}")
+    lines += teacher_lines(cells)
     machines = name_machines(cells)
     names = [label if len(machines) == 1 else f"{letter} = {label}" for label, letter in machines.items()]
     return (*lines, f"{'machine' if len(machines) == 1 else 'machines'}: {'; '.join(names)}")
