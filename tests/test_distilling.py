@@ -1,15 +1,17 @@
-"""One distillation from outside: killed and taken up again, and what is left of one that diverged."""
+"""One distillation from outside: killed and taken up again, what is left of one that diverged, its foundation."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -23,7 +25,7 @@ from ddbench.distilled import load_distilled
 from ddbench.distilling import RunOptions, distill
 from ddbench.errors import DivergedError
 from ddbench.files import CACHE_DIR_VARIABLE
-from ddbench.method import Resumable, Tracker, untracked
+from ddbench.method import METHODS, Foundation, Method, NoConfig, Resumable, Tracker, untracked
 from ddbench.records import DistilledDataset, Reading
 from ddbench.runner import run_cell
 from ddbench.store import LAST_GOOD_FOLDER
@@ -216,6 +218,88 @@ def test_the_command_line_names_the_folder_of_the_last_good_set(tmp_path, capsys
         assert line.endswith(f"the last good images are in {out}-last-good")
     assert load_distilled(tmp_path / "set-last-good").images.shape == (10, 1, 8, 8)
     assert not out.exists()
+
+
+class Standing(Method):
+    """Stands on a foundation and may prepare something; takes down what it was handed."""
+
+    Config = NoConfig
+    prepares: ClassVar[bool] = True
+    seen: ClassVar[list[tuple[str, Path | None, Path | None]]] = []
+
+    def foundation(self):
+        return Foundation("ground", {"width": 3}, self.fill)
+
+    def fill(self, train, ctx):
+        self.seen.append(("foundation", ctx.foundation, ctx.prepared))
+        time.sleep(0.05)
+        (ctx.cache_dir / "ground.txt").write_text("ground")
+        return ctx.cache_dir
+
+    def prepare(self, train, ctx):
+        self.seen.append(("prepare", ctx.foundation, ctx.prepared))
+        time.sleep(0.02)
+        return ctx.cache_dir if self.prepares else None
+
+    def distill(self, train, ipc, ctx):
+        self.seen.append(("distill", ctx.foundation, ctx.prepared))
+        shape = train.images.shape[1:]
+        return DistilledDataset(torch.zeros(10 * ipc, *shape), torch.arange(10).repeat_interleave(ipc), 10, ipc)
+
+
+class StandingAlone(Standing):
+    """Prepares nothing."""
+
+    prepare = Method.prepare
+
+
+@pytest.fixture
+def standing(monkeypatch, own_cache) -> Callable[..., DistilledDataset]:
+    """A function that distils with such a method."""
+    monkeypatch.setitem(METHODS._entries, "standing", Standing)
+    monkeypatch.setitem(METHODS._entries, "standing_alone", StandingAlone)
+    Standing.seen.clear()
+    return lambda seed=0, method="standing": distill(method, "digits", 1, seed, device="cpu")
+
+
+def prepare_phase(distilled: DistilledDataset) -> tuple[float, bool]:
+    (phase,) = [phase for phase in distilled.provenance["phases"] if phase["name"] == "prepare"]
+    return phase["reading"]["seconds"], phase["cached"]
+
+
+def test_foundation_and_preparation_are_one_account(standing, own_cache):
+    first, again, other_seed = standing(), standing(), standing(1)
+    assert [phase["name"] for phase in first.provenance["phases"]] == ["first_use", "prepare", "distill"]
+    assert [prepare_phase(distilled)[1] for distilled in (first, again, other_seed)] == [False, True, False]
+    costs = {
+        path.parent.name.partition("-")[0]: json.loads(path.read_text())["seconds"]
+        for path in own_cache.glob("prepared/*/prepared.json")
+    }
+    assert set(costs) == {"ground", "standing"}
+    for distilled in (first, again, other_seed):
+        assert prepare_phase(distilled)[0] >= 0.07
+    assert prepare_phase(again)[0] == prepare_phase(first)[0]
+    assert prepare_phase(first)[0] - costs["ground"] >= 0.02
+    assert costs["ground"] >= 0.05
+
+
+def test_a_foundation_without_preparation_is_the_account_alone(standing, own_cache):
+    first, other_seed = standing(method="standing_alone"), standing(1, "standing_alone")
+    (done,) = own_cache.glob("prepared/*/prepared.json")
+    cost = json.loads(done.read_text())["seconds"]
+    assert prepare_phase(first) == (cost, False)
+    assert prepare_phase(other_seed) == (cost, True)
+
+
+def test_preparation_and_distillation_are_handed_the_foundation(standing, own_cache):
+    standing()
+    ground, prepared = (next(own_cache.glob(f"prepared/{name}-*/")) for name in ("ground", "standing"))
+    assert Standing.seen == [("foundation", None, None), ("prepare", ground, None), ("distill", ground, prepared)]
+
+
+def test_a_set_says_what_foundation_it_stands_on(standing):
+    assert standing().provenance["foundation"] == "ground"
+    assert "foundation" not in distill("random_real", "digits", 1, device="cpu").provenance
 
 
 if __name__ == "__main__":  # a process to be killed

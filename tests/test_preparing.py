@@ -10,8 +10,8 @@ import torch
 
 from ddbench.dataset import make_real_dataset
 from ddbench.errors import DataMismatchError
-from ddbench.method import Method, RunContext
-from ddbench.preparing import DONE_FILE, prepare_once
+from ddbench.method import Foundation, Method, RunContext
+from ddbench.preparing import DONE_FILE, lay_foundation, prepare_once
 from ddbench.records import DistilledDataset
 from ddbench.seeding import make_generator
 
@@ -191,3 +191,107 @@ def test_a_damaged_account_is_told_in_one_line(prepare):
     with pytest.raises(DataMismatchError, match=r"prepared\.json is damaged .* remove it") as caught:
         prepare()
     assert "\n" not in str(caught.value)
+
+
+class Founded(Preparing):
+    """Stands on a foundation, whose filling it counts."""
+
+    grounds: ClassVar[list[Path]] = []
+    settings: ClassVar[dict[str, int]] = {"width": 3}
+
+    def foundation(self):
+        return Foundation("ground", self.settings, self.fill)
+
+    def fill(self, train, ctx):
+        self.grounds.append(ctx.cache_dir)
+        draws = torch.rand(3, generator=ctx.generator).tolist()
+        (ctx.cache_dir / "ground.txt").write_text(str(draws))
+        return ctx.cache_dir
+
+
+@pytest.fixture
+def lay(ctx):
+    """A function that lays a foundation and returns the folder and the phase."""
+    Founded.grounds.clear()
+
+    def run(method=None, *, train=None, seed=0):
+        own = replace(ctx, generator=make_generator(seed, "distill"))
+        return lay_foundation(method or Founded(), train or make_train(), own)
+
+    return run
+
+
+def test_a_foundation_is_laid_once_and_keeps_what_it_cost(lay, own_cache):
+    folder, phase = lay()
+    again, cached = lay()
+    assert Founded.grounds == [folder] == [again]
+    assert folder.parent == own_cache / "prepared"
+    assert folder.name.startswith("ground-small-")
+    assert cached.reading == phase.reading
+    assert (phase.name, phase.cached, cached.name, cached.cached) == ("prepare", False, "prepare", True)
+
+
+def test_a_method_without_foundation_has_no_folder_and_no_phase(lay, own_cache):
+    assert lay(Preparing()) == (None, None)
+    assert not own_cache.exists()
+
+
+def test_a_foundation_may_turn_out_to_be_nothing(lay):
+    class Perhaps(Founded):
+        def fill(self, train, ctx):
+            return None
+
+    assert lay(Perhaps()) == lay(Perhaps()) == (None, None)
+
+
+class OtherMethod(Founded):
+    """Another method on the same foundation."""
+
+
+class OtherSettings(Founded):
+    """A method whose foundation has other settings."""
+
+    settings: ClassVar[dict[str, int]] = {"width": 4}
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_shared"),
+    [
+        ({"seed": 1}, True),
+        ({"method": Founded(Config(experts=3))}, True),
+        ({"method": OtherMethod()}, True),
+        ({"method": OtherSettings()}, False),
+        ({"train": make_train("other")}, False),
+        ({"train": make_train(count=3)}, False),
+    ],
+    ids=["seed", "settings of the method", "method", "its settings", "data set", "fingerprint"],
+)
+def test_a_foundation_is_shared_by_all_that_stand_on_the_same(lay, changes, is_shared):
+    (first, _), (second, phase) = lay(), lay(**changes)
+    assert (first == second) == phase.cached == is_shared
+    assert len(Founded.grounds) == (1 if is_shared else 2)
+
+
+def test_a_foundation_draws_from_seed_zero(lay):
+    found = (lay(seed=5)[0] / "ground.txt").read_text()
+    assert found == str(torch.rand(3, generator=make_generator(0, "prepare", "small")).tolist())
+
+
+def test_an_unfinished_foundation_is_handed_over_again_as_it_is(lay):
+    class Interrupted(Founded):
+        def fill(self, train, ctx):
+            (ctx.cache_dir / "half.txt").write_text("done")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        lay(Interrupted())
+    folder, phase = lay()
+    assert sorted(path.name for path in folder.iterdir()) == ["ground.txt", "half.txt", DONE_FILE]
+    assert not phase.cached
+
+
+def test_preparations_on_one_foundation_are_apart_by_seed(lay, ctx):
+    grounds = {lay(seed=seed)[0] for seed in (0, 1)}
+    folders = {prepare_once("founded", Founded(), make_train(), seed, ctx)[0] for seed in (0, 1)}
+    assert (len(grounds), len(folders)) == (1, 2)
+    assert grounds.isdisjoint(folders)
