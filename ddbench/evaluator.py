@@ -96,6 +96,8 @@ def student_accuracies(run: DistillRun, real: RealDataset, network: str, ctx: Ru
     Raises:
         StudentDivergedError: a student's parameters are not finite at the end.
     """
+    if run.protocol.teacher is not None and run.soft_labels is None:
+        raise RuntimeError(f"protocol {run.protocol.name} needs its teacher's labels; `find_teacher` gives them")
     data = TrainingSet.of(run.distilled, real.info, ctx.device, real.train)
     plan = TrainingPlan.of(run.protocol, real.info, run.distilled.ipc, student_lr=run.distilled.student_lr)
     # Once for all students: the matrix of 3x32x32 images has 36 MiB.

@@ -19,6 +19,7 @@ from ddbench.evaluator import EVALUATORS, DistillRun, Evaluator, make_evaluator,
 from ddbench.method import RunContext
 from ddbench.network import Network
 from ddbench.protocol import Protocol, Schedule
+from ddbench.recipe import Teacher
 from ddbench.records import DistilledDataset, RealDataset
 from ddbench.training import TrainingPlan, TrainingSet, measure_accuracy, train_student
 
@@ -285,3 +286,11 @@ def test_options_that_cannot_be_are_refused(optioned):
         make_evaluator("accuracy:mlp")
     with pytest.raises(UnknownNameError, match="unknown evaluator 'optionet'; did you mean optioned"):
         make_evaluator("optionet:a")
+
+
+def test_students_of_a_protocol_with_a_teacher_are_never_trained_without_it():
+    teacher = Teacher(network="mlp-w4", schedule=PROTOCOL.real_schedule, seed=0, temperature=20.0, loss="kl")
+    real = toy_real()
+    run = toy_run(real, protocol=PROTOCOL.model_copy(update={"teacher": teacher}))
+    with pytest.raises(RuntimeError, match="protocol toy needs its teacher's labels"):
+        student_accuracies(run, real, "mlp-w4", toy_context())
