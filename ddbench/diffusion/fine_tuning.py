@@ -161,6 +161,8 @@ class FineTuning:
                         raise DenoiserDivergedError(f"{description}: loss {loss.item()} at step {step}; lower lr")
             if start is None:  # a run killed after its last step
                 self._team.agree({"start": self.plan.steps, "state": self.save_state()})
+        if not all(tensor.isfinite().all() for tensor in self.average.values()):
+            raise DenoiserDivergedError(f"{description}: weights not finite after {self.plan.steps} steps; lower lr")
 
     def follow(self, team: Team) -> None:
         """Do the same steps as the first member of a team, in another process."""

@@ -8,11 +8,13 @@ from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from ddbench.diffusion.backbone import (
     NO_VAE,
     check_backbone,
     check_fits,
+    class_ids_of,
     input_of,
     load_codec,
     load_denoiser,
@@ -105,6 +107,13 @@ def load_backbone(config: BackboneConfig, train: LabeledImages, ctx: RunContext)
     denoiser = load_denoiser(source)
     check_fits(denoiser, load_codec(config.vae), train.info)
     return denoiser.to(ctx.device)
+
+
+def backbone_class_ids(config: BackboneConfig, train: LabeledImages, denoiser: Denoiser) -> Tensor:
+    """Return the backbone's class id of each label, (K,) int64; one from scratch knows the labels themselves."""
+    if config.backbone == SCRATCH:
+        return torch.arange(train.num_classes)
+    return class_ids_of(train.info, denoiser.null_class)
 
 
 def load_codec_on(config: BackboneConfig, ctx: RunContext) -> Codec:

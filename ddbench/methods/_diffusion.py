@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ddbench.diffusion.backbone import NO_VAE, class_ids_of
+from ddbench.diffusion.backbone import NO_VAE
 from ddbench.diffusion.denoiser import Denoiser
 from ddbench.diffusion.difffit import Trainable, fold_gammas, make_trainable
 from ddbench.diffusion.fine_tuning import FineTuning, TuningPlan, load_trained, scaled_ema_decay
@@ -23,6 +23,7 @@ from ddbench.method import Foundation, Method, RunContext
 from ddbench.methods._backbone import (
     SCRATCH,
     BackboneConfig,
+    backbone_class_ids,
     backbone_foundation,
     backbone_unsupported,
     foundation_of,
@@ -127,7 +128,7 @@ class DiffusionMethod(Method):
                 continue
             denoiser = load_backbone(self.config, train, ctx)
             inputs = load_inputs(self.config, train, classes, foundation_of(ctx))
-            ids = class_ids_of(train.info, denoiser.null_class)
+            ids = backbone_class_ids(self.config, train, denoiser)
             training = FineTuning(denoiser, inputs, ids, self.plan(train), seed + number)
             training.run_all(ctx, f"fine-tuning, phase {number + 1} of {len(phases)}")
             with staged_file(path) as temporary:
@@ -143,7 +144,7 @@ class DiffusionMethod(Method):
         drawn = _Drawn(torch.zeros(info.num_classes, ipc, *train.images.shape[1:], dtype=torch.uint8))
         for number, classes in enumerate(self._phases(train)):
             denoiser = self._load_fine_tuned(train, number, ctx)
-            ids = class_ids_of(info, denoiser.null_class)
+            ids = backbone_class_ids(config, train, denoiser)
             batches = list(sampling_batches(classes, ipc, config.sampling_batch_size))
             for index, labels in ctx.track(batches, f"sampling, phase {number + 1}", drawn):
                 inputs = draw_images(denoiser, labels, index, ids, plan, seed)
