@@ -323,7 +323,7 @@ def test_bf16_trains_near_to_fp32_with_weights_of_full_precision(gradients, part
     full, half = Training(), Training(precision="bf16")
     expected, found = full.run(0), half.run(0)
     assert found.item() == pytest.approx(expected.item(), rel=0.03)
-    assert found.dtype == torch.float32
+    assert found.dtype == parts[1][0].dtype == torch.float32  # the loss of an output of bf16 is not worked out in it
     assert not torch.equal(parts[0][0], parts[1][0])
     first, second = (torch.cat([g.flatten() for g in one]) for one in gradients)
     assert torch.cosine_similarity(first, second, dim=0) > 0.99

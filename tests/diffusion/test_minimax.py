@@ -188,6 +188,19 @@ def test_the_oldest_entry_goes_first():
     assert entries_of(memory, 1) == []
 
 
+def test_a_batch_writes_no_entry_twice(monkeypatch):
+    written, copy = [], Tensor.index_copy_
+
+    def watch(entries: Tensor, dim: int, slots: Tensor, samples: Tensor) -> Tensor:
+        written.append(slots.tolist())
+        return copy(entries, dim, slots, samples)
+
+    monkeypatch.setattr(Tensor, "index_copy_", watch)  # which of two writes stays is left open on a GPU
+    fill([[0] * 7 + [1, 2] * 4 + [1]], size=3)
+    kept = [slot for slot in written[0] if slot < 9]
+    assert len(kept) == len(set(kept)) == 9
+
+
 def test_entries_are_copies_without_gradient():
     samples = draw(2).float().requires_grad_()
     memory = ClassMemory(2, 3, DIM)
