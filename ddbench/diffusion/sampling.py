@@ -8,6 +8,7 @@ Differs from it: every image has a noise of its own, drawn from its class and in
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -81,7 +82,9 @@ def draw_images(
     noisy = torch.stack([torch.randn(size, generator=generator) for generator in generators]).to(device)
     ids = class_ids[labels].to(device)
     scheduler = _make_scheduler(plan, learns_variance=shape.learns_variance)
-    scheduler.set_timesteps(plan.steps)
+    with warnings.catch_warnings():  # diffusers hands torch tensors to numpy in a way numpy will change
+        warnings.simplefilter("ignore", DeprecationWarning)
+        scheduler.set_timesteps(plan.steps)
     for timestep in scheduler.timesteps:
         output = _guided(denoiser, noisy, timestep.to(device), ids, plan.guidance)
         if plan.sampler == "dpm++":
