@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -281,6 +282,14 @@ def test_foundation_and_preparation_are_one_account(standing, own_cache):
     assert prepare_phase(again)[0] == prepare_phase(first)[0]
     assert prepare_phase(first)[0] - costs["ground"] >= 0.02
     assert costs["ground"] >= 0.05
+
+
+def test_work_is_measured_earlier_only_where_all_of_it_was(standing, own_cache):
+    standing()
+    shutil.rmtree(next(own_cache.glob("prepared/ground-*/")))
+    assert not prepare_phase(standing())[1]
+    assert [work for work, _, _ in Standing.seen].count("prepare") == 1
+    assert prepare_phase(standing())[1]
 
 
 def test_a_foundation_without_preparation_is_the_account_alone(standing, own_cache):

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from ddbench.dataset import load_dataset, make_real_dataset
 from ddbench.diffusion.backbone import load_denoiser
 from ddbench.diffusion.codec import PixelCodec
+from ddbench.diffusion.fine_tuning import FineTuning
 from ddbench.diffusion.sampling import SamplingPlan, draw_images
 from ddbench.distilling import RunOptions, distill
 from ddbench.errors import BadInputError, DataMismatchError, UnsupportedError
@@ -169,6 +170,20 @@ def test_each_phase_is_fine_tuned_on_its_classes_from_the_backbone(run, own_cach
     assert not moved[1][0]
     assert moved[0][0]
     assert moved[1][[1, 2]].all()
+
+
+def test_phases_and_seeds_have_draws_of_their_own(run, monkeypatch):
+    seeds = []
+
+    class Watched(FineTuning):
+        def __init__(self, denoiser, inputs, class_ids, plan, seed) -> None:
+            seeds.append(seed)
+            super().__init__(denoiser, inputs, class_ids, plan, seed)
+
+    monkeypatch.setattr("ddbench.methods._diffusion.FineTuning", Watched)
+    for seed in (0, 1):
+        run(ipc=1, seed=seed)
+    assert len(set(seeds)) == len(seeds) == 4
 
 
 def test_a_finished_phase_is_not_trained_again(run, own_cache):
