@@ -20,8 +20,6 @@ from tests.diffusion._small_models import random_denoiser
 SHAPE = DenoiserShape(8, 4, 3, patch_size=4, width=16, depth=2, heads=2)
 IDS = torch.tensor([2, 0, 1])  # of labels 0, 1, 2
 PLAN = SamplingPlan(steps=6, guidance=2.5, clips=True)
-# diffusers' DPM solver hands NumPy a tensor in a way that NumPy 2 deprecates.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 learned_or_not = pytest.mark.parametrize("learns_variance", [False, True], ids=["fixed small", "learned range"])
 
 
@@ -171,6 +169,8 @@ def test_guidance_acts_on_the_first_three_channels_only(learns_variance, monkeyp
         assert output[1, 3:].unique().tolist() == [0]
 
 
+# Called here, diffusers' scheduler hands NumPy a tensor in a way that NumPy 2 deprecates.
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 @learned_or_not
 @torch.no_grad()
 def test_dpm_solver_equals_diffusers_scheduler_called_directly(learns_variance):

@@ -77,7 +77,6 @@ def test_seeds_give_other_sets_and_the_same_seed_the_same(method, run):
 @pytest.mark.parametrize(
     ("sampling_batch_size", "classes_per_phase"), [(32, 3), (1, 3), (2, 3), (2, 2)], ids=["all", "one", "two", "phases"]
 )
-@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 def test_a_smaller_set_is_part_of_a_larger_one(sampler, sampling_batch_size, classes_per_phase, run):
     settings = {
         "sampler": sampler,
