@@ -32,6 +32,10 @@ class UnsupportedError(DDBenchError):
     """A combination a method declares it cannot do; the message is the reason."""
 
 
+class DenoiserDivergedError(DDBenchError):
+    """A denoiser whose loss or weights are no longer finite."""
+
+
 class DivergedError(DDBenchError):
     """A distillation that exploded; the message is the diagnosis.
 

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ddbench.errors import DataMismatchError, DivergedError
+from ddbench.errors import DataMismatchError, DenoiserDivergedError, DivergedError
 from ddbench.meter import Meter
 from ddbench.method import untracked
 from ddbench.records import DistilledDataset, Reading
@@ -342,11 +342,13 @@ def test_work_that_keeps_parts_keeps_the_cost_of_short_loops_and_one_checkpoint(
     assert [path.name for path in folder.glob("*.safetensors")] == ["two.safetensors"]
 
 
-def test_work_that_diverged_leaves_nothing_to_diverge_again(folder):
-    images = DistilledDataset(torch.zeros(1, 1, 8, 8), torch.zeros(1, dtype=torch.int64), num_classes=1, ipc=1)
+IMAGES = DistilledDataset(torch.zeros(1, 1, 8, 8), torch.zeros(1, dtype=torch.int64), num_classes=1, ipc=1)
+
+
+@pytest.mark.parametrize("error", [DivergedError("exploded", IMAGES), DenoiserDivergedError("exploded")], ids=type)
+def test_work_that_diverged_leaves_nothing_to_diverge_again(folder, error):
     kill(folder, ("one", 3), after=2)
     work = ResumableWork(folder, Meter(CPU), untracked, 0)
     assert folder.exists()
-    error = DivergedError("exploded", images)
-    work.__exit__(DivergedError, error, None)
+    work.__exit__(type(error), error, None)
     assert not folder.exists()

@@ -28,16 +28,12 @@ from ddbench.diffusion.minimax import ClassMemory, diversity, representativeness
 from ddbench.diffusion.noising import NUM_TIMESTEPS, NoiseSchedule, diffusion_loss, split_output
 from ddbench.diffusion.team import Team, gathered_team
 from ddbench.engine import Engine
-from ddbench.errors import DDBenchError
+from ddbench.errors import DenoiserDivergedError
 from ddbench.method import RunContext
 from ddbench.seeding import make_generator
 
 REFERENCE_DECAY, REFERENCE_STEPS = 0.9999, 12_000
 LOGGED = 100  # losses of a run that go to the log
-
-
-class DenoiserDivergedError(DDBenchError):
-    """A denoiser whose loss is not finite."""
 
 
 def scaled_ema_decay(steps: int) -> float:
