@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +12,7 @@ from platformdirs import user_cache_path
 from torch import Tensor
 
 from ddbench.errors import BadInputError, DataMismatchError
+from ddbench.files import digest_of
 from ddbench.records import DatasetInfo, ImageSource, LabeledImages, RealDataset
 from ddbench.registry import DATASETS
 
@@ -112,7 +111,6 @@ def make_real_dataset(
         **counts,
     }
     check_content(name, content, expected or {})
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
     info = DatasetInfo(
         name=name,
         class_names=class_names,
@@ -120,7 +118,7 @@ def make_real_dataset(
         image_size=int(train[0].shape[2]),
         mean=mean,
         std=std,
-        fingerprint=digest,
+        fingerprint=digest_of(content),
         class_ids=class_ids,
     )
     return RealDataset(LabeledImages(*train, info), LabeledImages(*test, info), info)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +14,7 @@ import torch
 
 from ddbench.dataset import load_dataset
 from ddbench.errors import DataMismatchError, DivergedError, UnsupportedError
-from ddbench.files import find_cache_dir
+from ddbench.files import digest_of, find_cache_dir
 from ddbench.machine import describe_machine, describe_versions, git_commit, resolve_device
 from ddbench.meter import Meter
 from ddbench.method import Method, RunContext, Tracker, config_of, make_method, untracked
@@ -163,7 +161,7 @@ def _distill_resumably(
 ) -> tuple[DistilledDataset, Reading]:
     """Run `distill`, taken up where a killed run of the same work left it; also returns what all attempts took."""
     # Only the same work may be taken up again: the same code on the same machine, too.
-    folder = find_cache_dir() / "unfinished" / _digest({**origin, "ipc": ipc})
+    folder = find_cache_dir() / "unfinished" / digest_of({**origin, "ipc": ipc})
     with Meter(ctx.device) as meter:
         work = ResumableWork(folder, meter, ctx.track, checkpoint_seconds)
         with work, _kept_when_diverged(origin):
@@ -179,10 +177,6 @@ def _kept_when_diverged(origin: dict[str, Any]) -> Iterator[None]:
     except DivergedError as error:
         error.last_good = error.last_good.with_provenance(**origin, diverged=str(error))
         raise
-
-
-def _digest(content: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _warm_up_device(real: RealDataset, device: torch.device) -> None:

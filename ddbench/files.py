@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from platformdirs import user_cache_path
 from safetensors import SafetensorError
 
-from ddbench.errors import BadInputError
+from ddbench.errors import BadInputError, DataMismatchError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CACHE_DIR_VARIABLE = "DDBENCH_CACHE_DIR"
 
@@ -22,6 +27,26 @@ def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_of(content: Mapping[str, Any]) -> str:
+    """Return 16 hexadecimal digits that follow from JSON-able content, in whatever order its keys stand."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def keyed_name(content: Mapping[str, Any], *names: str) -> str:
+    """Return a name for a folder of work: `names`, without what a path would split at, and the digest of `content`."""
+    return "-".join((*names, digest_of(content))).replace("/", "_").replace(":", "_")
+
+
+def load_tensors(path: Path, mend: str) -> dict[str, Tensor]:
+    """Return the tensors of a file that was made here; raises DataMismatchError, with what mends a damaged one."""
+    from safetensors.torch import load_file  # torch comes with it, and finding files needs none
+
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise DataMismatchError(f"{path} is missing or damaged; {mend}") from error
 
 
 def find_cache_dir() -> Path:

@@ -5,7 +5,6 @@ A method's preparation may stand on a foundation, another such folder, which ser
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
@@ -15,7 +14,7 @@ from typing import Any
 from filelock import FileLock
 
 from ddbench.errors import DataMismatchError
-from ddbench.files import find_cache_dir, make_folder, write_text
+from ddbench.files import find_cache_dir, keyed_name, make_folder, write_text
 from ddbench.meter import Meter
 from ddbench.method import Method, RunContext
 from ddbench.records import LabeledImages, Phase, Reading
@@ -102,5 +101,4 @@ def _folder_name(name: str, settings: Mapping[str, Any], train: LabeledImages, s
         "fingerprint": train.info.fingerprint,
         "seed": seed,
     }
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-    return f"{name}-{train.info.name.replace('/', '_').replace(':', '_')}-{digest}"
+    return keyed_name(content, name, train.info.name)

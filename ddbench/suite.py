@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from ddbench.errors import BadInputError
 from ddbench.evaluator import make_evaluator
+from ddbench.files import digest_of
 from ddbench.method import config_of, make_method
 from ddbench.network import split_spec
 from ddbench.presets import preset_settings
@@ -45,13 +44,13 @@ class Cell(BaseModel):
         """Content hash, 16 hexadecimal digits; the order of settings and of evaluators does not enter it."""
         content = self.model_dump(mode="json")
         content["evaluators"] = sorted(self.evaluators)
-        return _digest(content)
+        return digest_of(content)
 
     @property
     def distill_key(self) -> str:
         """Content hash of what the distilled set depends on; cells that differ only in evaluation share it."""
         names = ("method", "config", "dataset", "ipc", "distill_seed", "share_prepare")
-        return _digest(self.model_dump(mode="json", include=set(names)))
+        return digest_of(self.model_dump(mode="json", include=set(names)))
 
     @property
     def title(self) -> str:
@@ -204,7 +203,3 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"key {where!r} is missing"
     return f"{where or 'the file'}: {first['msg']}, got {first['input']!r}"
-
-
-def _digest(content: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from safetensors.torch import load, save_file
 from torch import Tensor
 
 from ddbench.errors import BadInputError, DataMismatchError
-from ddbench.files import find_cache_dir, make_folder, sha256_of, staged_file, write_text
+from ddbench.files import find_cache_dir, keyed_name, make_folder, sha256_of, staged_file, write_text
 from ddbench.meter import Meter
 from ddbench.method import Tracker, untracked
 from ddbench.network import InputShape, Network, make_network
@@ -114,8 +113,7 @@ def _folder_name(plan: TrainingPlan, teacher: Teacher, real: RealDataset) -> str
         "dataset": real.info.name,
         "fingerprint": real.info.fingerprint,
     }
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-    return f"{real.info.name.replace('/', '_').replace(':', '_')}-{digest}"
+    return keyed_name(content, real.info.name)
 
 
 def _read_kept(folder: Path, network: Network, teacher: Teacher, real: RealDataset) -> _Kept:

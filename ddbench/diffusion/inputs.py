@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from ddbench.diffusion.codec import Codec
-from ddbench.errors import DataMismatchError
-from ddbench.files import staged_file
+from ddbench.files import load_tensors, staged_file
 from ddbench.method import Tracker
 from ddbench.records import LabeledImages
 
@@ -61,7 +59,9 @@ class EncodedInputs:
     """
 
     def __init__(self, folder: Path, classes: Sequence[int]) -> None:
-        parts = [_load_class(_class_path(folder, label)) for label in classes]
+        parts = [
+            load_tensors(_class_path(folder, label), f"remove {folder.parent} to encode again") for label in classes
+        ]
         self._means = torch.cat([part["means"] for part in parts])  # (N, 2, C, H, W): as it is, mirrored
         self._deviations = torch.cat([part["deviations"] for part in parts])
         counts = torch.tensor([len(part["means"]) for part in parts])
@@ -87,13 +87,6 @@ def encode_classes(images: LabeledImages, codec: Codec, folder: Path, device: to
             deviations.append(torch.stack([deviation.cpu() for _, deviation in both], 1))
         with staged_file(_class_path(folder, label)) as temporary:
             save_file({"means": torch.cat(means), "deviations": torch.cat(deviations)}, temporary)
-
-
-def _load_class(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise DataMismatchError(f"{path} is missing or damaged; remove {path.parents[1]} to encode again") from error
 
 
 def _class_path(folder: Path, label: int) -> Path:

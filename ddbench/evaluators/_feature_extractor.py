@@ -7,21 +7,18 @@ that every method, seed and IPC is measured in the same space. All settings are 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from filelock import FileLock
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from ddbench.augment.zca import unwhiten
-from ddbench.errors import DataMismatchError
 from ddbench.evaluators._set_measures import NEIGHBOURS, neighbour_radii
-from ddbench.files import find_cache_dir, make_folder, staged_folder
+from ddbench.files import find_cache_dir, keyed_name, load_tensors, make_folder, staged_folder
 from ddbench.method import RunContext
 from ddbench.network import InputShape, Network, make_network, split_spec
 from ddbench.protocol import Schedule
@@ -159,8 +156,7 @@ def _folder_name(name: str, info: DatasetInfo) -> str:
         "training": [UPDATES, BATCH_SIZE, LEARNING_RATE, SEED] if name != PIXELS else [],
         "neighbours": NEIGHBOURS,
     }
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-    return f"{name}-{info.name}-{digest}".replace("/", "_").replace(":", "_")
+    return keyed_name(content, name, info.name)
 
 
 def _class_file(folder: Path, label: int) -> Path:
@@ -168,10 +164,7 @@ def _class_file(folder: Path, label: int) -> Path:
 
 
 def _load(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise DataMismatchError(f"{path} is missing or damaged; remove its folder to have it made again") from error
+    return load_tensors(path, "remove its folder to have it made again")
 
 
 def _digest_of(parameters: dict[str, Tensor]) -> str:

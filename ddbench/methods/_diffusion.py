@@ -8,8 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from ddbench.diffusion.backbone import NO_VAE
@@ -17,8 +16,7 @@ from ddbench.diffusion.denoiser import Denoiser
 from ddbench.diffusion.difffit import Trainable, fold_gammas, make_trainable
 from ddbench.diffusion.fine_tuning import FineTuning, TuningPlan, load_trained, scaled_ema_decay
 from ddbench.diffusion.sampling import Sampler, SamplingPlan, draw_images, sampling_batches, split_evenly
-from ddbench.errors import DataMismatchError
-from ddbench.files import staged_file
+from ddbench.files import load_tensors, staged_file
 from ddbench.method import Foundation, Method, RunContext
 from ddbench.methods._backbone import (
     SCRATCH,
@@ -166,13 +164,7 @@ class DiffusionMethod(Method):
         if self.config.steps:
             if ctx.prepared is None:
                 raise RuntimeError("fine-tuning is done by prepare(); run the method through distill() or the runner")
-            path = _phase_path(ctx.prepared, number)
-            try:
-                tensors = load_file(path)
-            except (OSError, SafetensorError) as error:
-                raise DataMismatchError(
-                    f"{path} is missing or damaged; remove its folder to fine-tune again"
-                ) from error
+            tensors = load_tensors(_phase_path(ctx.prepared, number), "remove its folder to fine-tune again")
             make_trainable(denoiser, self.config.trainable)
             load_trained(denoiser, tensors)
             fold_gammas(denoiser)
