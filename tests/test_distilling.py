@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
 from ddbench import PROTOCOLS
 from ddbench.cli import main
-from ddbench.dataset import make_real_dataset
 from ddbench.distilled import load_distilled
 from ddbench.distilling import RunOptions, distill
 from ddbench.errors import DivergedError
 from ddbench.files import CACHE_DIR_VARIABLE
-from ddbench.method import METHODS, Foundation, Method, NoConfig, Resumable, Tracker, untracked
+from ddbench.method import METHODS, Foundation, Method, NoConfig, Tracker, untracked
 from ddbench.records import DistilledDataset, Reading
 from ddbench.runner import run_cell
 from ddbench.store import LAST_GOOD_FOLDER
 from ddbench.suite import Cell
+from tests._killing import ITEM_SECONDS, Loop, distil_toy, kill_in_loops, run_whole, slowly
 
 # Three steps an epoch, nine for each expert.
 SETTINGS = {
@@ -46,80 +41,26 @@ SETTINGS = {
     "lr_lr": 1e-6,
 }
 DIVERGING = {**SETTINGS, "trajectory_batch_size": 512, "lr_lr": 1e3}
-ITEM_SECONDS = 0.08
-CHECKPOINTS = {  # of the loops in which a process is killed, and after how many of their items
-    "experts": ("prepared/*/unfinished/training-expert-2-of-2.safetensors", 4),
-    "images": ("unfinished/*/matching-trajectories.safetensors", 5),
+LOOPS = {
+    "experts": Loop("prepared/*/unfinished/training-expert-2-of-2.safetensors", items=4),
+    "images": Loop("unfinished/*/matching-trajectories.safetensors", items=5),
 }
 
 
-def distil_toy(track: Tracker = untracked) -> DistilledDataset:
-    """Distil 3 classes of 50 random images, a checkpoint after every item, in the cache folder of the environment."""
-    draws = torch.Generator().manual_seed(1)
-    images = torch.randint(256, (150, 1, 8, 8), dtype=torch.uint8, generator=draws)
-    split = images, torch.arange(3).repeat(50)
-    real = make_real_dataset("toy", split, split, class_names=("a", "b", "c"), mean=(0.5,), std=(0.3,))
-    options = RunOptions(device="cpu", checkpoint_seconds=0, track=track)
-    with pytest.MonkeyPatch.context() as patch:
-        # Unfinished work belongs to one commit, and somebody may commit while this runs.
-        patch.setattr("ddbench.distilling.git_commit", lambda: "a commit")
-        return distill("mtt", real, 1, 0, SETTINGS, options=options)
-
-
-def slowly(iterable: Iterable, description: str, state: Resumable | None = None) -> Iterator:
-    """Wait before every item, so that there is time to kill the process inside a loop."""
-    for item in iterable:
-        time.sleep(ITEM_SECONDS)
-        yield item
-
-
-def items_done(cache: Path, pattern: str) -> int:
-    """How many items the checkpoint of that name says are done, 0 where there is none yet."""
-    for path in cache.glob(pattern):
-        try:
-            with safe_open(path, framework="pt") as file:
-                return int(file.metadata()["done"])
-        except (SafetensorError, OSError):  # gone since it was listed
-            continue
-    return 0
-
-
-def kill_when_due(processes: dict[str, subprocess.Popen], caches: dict[str, Path]) -> None:
-    """Kill each process when so many items of its loop are done as `CHECKPOINTS` says."""
-    give_up, waiting = time.monotonic() + 300, dict(processes)
-    while waiting:
-        assert time.monotonic() < give_up, f"no checkpoint in five minutes: {', '.join(waiting)}"
-        for name, process in list(waiting.items()):
-            pattern, items = CHECKPOINTS[name]
-            assert process.poll() is None, process.stderr.read().decode()
-            if items_done(caches[name], pattern) >= items:
-                process.kill()
-                assert waiting.pop(name).wait() == -signal.SIGKILL
-        time.sleep(0.005)
+def distil_experts(track: Tracker = untracked) -> DistilledDataset:
+    return distil_toy("mtt", 1, SETTINGS, images_per_class=50, track=track)
 
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory) -> dict[str, tuple[Path, int]]:
     """Cache folders of processes killed in each of the loops, and how many items of it were done."""
-    caches = {name: tmp_path_factory.mktemp(name) for name in CHECKPOINTS}
-    processes = {}
-    with ExitStack() as stack:
-        for name, cache in caches.items():  # both at once: most of the time goes into importing torch
-            environment = {**os.environ, CACHE_DIR_VARIABLE: str(cache), "OMP_NUM_THREADS": "1"}
-            process = subprocess.Popen([sys.executable, __file__], env=environment, stderr=subprocess.PIPE)
-            processes[name] = stack.enter_context(process)
-            stack.callback(process.kill)
-        kill_when_due(processes, caches)
-    return {name: (cache, items_done(cache, CHECKPOINTS[name][0])) for name, cache in caches.items()}
+    return kill_in_loops("tests.test_distilling", LOOPS, tmp_path_factory.mktemp, give_up_seconds=300)
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> tuple[Path, DistilledDataset]:
     """The cache folder and the set of a distillation that nobody interrupted."""
-    cache = tmp_path_factory.mktemp("whole")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(CACHE_DIR_VARIABLE, str(cache))
-        return cache, distil_toy()
+    return run_whole(tmp_path_factory.mktemp, distil_experts)
 
 
 def readings(distilled: DistilledDataset) -> dict[str, Reading]:
@@ -141,7 +82,7 @@ def test_a_killed_distillation_goes_on_and_ends_with_the_same_numbers(killed, wh
     cache, done = killed["images"]
     assert 5 <= done < SETTINGS["steps"]
     monkeypatch.setenv(CACHE_DIR_VARIABLE, str(cache))
-    found, (_, expected) = distil_toy(), whole
+    found, (_, expected) = distil_experts(), whole
     assert_same_numbers(found, expected)
     assert interruptions(found) == {"first_use": 0, "prepare": 0, "distill": 1}
     assert interruptions(expected) == {"first_use": 0, "prepare": 0, "distill": 0}
@@ -157,7 +98,7 @@ def test_experts_go_on_after_a_kill_in_the_middle_of_an_epoch(killed, whole, mon
     written = finished.stat().st_mtime_ns
     assert not list(cache.glob("prepared/*/prepared.json"))
     monkeypatch.setenv(CACHE_DIR_VARIABLE, str(cache))
-    found, (whole_cache, expected) = distil_toy(), whole
+    found, (whole_cache, expected) = distil_experts(), whole
     assert finished.stat().st_mtime_ns == written
     for name in ("expert-000.safetensors", "expert-001.safetensors"):
         resumed, uninterrupted = (next(folder.glob(f"prepared/*/{name}")) for folder in (cache, whole_cache))
@@ -313,4 +254,4 @@ def test_a_set_says_what_foundation_it_stands_on(standing):
 
 if __name__ == "__main__":  # a process to be killed
     torch.set_num_threads(1)
-    distil_toy(slowly)
+    distil_experts(slowly)

@@ -79,7 +79,6 @@ def test_float64_works_and_images_receive_gradients(spec, generator):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_generators_of_gpus_are_untouched(generator):
     before = torch.cuda.get_rng_state()
     make_network("mlp", SHAPE, generator)

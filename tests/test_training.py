@@ -18,7 +18,7 @@ from ddbench.augment.imagenet import imagenet_augment
 from ddbench.augment.zca import fit_zca, whiten
 from ddbench.network import InputShape, Network, make_network
 from ddbench.protocol import DSA, DSA_STRATEGY, IMAGENET_HARD, Schedule
-from ddbench.records import DatasetInfo, DistilledDataset, LabeledImages
+from ddbench.records import DistilledDataset, LabeledImages
 from ddbench.soft_labels import SoftLabels
 from ddbench.training import (
     StudentDivergedError,
@@ -28,16 +28,8 @@ from ddbench.training import (
     measure_accuracy,
     train_student,
 )
+from tests._toy import INFO
 
-INFO = DatasetInfo(
-    name="toy",
-    class_names=("a", "b", "c"),
-    channels=3,
-    image_size=8,
-    mean=(0.4, 0.5, 0.6),
-    std=(0.2, 0.3, 0.25),
-    fingerprint="",
-)
 PLAN = TrainingPlan(schedule=Schedule(epochs=5, drop_at=3), lr=0.05, batch_size=4, augmentation="")
 HARD = replace(PLAN, image_augmentation=IMAGENET_HARD.image_augmentation, cutmix=IMAGENET_HARD.cutmix)
 

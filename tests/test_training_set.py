@@ -10,19 +10,11 @@ from torch import Tensor
 
 from ddbench.network import InputShape, make_network
 from ddbench.protocol import DSA_STRATEGY, IMAGENET_HARD, Schedule
-from ddbench.records import DatasetInfo, DistilledDataset, LabeledImages
+from ddbench.records import DistilledDataset, LabeledImages
 from ddbench.training import TrainingPlan, train_student
 from ddbench.training_set import TrainingSet
+from tests._toy import INFO
 
-INFO = DatasetInfo(
-    name="toy",
-    class_names=("a", "b", "c"),
-    channels=3,
-    image_size=8,
-    mean=(0.4, 0.5, 0.6),
-    std=(0.2, 0.3, 0.25),
-    fingerprint="",
-)
 CPU = torch.device("cpu")
 PLAN = TrainingPlan(schedule=Schedule(epochs=3, drop_at=2), lr=0.05, batch_size=4, augmentation="")
 HARD = replace(PLAN, image_augmentation=IMAGENET_HARD.image_augmentation, cutmix=IMAGENET_HARD.cutmix)

@@ -67,7 +67,6 @@ def measure(method: str, ipc: int) -> tuple[float, float, float]:
 
 @pytest.mark.speed
 @pytest.mark.data
-@pytest.mark.skipif("DDBENCH_DATA_DIR" not in os.environ, reason="needs Fashion-MNIST under $DDBENCH_DATA_DIR")
 def test_minimax_costs_the_same_whatever_the_ipc_but_for_sampling(benchmark):
     found = {}
     for method, ipc in ((method, ipc) for method, ipcs in IPCS.items() for ipc in ipcs):

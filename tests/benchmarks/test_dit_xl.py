@@ -70,7 +70,6 @@ def test_the_measurement_works_on_a_tiny_transformer():
 
 @pytest.mark.speed
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_the_papers_run_on_this_gpu(benchmark):
     found = measure(DIT_XL_2, torch.device("cuda"), steps=50)
     print("\n" + ", ".join(f"{name} {value:.2f}" for name, value in found.items()))

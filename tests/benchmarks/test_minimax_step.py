@@ -41,7 +41,11 @@ def test_the_criteria_add_at_most_a_tenth(benchmark):
     for memory in (ours.real, ours.generated):
         memory.add(torch.randn(640, 28 * 28), torch.arange(10).repeat(64))
     steps = iter(range(100_000))
-    run = lambda training: [training.run(next(steps)) for _ in range(STEPS)]  # noqa: E731
+
+    def run(training):
+        for _ in range(STEPS):
+            training.run(next(steps))
+
     with_terms, without = alternate(lambda: run(ours), lambda: run(plain), ROUNDS)
     ratio = with_terms / without
     print(f"\n{with_terms / STEPS * 1e3:.1f} ms with, {without / STEPS * 1e3:.1f} ms without: {ratio:.3f} (n={ROUNDS})")
