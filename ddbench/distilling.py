@@ -84,6 +84,7 @@ def distill(
     with tempfile.TemporaryDirectory(prefix="ddbench-") as scratch:
         ctx = options.context(make_generator(seed, "distill", real.info.name), Path(scratch))
         pace = options.checkpoint_seconds
+        ground = built.foundation()
         foundation, foundation_phase = lay_foundation(built, real.train, ctx, checkpoint_seconds=pace)
         ctx = replace(ctx, foundation=foundation)
         prepare_seed = 0 if share_prepare else seed
@@ -94,7 +95,7 @@ def distill(
             "config": config_of(built),
             "distill_seed": seed,
             "share_prepare": share_prepare,
-            **({"foundation": foundation.name.partition("-")[0]} if foundation else {}),
+            **({"foundation": ground.name} if ground and foundation else {}),
             **_describe_circumstances(real, ctx),
         }
         distilled, reading = _distill_resumably(built, real, ipc, ctx, origin, pace)

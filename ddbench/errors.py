@@ -32,11 +32,15 @@ class UnsupportedError(DDBenchError):
     """A combination a method declares it cannot do; the message is the reason."""
 
 
-class DenoiserDivergedError(DDBenchError):
+class DivergenceError(DDBenchError):
+    """Base of what ends work that would diverge again if it were taken up where it stood."""
+
+
+class DenoiserDivergedError(DivergenceError):
     """A denoiser whose loss or weights are no longer finite."""
 
 
-class DivergedError(DDBenchError):
+class DivergedError(DivergenceError):
     """A distillation that exploded; the message is the diagnosis.
 
     Attributes:

@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ddbench.errors import DataMismatchError, DenoiserDivergedError, DivergedError
+from ddbench.errors import DataMismatchError, DivergenceError
 from ddbench.files import make_folder, staged_file, write_text
 from ddbench.meter import Meter, Pace
 from ddbench.method import Resumable, Tracker
@@ -95,7 +95,7 @@ class ResumableWork:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Remove the folder where the work is done or would only diverge again; else a later attempt finds it."""
-        if self._lock.is_locked and (error is None or isinstance(error, DivergedError | DenoiserDivergedError)):
+        if self._lock.is_locked and (error is None or isinstance(error, DivergenceError)):
             shutil.rmtree(self.folder, ignore_errors=True)
         self._lock.release()
 

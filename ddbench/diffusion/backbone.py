@@ -56,11 +56,10 @@ def load_codec(source: str) -> Codec:
     return PixelCodec() if source == NO_VAE else VaeCodec(_load(source, "vae"))
 
 
-def check_fits(denoiser: Denoiser, codec: Codec, info: DatasetInfo) -> None:
-    """Raise BadInputError where a data set's images are not what a denoiser and its codec work on."""
+def check_fits(denoiser: Denoiser, vae: str, info: DatasetInfo) -> None:
+    """Raise BadInputError where a data set's images are not what a denoiser and a `vae` work on."""
     shape = denoiser.shape
-    side, channels = info.image_size // codec.downsampling, codec.channels_of(info.channels)
-    _check_input((shape.channels, shape.image_size), (channels, side), info)
+    _check_input((shape.channels, shape.image_size), input_of(vae, info), info)
 
 
 def check_backbone(source: str, vae: str, info: DatasetInfo) -> None:
@@ -122,10 +121,9 @@ def class_ids_of(info: DatasetInfo, num_classes: int) -> Tensor:
 
 def find_config(source: str, subfolder: str) -> dict[str, Any] | None:
     """Return a diffusers model's settings without loading its weights, None where it is not on this machine."""
-    folder = _find_folder(source, subfolder)
     try:
-        return None if folder is None else _read_config(folder, subfolder)
-    except DataMismatchError:
+        return _find(source, subfolder)[1]
+    except (DataMissingError, DataMismatchError):
         return None
 
 
@@ -133,12 +131,9 @@ def missing_reason(source: str, subfolder: str) -> str | None:
     """Return what to put where when a model is not on this machine, else None."""
     if source.endswith(".pt"):
         return None if Path(source).expanduser().is_file() else _missing(source, subfolder)
-    folder = _find_folder(source, subfolder)
-    if folder is None:
-        return _missing(source, subfolder)
     try:
-        _read_config(folder, subfolder)
-    except DataMismatchError as error:
+        _find(source, subfolder)
+    except (DataMissingError, DataMismatchError) as error:
         return str(error)
     return None
 
@@ -154,10 +149,7 @@ def _check_input(expected: tuple[int, int], found: tuple[int, int], info: Datase
 
 
 def _load(source: str, subfolder: str) -> Any:  # noqa: ANN401 - diffusers has no types
-    folder = _find_folder(source, subfolder)
-    if folder is None:
-        raise DataMissingError(_missing(source, subfolder))
-    _read_config(folder, subfolder)
+    folder, _ = _find(source, subfolder)
     try:
         with _without_chatter():
             loaded, report = MODELS[subfolder].from_pretrained(folder, local_files_only=True, output_loading_info=True)
@@ -173,6 +165,14 @@ def _load(source: str, subfolder: str) -> Any:  # noqa: ANN401 - diffusers has n
             f"the weights in {folder} lack {len(absent)} tensors, {absent[0]} for one; {_again(source)}"
         )
     return loaded
+
+
+def _find(source: str, subfolder: str) -> tuple[Path, dict[str, Any]]:
+    """Return a model's folder and settings; raises DataMissingError or DataMismatchError."""
+    folder = _find_folder(source, subfolder)
+    if folder is None:
+        raise DataMissingError(_missing(source, subfolder))
+    return folder, _read_config(folder, subfolder)
 
 
 def _read_config(folder: Path, subfolder: str) -> dict[str, Any]:

@@ -27,7 +27,6 @@ from ddbench.diffusion.inputs import InputSource
 from ddbench.diffusion.minimax import ClassMemory, diversity, representativeness
 from ddbench.diffusion.noising import NUM_TIMESTEPS, NoiseSchedule, diffusion_loss, split_output
 from ddbench.diffusion.team import Team, gathered_team
-from ddbench.engine import Engine
 from ddbench.errors import DenoiserDivergedError
 from ddbench.method import RunContext
 from ddbench.seeding import make_generator
@@ -122,16 +121,13 @@ class FineTuning:
         self.average = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
         self.device = next(denoiser.parameters()).device
         self._optimiser = torch.optim.AdamW(self.parameters.values(), lr=plan.lr, weight_decay=0.0, fused=True)
-        self._forward = Engine(denoiser.forward, compiles=False)
         self._schedule = NoiseSchedule.linear(self.device)
         self._class_ids = class_ids
         # Memories have room for the classes trained here only.
-        self._present, self._places = inputs.labels.unique(return_inverse=True)
+        present, self._places = inputs.labels.unique(return_inverse=True)
         shape = denoiser.shape
         dim = shape.channels * shape.image_size**2
-        self.real, self.generated = (
-            ClassMemory(len(self._present), plan.memory_size, dim, self.device) for _ in range(2)
-        )
+        self.real, self.generated = (ClassMemory(len(present), plan.memory_size, dim, self.device) for _ in range(2))
         self._kept_order: tuple[int, Tensor] = (-1, torch.empty(0))
         self._team = Team()
 
@@ -149,21 +145,21 @@ class FineTuning:
             for step in ctx.track(range(self.plan.steps), description, self):
                 if start is None:
                     start = step
-                    self._team.agree({"start": start, "state": self.save_state()})
+                    self._team.tell({"start": start, "state": self.save_state()})
                 loss = self.run(step)
                 if step % every == 0 or step == self.plan.steps - 1:
                     ctx.log(f"{description}: loss[{step}]", loss.item())
                     if not loss.isfinite():
                         raise DenoiserDivergedError(f"{description}: loss {loss.item()} at step {step}; lower lr")
             if start is None:  # a run killed after its last step
-                self._team.agree({"start": self.plan.steps, "state": self.save_state()})
+                self._team.tell({"start": self.plan.steps, "state": self.save_state()})
         if not all(tensor.isfinite().all() for tensor in self.average.values()):
             raise DenoiserDivergedError(f"{description}: weights not finite after {self.plan.steps} steps; lower lr")
 
     def follow(self, team: Team) -> None:
         """Do the same steps as the first member of a team, in another process."""
         self._team = team
-        said = team.agree(None)
+        said = team.hear()
         self.load_state(said["state"])
         for step in range(said["start"], self.plan.steps):
             self.run(step)
@@ -204,7 +200,7 @@ class FineTuning:
         """Return the loss of a part of a batch, (), and the clean inputs it predicts, (B, C, H, W)."""
         noisy = self._schedule.add_noise(batch.clean, batch.noise, batch.timesteps)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.plan.precision == "bf16"):
-            output = self._forward(noisy, batch.timesteps, batch.class_ids)
+            output = self.denoiser(noisy, batch.timesteps, batch.class_ids)
         output = output.float()
         loss = diffusion_loss(output, batch.clean, noisy, batch.noise, batch.timesteps, self._schedule)
         clean = self._schedule.predict_clean(noisy, split_output(output, noisy.shape[1])[0], batch.timesteps)

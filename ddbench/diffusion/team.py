@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -53,21 +53,26 @@ class Team:
 
     def sum(self, values: Tensor) -> Tensor:
         """Return the sum of each member's tensor."""
-        return values if self._accelerator is None else _tensor(self._accelerator.reduce(values, reduction="sum"))
+        return values if self._accelerator is None else cast(Tensor, self._accelerator.reduce(values, reduction="sum"))
 
     def gather(self, values: Tensor) -> Tensor:
         """Return the members' tensors one after another."""
-        return values if self._accelerator is None else _tensor(self._accelerator.gather(values))
+        return values if self._accelerator is None else cast(Tensor, self._accelerator.gather(values))
 
-    def agree(self, value: dict[str, Any] | None) -> dict[str, Any]:
-        """Return what the first member says, tensors on the CPU; the others say None."""
-        if self._accelerator is None:
-            assert value is not None
-            return value
+    def tell(self, said: dict[str, Any]) -> None:
+        """Send a word of the first member to the others, each of which must `hear` it."""
+        if self._accelerator is not None:
+            self._broadcast(said)
+
+    def hear(self) -> dict[str, Any]:
+        """Return, in another member, what the first one tells."""
+        return self._broadcast({})
+
+    @staticmethod
+    def _broadcast(said: dict[str, Any]) -> dict[str, Any]:
         from accelerate.utils import broadcast_object_list
 
-        said: dict[str, Any] = broadcast_object_list([value])[0]
-        return said
+        return cast("dict[str, Any]", broadcast_object_list([said])[0])
 
 
 @contextmanager
@@ -75,7 +80,7 @@ def gathered_team(size: int, device: torch.device, work: Callable[[Team], None])
     """Yield the first member of a team of `size` processes; the others run `work`, which must be picklable.
 
     Args:
-        size: how many; 1 starts nothing.
+        size: how many, at least 2.
         device: `cuda` gives each member a GPU of its own, `cpu` a process.
         work: what another member does from its start to its end.
 
@@ -84,9 +89,6 @@ def gathered_team(size: int, device: torch.device, work: Callable[[Team], None])
     """
     if device.type == "cuda" and size > torch.cuda.device_count():
         raise BadInputError(f"devices must be at most {torch.cuda.device_count()}, the GPUs here, got {size}")
-    if size == 1:
-        yield Team()
-        return
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -126,8 +128,3 @@ def _joined(rank: int, size: int, port: int, device_type: str) -> Iterator[Team]
             if torch.distributed.is_initialized():
                 torch.distributed.destroy_process_group()
             AcceleratorState._reset_state(reset_partial_state=True)
-
-
-def _tensor(value: Any) -> Tensor:  # noqa: ANN401 - accelerate passes nests of tensors through
-    assert isinstance(value, Tensor)
-    return value

@@ -105,7 +105,7 @@ def load_backbone(config: BackboneConfig, train: LabeledImages, ctx: RunContext)
     """Return a fresh copy of the backbone on the device; `ctx.foundation` holds one trained from scratch."""
     source = str(foundation_of(ctx) / DENOISER_FOLDER) if config.backbone == SCRATCH else config.backbone
     denoiser = load_denoiser(source)
-    check_fits(denoiser, load_codec(config.vae), train.info)
+    check_fits(denoiser, config.vae, train.info)
     return denoiser.to(ctx.device)
 
 
