@@ -13,8 +13,9 @@ from ddbench.registry import DATASETS, EVALUATORS, METHODS, NETWORKS
 ROOT = Path(ddbench.__file__).parent
 # Highest first. A module imports from lower layers and its own; `methods/` stands for every file of a folder.
 LAYERS = (
-    ("cli", "_console", "doctor", "testing", "__main__", ""),  # "" is the package itself, which reaches everything
-    ("report/", "tables", "table_cells", "table_formats", "table_layout", "table_notes", "published", "claims"),
+    # "" is the package itself, which reaches everything
+    ("cli", "commands/", "_console", "doctor", "testing", "__main__", ""),
+    ("report/", "tables", "table_cells", "table_formats", "table_layout", "table_notes", "published", "claims/"),
     ("runner", "distilling", "suite", "presets", "store", "driver", "preparing", "resuming", "teaching"),
     ("methods/", "evaluators/"),
     ("method", "evaluator", "training", "training_set", "soft_labels", "diffusion/"),
@@ -132,7 +133,7 @@ def test_only_the_command_line_prints():
         names = {ast.unparse(call) for call in calls}
         if any(name.rsplit(".", 1)[-1] == "print" or name.startswith(("sys.std", "typer.echo")) for name in names):
             printing.add(name)
-    assert printing <= {"cli", "_console"}
+    assert {name for name in printing if not name.startswith("commands/")} <= {"cli", "_console"}
 
 
 @pytest.mark.parametrize("folder", REGISTRIES)

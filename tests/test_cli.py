@@ -10,7 +10,8 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from ddbench.cli import main, parse_settings
+from ddbench.cli import main
+from ddbench.commands.distill import parse_settings
 from ddbench.distilled import SIDECAR, TENSORS, load_distilled
 from ddbench.errors import BadInputError
 

@@ -1,0 +1,64 @@
+"""How commands show things: lines, tables, progress, cells without a number."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ddbench.distilling import RunOptions
+    from ddbench.records import Result
+    from ddbench.suite import Suite
+
+
+def run_cells(suite: Suite, results: Path, device: str | None, data_dir: Path | None) -> list[Result]:
+    """Run the cells of a suite that have no result yet, with progress, and return the results of all."""
+    from ddbench import _console
+    from ddbench.distilling import RunOptions
+
+    return _console.run_cells(suite, results, RunOptions(data_dir=data_dir, device=device))
+
+
+def report_unfinished(results: Sequence[Result]) -> int:
+    """Print the cells without a number and return the exit code they give."""
+    unfinished = [result for result in results if result.status != "ok"]
+    for result in unfinished:
+        size = "whole set" if result.ipc is None else f"ipc {result.ipc}"
+        status = result.status.replace("_", " ")
+        print(f"ddbench: {status}: {result.method} on {result.dataset}, {size}: {result.reason}", file=sys.stderr)
+    return 1 if unfinished else 0
+
+
+def show_table(results: Sequence[Result], *, published: bool) -> None:
+    """Print the table of some results."""
+    from ddbench.table_formats import render
+    from ddbench.tables import make_table
+
+    console().print(render(make_table(results, published=published), "terminal"))
+
+
+@contextmanager
+def progress(data_dir: Path | None = None) -> Iterator[RunOptions]:
+    """Yield the options of a run that shows progress bars while the block runs."""
+    from ddbench._console import progress_bars
+    from ddbench.distilling import RunOptions
+
+    with progress_bars() as bars:
+        yield RunOptions(data_dir=data_dir, track=bars.track)
+
+
+def console() -> Console:
+    """Return a console on the output stream as it is now."""
+    from rich.console import Console
+
+    return Console()
+
+
+def say(text: str) -> None:
+    """Print a line as it is: not wrapped, not coloured."""
+    console().print(text, soft_wrap=True, markup=False, highlight=False)

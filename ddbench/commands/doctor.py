@@ -1,0 +1,27 @@
+"""`ddbench doctor`: the environment, and data that is fetched."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ddbench.commands._app import DataDir, app
+from ddbench.commands._showing import console, say
+
+
+@app.command()
+def doctor(
+    download: Annotated[str | None, typer.Option(help="Fetch this data set into the data folder.")] = None,
+    data_dir: DataDir = None,
+) -> int:
+    """Describe the environment: versions, devices, data found or missing with what fixes it."""
+    from ddbench.doctor import diagnose, fetch
+
+    if download is not None:
+        say(fetch(download, data_dir))
+        return 0
+    findings = diagnose(data_dir)
+    for finding in findings:
+        console().print(f"{finding.mark} {finding.topic}: {finding.text}", soft_wrap=True, markup=False)
+    return 1 if any(finding.is_error for finding in findings) else 0

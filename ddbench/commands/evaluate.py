@@ -1,0 +1,54 @@
+"""`ddbench evaluate`: students trained on one distilled set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ddbench.commands._app import DataDir, Device, app
+from ddbench.commands._showing import progress, say, show_table
+from ddbench.errors import BadInputError
+
+
+@app.command()
+def evaluate(
+    folder: Annotated[Path, typer.Argument(help="Folder of a distilled set.")],
+    dataset: Annotated[str | None, typer.Option(help="Data set.", show_default="the one it was made from")] = None,
+    protocol: Annotated[str, typer.Option(help="How students are trained.")] = "dsa",
+    network: Annotated[str | None, typer.Option(help="Student network.", show_default="the protocol's")] = None,
+    students: Annotated[int, typer.Option(help="Students trained.")] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="Evaluation seed.")] = 0,
+    evaluator: Annotated[
+        list[str] | None, typer.Option(help="What to measure; repeatable.", show_default="accuracy and its cost")
+    ] = None,
+    device: Device = None,
+    data_dir: DataDir = None,
+    results: Annotated[Path | None, typer.Option(help="Also keep the Result under this folder.")] = None,
+) -> None:
+    """Train students on a distilled set and print their test accuracy and its cost."""
+    from ddbench.distilled import load_distilled
+    from ddbench.runner import evaluate as run_evaluate
+    from ddbench.store import Store, write_result
+    from ddbench.suite import DEFAULT_EVALUATORS
+
+    distilled = load_distilled(folder)
+    name = dataset or distilled.provenance.get("dataset")
+    if not name:
+        raise BadInputError(f"{folder} does not say which data set it was made from; name it with --dataset")
+    if results is not None:
+        Store(results).prepare()
+    chosen = tuple(evaluator or DEFAULT_EVALUATORS)
+    with progress(data_dir) as options:
+        result = run_evaluate(
+            distilled, name, protocol, network, students, seed, device, evaluators=chosen, options=options
+        )
+    show_table([result], published=False)
+    accuracy = result.metric("test_accuracy")
+    if accuracy is not None:
+        say("students: " + ", ".join(f"{100 * value:.2f} %" for value in accuracy.values))
+    if results is not None:
+        with Store(results).writing(result.key) as staging:
+            write_result(result, staging)
+        say(f"kept as {results / result.key}")

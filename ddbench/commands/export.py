@@ -1,0 +1,24 @@
+"""`ddbench export`: results as JSON lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ddbench.commands._app import app
+from ddbench.commands._showing import say
+
+
+@app.command()
+def export(
+    results: Annotated[list[Path], typer.Argument(help="Results folders.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="File of JSON lines to write.")],
+) -> None:
+    """Write results as JSON lines, the form of recorded baselines."""
+    from ddbench.store import read_results, write_lines
+
+    found = read_results(results)
+    write_lines(found, out)
+    say(f"{len(found)} results written to {out}")

@@ -1,0 +1,54 @@
+"""`ddbench list`: what is registered and what is shipped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, Protocol
+
+import typer
+
+from ddbench.commands._app import app
+from ddbench.commands._showing import console
+
+
+class _Listed(Protocol):
+    """What `ddbench list` needs of a registry."""
+
+    def names(self) -> tuple[str, ...]: ...
+
+    def summary(self, name: str) -> str: ...
+
+
+Kind = Literal["methods", "datasets", "networks", "evaluators", "protocols", "presets"]
+
+
+@app.command("list")
+def list_names(
+    kind: Annotated[Kind | None, typer.Argument(help="What to list; everything where left out.")] = None,
+) -> None:
+    """List the registered methods, data sets, networks, evaluators and protocols, and the shipped presets."""
+    from ddbench.presets import load_preset, preset_names
+    from ddbench.protocol import PROTOCOLS
+    from ddbench.registry import DATASETS, EVALUATORS, METHODS, NETWORKS
+
+    everything: dict[str, _Listed] = {
+        "methods": METHODS,
+        "datasets": DATASETS,
+        "networks": NETWORKS,
+        "evaluators": EVALUATORS,
+        "protocols": PROTOCOLS,
+    }
+    for name, registry in everything.items():
+        if kind in (None, name):
+            _show_names(name, {entry: registry.summary(entry) for entry in registry.names()})
+    if kind in (None, "presets"):
+        _show_names("presets", {name: load_preset(name).source for name in preset_names()})
+
+
+def _show_names(title: str, summaries: Mapping[str, str]) -> None:
+    from rich.table import Table
+
+    table = Table("name", "what it is", title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for name, summary in summaries.items():
+        table.add_row(name, summary)
+    console().print(table)

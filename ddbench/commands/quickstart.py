@@ -1,0 +1,46 @@
+"""`ddbench quickstart`: every baseline on the embedded digits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ddbench.commands._app import Device, app
+from ddbench.commands._showing import report_unfinished, run_cells, say, show_table
+
+
+@app.command()
+def quickstart(
+    out: Annotated[Path, typer.Option(help="Folder for results and pictures; a rerun continues in it.")] = Path(
+        "quickstart"
+    ),
+    device: Device = None,
+) -> int:
+    """Run every baseline on the embedded digits, print the table and leave results, sets and pictures on disk."""
+    from ddbench.dataset import load_dataset
+    from ddbench.distilled import load_distilled
+    from ddbench.files import baselines_dir, write_text
+    from ddbench.report.grid import save_grid
+    from ddbench.store import Store
+    from ddbench.suite import load_suite
+    from ddbench.table_formats import render
+    from ddbench.tables import make_table
+
+    suite = load_suite(baselines_dir() / "suites" / "digits_quick.yaml")
+    store = Store(out / "results")
+    done = run_cells(suite, store.root, device, None)
+    info = load_dataset("digits").info
+    pictures = out / "pictures"
+    pictures.mkdir(exist_ok=True)
+    for result in done:
+        folder = store.distilled_folder(result)
+        if folder is not None and result.distill_seed == 0:
+            save_grid(load_distilled(folder), info, pictures / f"{result.method}_ipc{result.ipc}.png")
+    show_table(done, published=False)
+    write_text(out / "table.md", render(make_table(done), "md"))
+    say(f"results and distilled sets: {store.root}\npictures: {pictures}\ntable: {out / 'table.md'}")
+    say("The protocol `quick` is for checking an installation; its numbers are never comparable with `dsa`.")
+    say("next: ddbench list, ddbench run cifar10_small, or CONTRIBUTING.md to add a method")
+    return report_unfinished(done)

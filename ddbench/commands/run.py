@@ -1,0 +1,29 @@
+"""`ddbench run`: every cell of a suite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ddbench.commands._app import DataDir, Device, app
+from ddbench.commands._showing import report_unfinished, run_cells, show_table
+
+
+@app.command()
+def run(
+    suite: Annotated[str, typer.Argument(help="Suite file, or the name of one that ddbench ships.")],
+    results: Annotated[Path, typer.Option(help="Folder of results; a rerun continues in it.")] = Path("results"),
+    device: Device = None,
+    data_dir: DataDir = None,
+) -> int:
+    """Run every cell of a suite that has no result yet; exit code 1 if any cell has no number."""
+    from ddbench.files import baselines_dir
+    from ddbench.suite import load_suite
+
+    shipped = baselines_dir() / "suites" / f"{suite}.yaml"
+    loaded = load_suite(shipped if shipped.is_file() and not Path(suite).exists() else suite)
+    done = run_cells(loaded, results, device, data_dir)
+    show_table(done, published=False)
+    return report_unfinished(done)
