@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from ddbench.chunking import shrunk_chunks
 from ddbench.dataset import load_dataset
 from ddbench.errors import DataMismatchError, DivergedError, UnsupportedError
 from ddbench.files import digest_of, find_cache_dir
@@ -165,8 +166,10 @@ def _distill_resumably(
     folder = find_cache_dir() / "unfinished" / digest_of({**origin, "ipc": ipc})
     with Meter(ctx.device) as meter:
         work = ResumableWork(folder, meter, ctx.track, checkpoint_seconds)
-        with work, _kept_when_diverged(origin):
+        with work, _kept_when_diverged(origin), shrunk_chunks(ctx.log) as shrunk:
             distilled = method.distill(real.train, ipc, replace(ctx, track=work.track))
+    if shrunk:
+        distilled = distilled.with_provenance(engine={**distilled.provenance.get("engine", {}), **shrunk})
     return distilled, work.total()
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from ddbench.chunking import is_out_of_memory, shrunk_chunks
 from ddbench.distilled import load_distilled, save_distilled
 from ddbench.distilling import RunOptions, check_fits, distill, load_real, with_device
 from ddbench.errors import BadInputError, DDBenchError, DivergedError, UnsupportedError
@@ -87,10 +88,12 @@ def evaluate(
     if teaching is not None:
         cost = () if teaching.phase is None else (teaching.phase,)
         run = replace(run, soft_labels=teaching.soft_labels, phases=(*run.phases, *cost))
-    run, metrics = _measure(run, real, built, first_use.reading, options)
+    with shrunk_chunks(options.log) as shrunk:
+        run, metrics = _measure(run, real, built, first_use.reading, options)
     teacher = None if teaching is None else teaching.record
     result = _result_of(run, real, metrics, evaluators, options)
-    return result.model_copy(update={"started_at": started_at, "teacher": teacher})
+    engine = {**result.engine, **shrunk}
+    return result.model_copy(update={"started_at": started_at, "teacher": teacher, "engine": engine})
 
 
 def run_cell(cell: Cell, options: RunOptions, folder: Path, reuse: Path | None = None) -> Result:
@@ -126,9 +129,9 @@ def run_cell(cell: Cell, options: RunOptions, folder: Path, reuse: Path | None =
         with suppress(DDBenchError):  # the diagnosis counts for more than the images
             save_distilled(error.last_good, folder / LAST_GOOD_FOLDER)
         return unfinished_result(cell, options, "failed", f"diverged: {_one_line(error)}", started_at)
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        return unfinished_result(cell, options, "out_of_memory", _one_line(error), started_at)
     except Exception as error:
+        if is_out_of_memory(error):
+            return unfinished_result(cell, options, "out_of_memory", _one_line(error), started_at)
         options.log("traceback", traceback.format_exc())
         return unfinished_result(cell, options, "failed", f"{type(error).__name__}: {_one_line(error)}", started_at)
 

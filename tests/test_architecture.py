@@ -20,7 +20,7 @@ LAYERS = (
     ("methods/", "evaluators/"),
     ("method", "evaluator", "training", "training_set", "soft_labels", "diffusion/"),
     ("datasets/", "networks/", "augment/"),
-    ("dataset", "network", "protocol", "recipe", "meter", "seeding", "machine", "engine"),
+    ("dataset", "network", "protocol", "recipe", "meter", "seeding", "machine", "engine", "chunking"),
     ("records", "registry", "errors", "files", "distilled"),
 )
 PLUGINS = ("methods", "evaluators")  # found by name through their registries, never by an import statement

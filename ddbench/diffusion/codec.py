@@ -9,6 +9,7 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
+from ddbench.chunking import in_chunks
 from ddbench.errors import DDBenchError
 
 DECODED_AT_ONCE = 16  # images of 256 px; a decoder's activations are large
@@ -91,8 +92,9 @@ class VaeCodec:
     @torch.no_grad()
     def decode(self, inputs: Tensor) -> Tensor:
         """Return the decoded images, a few at a time."""
-        latents = (inputs / self.vae.config.scaling_factor).split(DECODED_AT_ONCE)
-        return torch.cat([to_uint8(self.vae.decode(part).sample) for part in latents])
+        latents = inputs / self.vae.config.scaling_factor
+        parts = in_chunks("decoded", lambda part: to_uint8(self.vae.decode(part).sample), latents, DECODED_AT_ONCE)
+        return torch.cat(parts)
 
 
 def to_uint8(images: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ddbench.augment.zca import unwhiten
+from ddbench.chunking import in_chunks
 from ddbench.evaluators._set_measures import NEIGHBOURS, neighbour_radii
 from ddbench.files import find_cache_dir, keyed_name, load_tensors, make_folder, staged_folder
 from ddbench.method import RunContext
@@ -67,10 +68,12 @@ class FeatureSpace:
     @torch.no_grad()
     def embed(self, data: TrainingSet, indices: Tensor) -> Tensor:
         """Return (n, D) float32 features of the images at (n,) `indices`; data and features are on `device`."""
-        parts = []
-        for chunk in indices.to(self.device).split(chunk_size(self.device)):
+
+        def embed(chunk: Tensor) -> Tensor:
             images, _ = data.batch(chunk)
-            parts.append(images.flatten(1) if self.network is None else self.network.embed(channels_last(images)))
+            return images.flatten(1) if self.network is None else self.network.embed(channels_last(images))
+
+        parts = in_chunks("feature_chunk", embed, indices.to(self.device), chunk_size(self.device))
         return torch.cat(parts) if parts else torch.zeros(0, 1, device=self.device)
 
     def real_class(self, label: int) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -11,6 +12,7 @@ from pydantic import Field
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ddbench.chunking import in_chunks
 from ddbench.diffusion.backbone import NO_VAE
 from ddbench.diffusion.denoiser import Denoiser
 from ddbench.diffusion.difffit import Trainable, fold_gammas, make_trainable
@@ -145,7 +147,8 @@ class DiffusionMethod(Method):
             ids = backbone_class_ids(config, train, denoiser)
             batches = list(sampling_batches(classes, ipc, config.sampling_batch_size))
             for index, labels in ctx.track(batches, f"sampling, phase {number + 1}", drawn):
-                inputs = draw_images(denoiser, labels, index, ids, plan, seed)
+                draw = partial(draw_images, denoiser, index=index, class_ids=ids, plan=plan, seed=seed)
+                inputs = torch.cat(in_chunks("sampling_batch", draw, labels, len(labels)))
                 drawn.images[labels, index] = codec.decode(inputs).cpu()
         return DistilledDataset(
             images=drawn.images.flatten(0, 1),

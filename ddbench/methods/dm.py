@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ddbench.augment.dsa import Draw, apply_dsa, draw_dsa
+from ddbench.chunking import in_chunks
 from ddbench.engine import Engine, compiling_pays
 from ddbench.method import METHODS, Method, RunContext
 from ddbench.methods._learning import Learner
@@ -52,7 +53,10 @@ class RealBranch:
             embeddings = network.embed(torch.cat(augmented))
             return torch.stack([part.mean(0) for part in embeddings.split([len(images) for images in batches])])
         size = chunk_size(batches[0].device)
-        sums = [torch.stack([self.embed(state, chunk).sum(0) for chunk in part.split(size)]) for part in augmented]
+        sums = [
+            torch.stack(in_chunks("real_chunk", lambda chunk: self.embed(state, chunk).sum(0), part, size))
+            for part in augmented
+        ]
         return torch.stack([chunks.sum(0) / len(part) for chunks, part in zip(sums, augmented, strict=True)])
 
 

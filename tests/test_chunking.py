@@ -1,0 +1,105 @@
+"""Chunks that shrink where memory runs out, and what is kept of it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ddbench import load_dataset
+from ddbench.chunking import in_chunks, is_out_of_memory, shrunk_chunks
+from ddbench.distilling import RunOptions, distill
+from ddbench.method import METHODS
+from ddbench.methods.dm import Embedding
+from ddbench.runner import run_cell
+from ddbench.suite import Suite
+
+
+def doubling_up_to(largest, error=torch.OutOfMemoryError):
+    """A function that doubles what it is given, and runs out of memory above a size; keeps the sizes it met."""
+    sizes = []
+
+    def function(chunk):
+        sizes.append(len(chunk))
+        if len(chunk) > largest:
+            raise error("out of memory: too large on purpose")
+        return chunk * 2
+
+    return function, sizes
+
+
+@given(count=st.integers(0, 40), size=st.integers(1, 40), largest=st.integers(1, 40))
+def test_every_item_is_done_once_and_in_order_whatever_fits(count, size, largest):
+    items = torch.arange(count)
+    function, sizes = doubling_up_to(largest)
+    done = in_chunks("chunk", function, items, size)
+    assert torch.equal(torch.cat([items[:0], *done]), items * 2)
+    assert all(length <= size for length in sizes)
+    assert sum(map(len, done)) == count
+
+
+def test_a_shrunk_chunk_stays_small_inside_the_block_and_is_told():
+    told = []
+    function, sizes = doubling_up_to(10)
+    with shrunk_chunks(lambda name, value: told.append((name, value))) as shrunk:
+        in_chunks("chunk", function, torch.arange(64), 32)
+        assert sizes == [32, 16, *[8] * 8]
+        in_chunks("chunk", function, torch.arange(16), 32)
+        in_chunks("another", function, torch.arange(9), 9)
+    assert sizes[10:] == [8, 8, 9]
+    assert shrunk == {"chunk": 8}
+    assert told == [("out_of_memory[chunk]", "from 32 to 16"), ("out_of_memory[chunk]", "from 16 to 8")]
+    in_chunks("chunk", function, torch.arange(10), 10)
+    assert sizes[-1] == 10
+
+
+def test_a_single_item_that_does_not_fit_raises_and_so_does_another_error():
+    function, sizes = doubling_up_to(0)
+    with pytest.raises(torch.OutOfMemoryError, match="on purpose"):
+        in_chunks("chunk", function, [1, 2, 3, 4], 4)
+    assert sizes == [4, 2, 1]
+    function, sizes = doubling_up_to(1, ValueError)
+    with pytest.raises(ValueError, match="on purpose"):
+        in_chunks("chunk", function, [1, 2], 2)
+    assert sizes == [2]
+
+
+def test_the_processors_allocator_is_understood_too():
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**55)
+    assert is_out_of_memory(caught.value)
+    assert not is_out_of_memory(RuntimeError("shapes do not match"))
+    assert not is_out_of_memory(ValueError("out of memory"))
+
+
+@pytest.fixture
+def cell():
+    suite = Suite(name="s", protocol="quick", datasets=("digits",), methods=("random_real",), ipc=(1,))
+    return suite.model_copy(update={"networks": ("convnet-d1-w8",)}).cells()[0]
+
+
+def test_a_method_that_meets_a_small_memory_keeps_its_numbers_and_says_what_it_used(own_cache, monkeypatch, tmp_path):
+    settings = {"network": "convnet-d1-w8", "steps": 3, "real_batch_size": 16}
+    digits = load_dataset("digits")
+    whole = distill("dm", digits, 1, config=settings, device="cpu")
+    forward = Embedding.forward
+
+    def narrow(self, images):
+        if not torch.is_grad_enabled() and len(images) > 6:
+            raise torch.OutOfMemoryError("out of memory on purpose")
+        return forward(self, images)
+
+    monkeypatch.setattr(Embedding, "forward", narrow)
+    log = tmp_path / "log.txt"
+    small = distill("dm", digits, 1, config=settings, device="cpu", options=RunOptions(log_path=log))
+    torch.testing.assert_close(small.images, whole.images, rtol=1e-5, atol=1e-5)
+    assert small.provenance["engine"] == {**whole.provenance["engine"], "real_chunk": 4}
+    assert log.read_text().count("out_of_memory[real_chunk] = from 16 to 8") == 1
+
+
+def test_a_cell_that_never_fits_is_a_result_whatever_the_allocator_calls_it(own_cache, monkeypatch, tmp_path, cell):
+    monkeypatch.setattr(METHODS.get("random_real"), "distill", lambda *_: torch.empty(2**55))
+    result = run_cell(cell, RunOptions(device="cpu"), tmp_path)
+    assert result.status == "out_of_memory"
+    assert "can't allocate memory" in result.reason
