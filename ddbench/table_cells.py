@@ -104,14 +104,20 @@ class Cell:
         return {label: tuple(results) for label, results in ordered}
 
 
-def spread_of(results: Iterable[Result], name: str) -> Spread | None:
-    """Return the spread of one metric; sets are told apart by their distillation seed, None where none has it."""
+def values_by_seed(results: Iterable[Result], name: str) -> dict[int, list[float]]:
+    """Return one metric's values of every student, by distillation seed; percent where its unit is a fraction."""
     students: dict[int, list[float]] = defaultdict(list)
     for result in results:
         metric = result.metric(name)
         if metric is not None and metric.values:
             factor = 100 if metric.unit == "fraction" else 1
             students[result.distill_seed].extend(factor * value for value in metric.values)
+    return dict(students)
+
+
+def spread_of(results: Iterable[Result], name: str) -> Spread | None:
+    """Return the spread of one metric; sets are told apart by their distillation seed, None where none has it."""
+    students = values_by_seed(results, name)
     if not students:
         return None
     means = [fmean(values) for values in students.values()]

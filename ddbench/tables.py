@@ -42,6 +42,7 @@ class Block:
         others: further metrics, as text; empty where no result has any.
         notes: footnotes, one line each; those of sources start with their number in brackets.
         rows: one tidy record per cell, with plain numbers, see `tidy_row`.
+        cells: the results behind it, cell by cell, in the order of `rows`.
     """
 
     title: str
@@ -51,6 +52,7 @@ class Block:
     others: pd.DataFrame
     notes: tuple[str, ...]
     rows: tuple[dict[str, Any], ...]
+    cells: tuple[Cell, ...]
 
     @property
     def parts(self) -> tuple[tuple[str, pd.DataFrame], ...]:
@@ -225,6 +227,7 @@ def _make_block(results: Sequence[Result], several: set[tuple[str, str, str]], *
             tidy_row(cell, numbers, first.protocol, sum(copies[id(result)] for result in cell.results))
             for cell in cells
         ),
+        cells=cells,
     )
 
 
