@@ -15,10 +15,21 @@ ROOT = Path(ddbench.__file__).parent
 LAYERS = (
     # "" is the package itself, which reaches everything
     ("cli", "commands/", "_console", "doctor", "testing", "__main__", ""),
-    ("report/", "tables", "table_cells", "table_formats", "table_layout", "table_notes", "published", "claims/"),
+    (
+        "report/",
+        "tables",
+        "table_cells",
+        "table_formats",
+        "table_layout",
+        "table_notes",
+        "published",
+        "claims/",
+        "comparing",
+    ),
+    ("statistics", "estimates", "resampling"),
     ("runner", "distilling", "suite", "presets", "store", "driver", "preparing", "resuming", "teaching"),
     ("methods/", "evaluators/"),
-    ("method", "evaluator", "training", "training_set", "soft_labels", "diffusion/"),
+    ("method", "evaluator", "training", "training_set", "training_together", "soft_labels", "diffusion/"),
     ("datasets/", "networks/", "augment/"),
     ("dataset", "network", "protocol", "recipe", "meter", "seeding", "machine", "engine", "chunking"),
     ("records", "registry", "errors", "files", "distilled"),
