@@ -27,13 +27,17 @@ from ddbench.seeding import make_generator
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Where and how to run, none of which may change a number: data folder, device, log file, progress, checkpoints."""
+    """Where and how to run, none of which may change a number: data folder, device, log file, progress, checkpoints.
+
+    `students_at_once` is how many students one call trains, by the device's memory where None.
+    """
 
     data_dir: Path | str | None = None
     device: torch.device | str | None = None
     log_path: Path | None = None
     track: Tracker = untracked
     checkpoint_seconds: float = CHECKPOINT_SECONDS
+    students_at_once: int | None = None
 
     def log(self, name: str, value: object) -> None:
         """Append a named value to the log file, where there is one."""

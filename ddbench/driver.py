@@ -52,6 +52,8 @@ def run_suite(
     """
     suite = suite if isinstance(suite, Suite) else load_suite(suite)
     options = options or RunOptions()
+    if suite.students_at_once is not None:
+        options = replace(options, students_at_once=suite.students_at_once)
     device = resolve_device(options.device)
     cells = suite.cells()
     check_data(cells, options)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
+import torch
+
+from ddbench.chunking import in_chunks
 from ddbench.errors import BadInputError
 from ddbench.method import RunContext
-from ddbench.network import InputShape, make_network
+from ddbench.network import InputShape, Network, make_network
 from ddbench.protocol import Protocol
 from ddbench.records import DistilledDataset, Metric, Phase, RealDataset
 from ddbench.registry import EVALUATORS
 from ddbench.seeding import make_generator
 from ddbench.soft_labels import SoftLabels
 from ddbench.training import TrainingPlan, TrainingSet, measure_accuracy, train_student
+from ddbench.training_together import students_at_once, together_unsupported, train_students
 
 __all__ = ["EVALUATORS", "DistillRun", "Evaluator", "make_evaluator", "student_accuracies"]
 
@@ -33,6 +38,8 @@ class DistillRun:
         distill_seed: seed the set was made with, None for a set of unknown origin.
         phases: readings of the phases that have ended.
         soft_labels: the teacher's, under a protocol that has one.
+        students_at_once: how many students one call trains, where they can be; by the device's memory where None.
+        engine: how students were trained, filled by `student_accuracies`: what a Result records and no number tells.
     """
 
     distilled: DistilledDataset
@@ -44,6 +51,8 @@ class DistillRun:
     networks: tuple[str, ...] = ()
     phases: tuple[Phase, ...] = ()
     soft_labels: SoftLabels | None = None
+    students_at_once: int | None = None
+    engine: dict[str, Any] = field(default_factory=dict)
 
 
 class Evaluator(ABC):
@@ -91,7 +100,8 @@ def student_accuracies(run: DistillRun, real: RealDataset, network: str, ctx: Ru
     """Train `run.students` fresh networks on the distilled set and return their last-epoch test accuracies.
 
     Student i of a set is initialised and trained from (eval_seed, distill_seed, i) alone: methods are compared on equal
-    draws, and the sets of one method on different ones.
+    draws, and the sets of one method on different ones. How many are trained at once changes no draw; where memory runs
+    out it is halved.
 
     Raises:
         StudentDivergedError: a student's parameters are not finite at the end.
@@ -102,13 +112,50 @@ def student_accuracies(run: DistillRun, real: RealDataset, network: str, ctx: Ru
     plan = TrainingPlan.of(run.protocol, real.info, run.distilled.ipc, student_lr=run.distilled.student_lr)
     # Once for all students: the matrix of 3x32x32 images has 36 MiB.
     whitening = None if run.distilled.whitening is None else run.distilled.whitening.to(ctx.device)
-    accuracies = []
-    for student in range(run.students):
-        axes = ("set", str(run.distill_seed), "student", student)
-        initial = make_generator(run.eval_seed, *axes, "initial", network)
-        built = make_network(network, InputShape.of(real.info), initial).to(ctx.device)
-        generator = make_generator(run.eval_seed, *axes, "training")
-        train_student(built, data, plan, generator, ctx.track, run.soft_labels)
-        accuracies.append(measure_accuracy(built, real.test, ctx.device, whitening))
-        ctx.log(f"test_accuracy[{network}, student {student}]", accuracies[-1])
-    return tuple(accuracies)
+
+    def train_and_test(students: list[int]) -> list[float]:
+        networks, generators = zip(*(_make_student(run, real, network, i, ctx) for i in students), strict=True)
+        if len(students) == 1:
+            train_student(networks[0], data, plan, generators[0], ctx.track, run.soft_labels)
+        else:
+            how = train_students(networks, data, plan, generators, ctx.track)
+            run.engine[_engine_key("students_together", run, network)] = how
+        accuracies = [measure_accuracy(built, real.test, ctx.device, whitening) for built in networks]
+        for student, accuracy in zip(students, accuracies, strict=True):
+            ctx.log(f"test_accuracy[{network}, student {student}]", accuracy)
+        return accuracies
+
+    at_once = _choose_at_once(run, network, data, plan, lambda: _make_student(run, real, network, 0, ctx)[0])
+    run.engine[_engine_key("students_at_once", run, network)] = at_once
+    found = in_chunks("students_at_once", train_and_test, list(range(run.students)), at_once)
+    return tuple(accuracy for part in found for accuracy in part)
+
+
+def _make_student(
+    run: DistillRun, real: RealDataset, network: str, student: int, ctx: RunContext
+) -> tuple[Network, torch.Generator]:
+    """Return a fresh student on the device, and the generator it is trained with."""
+    axes = ("set", str(run.distill_seed), "student", student)
+    initial = make_generator(run.eval_seed, *axes, "initial", network)
+    built = make_network(network, InputShape.of(real.info), initial).to(ctx.device)
+    return built, make_generator(run.eval_seed, *axes, "training")
+
+
+def _choose_at_once(
+    run: DistillRun, network: str, data: TrainingSet, plan: TrainingPlan, make: Callable[[], Network]
+) -> int:
+    """Return how many students one call trains, and note why it is one where more were to be."""
+    batch_size = min(plan.batch_size, len(data))
+    wanted = run.students_at_once or students_at_once(data.device, batch_size, data.info.image_size)
+    at_once = min(wanted, run.students)
+    if at_once > 1:
+        reason = together_unsupported(make(), data, plan, has_teacher=run.soft_labels is not None)
+        if reason is not None:
+            run.engine[_engine_key("students_one_by_one", run, network)] = reason
+            return 1
+    return at_once
+
+
+def _engine_key(name: str, run: DistillRun, network: str) -> str:
+    """Return the key of an engine setting, with the network's name where it is not the run's own."""
+    return name if network == run.network else f"{name}[{network}]"

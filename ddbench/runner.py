@@ -76,6 +76,7 @@ def evaluate(
         distill_seed=origin.get("distill_seed"),
         networks=cross_networks,
         phases=tuple(Phase.model_validate(phase) for phase in origin.get("phases", ())),
+        students_at_once=options.students_at_once,
     )
     started_at = utc_now()
     built = [make_evaluator(name) for name in evaluators]
@@ -228,7 +229,7 @@ def _result_of(
         label_mode=distilled.label_mode,
         student_lr=distilled.student_lr,
         foundation=origin.get("foundation", ""),
-        engine={"students": "eager", "test_chunk": chunk_size(device), **origin.get("engine", {})},
+        engine={"students": "eager", "test_chunk": chunk_size(device), **origin.get("engine", {}), **run.engine},
         machine=describe_machine(device),
         versions=describe_versions(),
         git_commit=git_commit(),

@@ -93,7 +93,10 @@ class MethodEntry(BaseModel):
 
 
 class Suite(BaseModel):
-    """A grid: data sets x methods x IPC x networks x distillation seeds, under one protocol."""
+    """A grid: data sets x methods x IPC x networks x distillation seeds, under one protocol.
+
+    `students_at_once` says how many students one call trains: an engine setting, which no cell's key depends on.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str
@@ -109,6 +112,7 @@ class Suite(BaseModel):
     evaluators: Names = DEFAULT_EVALUATORS
     cross_networks: tuple[str, ...] = ()
     share_prepare: bool = False
+    students_at_once: Count | None = None
 
     def cells(self) -> list[Cell]:
         """Return the cells of the grid, each once, data set by data set.
