@@ -27,6 +27,7 @@ class Meter:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._started = time.perf_counter()
+        self._processor_started = time.process_time()
         self._resets_host = False
         self._reading: Reading | None = None
 
@@ -36,6 +37,7 @@ class Meter:
             torch.cuda.synchronize(self._device)
             torch.cuda.reset_peak_memory_stats(self._device)
         self._resets_host = _reset_host_peak()
+        self._processor_started = time.process_time()
         self._started = time.perf_counter()
         return self
 
@@ -52,6 +54,7 @@ class Meter:
         seconds = time.perf_counter() - self._started
         return Reading(
             seconds=seconds,
+            processor_seconds=time.process_time() - self._processor_started,
             peak_allocated_bytes=torch.cuda.max_memory_allocated(self._device) if on_gpu else None,
             peak_reserved_bytes=torch.cuda.max_memory_reserved(self._device) if on_gpu else None,
             peak_host_bytes=_host_peak_bytes(),

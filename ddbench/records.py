@@ -279,10 +279,12 @@ class Reading(Record):
     """One measurement. GPU fields are None where there is no GPU; `host_source` says how the host peak was taken.
 
     `interruptions` counts how often the work was killed and taken up again; `seconds` leaves out what ran between the
-    last time the cost was kept and the kill.
+    last time the cost was kept and the kill. `processor_seconds` is the processor time of all threads of the process:
+    on a machine that other work shares, what remains comparable; time on a GPU is not in it.
     """
 
     seconds: float
+    processor_seconds: float | None = None
     peak_allocated_bytes: int | None = None
     peak_reserved_bytes: int | None = None
     peak_host_bytes: int | None = None
@@ -295,10 +297,13 @@ class Reading(Record):
             name: max((v for v in (getattr(self, name), getattr(later, name)) if v is not None), default=None)
             for name in ("peak_allocated_bytes", "peak_reserved_bytes", "peak_host_bytes")
         }
-        interruptions = self.interruptions + later.interruptions
-        return later.model_copy(
-            update={"seconds": self.seconds + later.seconds, "interruptions": interruptions, **peaks}
-        )
+        of_both = (self.processor_seconds, later.processor_seconds)
+        sums = {
+            "seconds": self.seconds + later.seconds,
+            "processor_seconds": None if None in of_both else sum(v for v in of_both if v is not None),
+            "interruptions": self.interruptions + later.interruptions,
+        }
+        return later.model_copy(update={**sums, **peaks})
 
 
 class Phase(Record):

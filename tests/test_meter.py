@@ -170,3 +170,12 @@ def test_time_now_is_utc_to_the_second():
     assert found.utcoffset() == timedelta(0)
     assert found.microsecond == 0
     assert abs(datetime.now(UTC) - found) < timedelta(minutes=1)
+
+
+def test_processor_time_counts_computing_and_not_waiting():
+    import time
+
+    computing, waiting = measure(lambda: work(20)), measure(lambda: time.sleep(0.2))
+    assert computing.processor_seconds > 0
+    assert waiting.seconds >= 0.2
+    assert waiting.processor_seconds < 0.1

@@ -288,6 +288,7 @@ def test_readings_add_seconds_and_interruptions_and_keep_the_larger_peaks():
     later = Reading(seconds=0.5, peak_reserved_bytes=8, peak_host_bytes=60, host_source="b", interruptions=2)
     expected = {
         "seconds": 2.5,
+        "processor_seconds": None,
         "peak_allocated_bytes": 5,
         "peak_reserved_bytes": 8,
         "peak_host_bytes": 70,
@@ -301,6 +302,12 @@ def test_readings_add_seconds_and_interruptions_and_keep_the_larger_peaks():
 def test_readings_without_peaks_add_up_without_peaks():
     found = Reading(seconds=1.0).plus(Reading(seconds=2.0))
     assert found == Reading(seconds=3.0)
+
+
+def test_processor_time_is_a_sum_where_both_readings_have_it():
+    both = Reading(seconds=1.0, processor_seconds=0.5).plus(Reading(seconds=2.0, processor_seconds=1.5))
+    assert both.processor_seconds == 2.0
+    assert Reading(seconds=1.0).plus(Reading(seconds=2.0, processor_seconds=1.5)).processor_seconds is None
 
 
 def test_a_reading_from_before_interruptions_were_counted_has_none():
