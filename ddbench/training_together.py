@@ -219,9 +219,8 @@ class StaticSteps:
         """Keep the step of a size as a CUDA graph; parameters and momenta stay as they are."""
         state = (self._students.parameters, self._students.momenta)
         kept = [tensor.clone() for tensor in state]
-        graph = torch.cuda.CUDAGraph()
         try:
-            aside = torch.cuda.Stream()
+            graph, aside = torch.cuda.CUDAGraph(), torch.cuda.Stream()
             aside.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(aside):
                 for _ in range(WARM_UPS):
