@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 TextFormat = Literal["md", "csv", "latex", "html", "json"]
-NAME_COLUMNS = ("method", "metric", "config", "protocol hash", "machine", "space", "labels")
+NAME_COLUMNS = ("method", "metric", "config", "protocol hash", "machine", "space", "labels", "verdict")
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -76,7 +76,7 @@ def render_terminal(table: Table) -> Group:
             )
             for name in frame.columns:
                 justify: Literal["left", "right"] = "left" if name in NAME_COLUMNS else "right"
-                grid.add_column(Text(name), justify=justify, overflow="fold", no_wrap=name == "method")
+                grid.add_column(Text(name), justify=justify, overflow="fold", no_wrap=name in ("method", "verdict"))
             for row in _body(frame):
                 grid.add_row(*(Text(cell) for cell in row))
             shown += [grid, Text()]

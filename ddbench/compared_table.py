@@ -1,0 +1,172 @@
+"""A comparison as a table: one row per compared cell, and what a reader must know to read it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from ddbench.comparing import FEWEST_SEEDS, Compared, Comparison, Group
+from ddbench.table_cells import GAP, Cell, varying_keys
+from ddbench.table_layout import cell_text, ipc_name, spread_text
+from ddbench.tables import Block, Table
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """Return a table that every format of `ddbench.table_formats` can show."""
+    return Table(tuple(_make_block(comparison, group) for group in comparison.groups if group.rows))
+
+
+def tidy_row(comparison: Comparison, group: Group, row: Compared) -> dict[str, Any]:
+    """Return one compared cell as plain values; accuracies in percent, differences (a - b) in points."""
+    estimate = row.estimate
+    spreads = {"a": row.a.accuracy, "b": row.b.accuracy}
+    return {
+        "dataset": group.dataset,
+        "protocol": group.protocol,
+        "protocol_hash": group.protocol_hash,
+        "network": group.network,
+        "a": comparison.a,
+        "b": comparison.b,
+        "method": row.a.method if comparison.by_method else None,
+        "config_a": row.a.config,
+        "config_b": row.b.config,
+        "ipc": "full" if row.a.ipc is None else row.a.ipc,
+        **{f"{side}_mean": _rounded(spread.mean) for side, spread in spreads.items() if spread},
+        **{f"{side}_std": _rounded(spread.std) for side, spread in spreads.items() if spread},
+        **{f"{side}_seeds": spread.seeds for side, spread in spreads.items() if spread},
+        "difference": _rounded(estimate.effect if estimate else _difference(row)),
+        "low": _rounded(estimate.low) if estimate else None,
+        "high": _rounded(estimate.high) if estimate else None,
+        "level": comparison.level,
+        "test": estimate.test if estimate else None,
+        "pairs": len(row.shared) if row.is_paired else 0,
+        "p": estimate.p if estimate else None,
+        "p_holm": row.p_holm,
+        "verdict": row.verdict,
+    }
+
+
+def _make_block(comparison: Comparison, group: Group) -> Block:
+    none = pd.DataFrame()
+    settings = _number_settings(comparison, group)
+    return Block(
+        title=f"{group.dataset}, protocol {group.protocol}@{group.protocol_hash}, network {group.network}",
+        header=(
+            f"{comparison.title}, in test accuracy",
+            *(f"settings of {side} {number}: {config}" for (side, config), number in settings.items()),
+        ),
+        accuracy=pd.DataFrame([_text_row(comparison, row, settings) for row in group.rows]),
+        cost=none,
+        others=none,
+        notes=tuple(_explain(comparison, group)),
+        rows=tuple(tidy_row(comparison, group, row) for row in group.rows),
+        cells=tuple(cell for row in group.rows for cell in (row.a, row.b)),
+    )
+
+
+def _number_settings(comparison: Comparison, group: Group) -> dict[tuple[str, str], int]:
+    """Return a number for each of a side's settings, where it has several at one IPC."""
+    numbers: dict[tuple[str, str], int] = {}
+    for side, cells in ((comparison.a, [row.a for row in group.rows]), (comparison.b, [row.b for row in group.rows])):
+        for number, config in enumerate(dict.fromkeys(cell.config for cell in cells if cell.config), 1):
+            numbers[side, config] = number
+    return numbers
+
+
+def _text_row(comparison: Comparison, row: Compared, settings: dict[tuple[str, str], int]) -> dict[str, str]:
+    estimate = row.estimate
+    numbers = (settings.get((side, cell.config), GAP) for side, cell in ((comparison.a, row.a), (comparison.b, row.b)))
+    effect = f"{_difference(row):+.2f}"
+    return {
+        **({"method": row.a.method} if comparison.by_method else {}),
+        **({"settings": " / ".join(map(str, numbers))} if settings else {}),
+        "IPC": "full" if row.a.ipc is None else str(row.a.ipc),
+        comparison.a: spread_text(row.a.accuracy),
+        comparison.b: spread_text(row.b.accuracy),
+        "difference": f"{effect} [{estimate.low:.2f}, {estimate.high:.2f}]" if estimate else effect,
+        "p": GAP if row.p_holm is None else "<0.001" if row.p_holm < 0.001 else f"{row.p_holm:.3f}",
+        "n": f"{len(row.shared)} pairs" if row.is_paired else ", ".join(map(str, _seeds(row))),
+        "verdict": row.verdict,
+    }
+
+
+def _explain(comparison: Comparison, group: Group) -> list[str]:
+    tests = dict.fromkeys(row.estimate.test for row in group.rows if row.estimate)
+    notes = ["Students of one distilled set are averaged first; n counts distillation seeds."]
+    if tests:
+        notes.append(
+            f"Difference: {comparison.a} - {comparison.b} in points, with its own {100 * comparison.level:g} % "
+            f"interval. p: {' or '.join(tests)}, two-sided, corrected for {comparison.tests} tests (Holm)."
+        )
+    if any(row.verdict == "not distinguishable" for row in group.rows):
+        notes.append("Not distinguishable: these seeds do not tell the two apart; the interval says what they allow.")
+    for row in group.rows:
+        notes += _row_notes(comparison, row)
+    for side, cell in group.unmatched:
+        size = "the whole training set" if cell.ipc is None else f"IPC {cell.ipc}"
+        place = f" of {side}" if comparison.by_method else ""
+        notes.append(f"Left out: {cell.method} at {size}{place} ({cell_text(cell)}) has nothing to stand against.")
+    if group.duplicates:
+        notes.append(f"Duplicate results left out: {group.duplicates}; `ddbench table` lists them.")
+    return notes + _sharing_notes(comparison, group.rows)
+
+
+def _row_notes(comparison: Comparison, row: Compared) -> list[str]:
+    name = f"{row.a.method}, {ipc_name(row.a.ipc)}" if comparison.by_method else ipc_name(row.a.ipc)
+    seeds, shared = _seeds(row), len(row.shared)
+    notes = []
+    if row.estimate is None:
+        notes.append(
+            f"{name}: {seeds[0]} and {seeds[1]} seeds, {shared} of them shared; a verdict needs {FEWEST_SEEDS} a side."
+        )
+    elif not row.is_paired:
+        notes.append(f"{name}: seeds unpaired, because {shared} are shared and pairs need {FEWEST_SEEDS}.")
+    elif max(seeds) > shared:
+        others = " and ".join(
+            f"{count - shared} more of {side}"
+            for side, count in zip((comparison.a, comparison.b), seeds, strict=True)
+            if count > shared
+        )
+        notes.append(f"{name}: paired by the {shared} seeds that both have; the means also count {others}.")
+    if row.estimate is not None and row.estimate.low == row.estimate.high == 0:
+        notes.append(f"{name}: both sides give the same numbers.")
+    keys = varying_keys(cell.results[0].config for cell in (row.a, row.b)) if row.a.method == row.b.method else ()
+    if keys:
+        sides = (
+            f"{side} {', '.join(f'{key}={cell.results[0].config.get(key, GAP)}' for key in keys)}"
+            for side, cell in ((comparison.a, row.a), (comparison.b, row.b))
+        )
+        notes.append(f"{name}: settings differ: {'; '.join(sides)}.")
+    return notes
+
+
+def _sharing_notes(comparison: Comparison, rows: Sequence[Compared]) -> list[str]:
+    """Say whose seeds vary less than fresh runs would."""
+
+    def is_shared(cell: Cell) -> bool:
+        return any(result.foundation or (result.share_prepare and result.phase("prepare")) for result in cell.ok)
+
+    found = dict.fromkeys(
+        f"{cell.method} of {side}" if comparison.by_method else cell.method
+        for row in rows
+        for side, cell in ((comparison.a, row.a), (comparison.b, row.b))
+        if is_shared(cell)
+    )
+    return [f"{name}: one preparation serves all seeds, so the interval leaves out its spread." for name in found]
+
+
+def _difference(row: Compared) -> float:
+    if row.estimate is not None:
+        return row.estimate.effect
+    ours, theirs = row.a.accuracy, row.b.accuracy
+    return ours.mean - theirs.mean if ours and theirs else float("nan")
+
+
+def _seeds(row: Compared) -> list[int]:
+    return [spread.seeds if spread else 0 for spread in (row.a.accuracy, row.b.accuracy)]
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)
