@@ -16,6 +16,7 @@ from torch import Tensor
 from ddbench.errors import BadInputError
 from ddbench.records import DistilledDataset, LabeledImages
 from ddbench.registry import METHODS, suggest
+from ddbench.work import MethodWork
 
 __all__ = [
     "METHODS",
@@ -147,6 +148,10 @@ class Method(ABC):
     def unsupported(self, train: LabeledImages, ipc: int) -> str | None:
         """Return why this data set or IPC cannot be done, or None where it can."""
         return check_ipc(train, ipc) if self.uses_ipc else None
+
+    def work(self, train: LabeledImages, ipc: int) -> MethodWork | None:
+        """Return how much work `prepare` and `distill` are, for `ddbench run --dry-run`; None where that is unknown."""
+        return None
 
 
 def check_ipc(train: LabeledImages, ipc: int) -> str | None:

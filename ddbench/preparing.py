@@ -47,6 +47,16 @@ def prepare_once(
     return _keep(method.prepare_name or name, settings, method.prepare, train, seed, ctx, checkpoint_seconds)
 
 
+def prepared_folder(name: str, method: Method, train: LabeledImages, seed: int) -> tuple[Path | None, bool]:
+    """Return the folder that a method's preparation has or will have, and whether it is done; None without one."""
+    if type(method).prepare is Method.prepare:
+        return None, False
+    config = asdict(method.config)
+    settings = {key: config[key] for key in method.prepare_fields}
+    folder = find_cache_dir() / "prepared" / _folder_name(method.prepare_name or name, settings, train, seed)
+    return folder, (folder / DONE_FILE).is_file()
+
+
 def lay_foundation(
     method: Method, train: LabeledImages, ctx: RunContext, *, checkpoint_seconds: float = CHECKPOINT_SECONDS
 ) -> tuple[Path | None, Phase | None]:

@@ -72,6 +72,16 @@ def find_teacher(
     return Teaching(SoftLabels.of(network, teacher.temperature), kept.record, phase)
 
 
+def teacher_plan(protocol: Protocol, real: RealDataset) -> TrainingPlan | None:
+    """Return how the teacher of a protocol has yet to be trained; None without one, or where it is there already."""
+    teacher = protocol.teacher
+    if teacher is None or teacher.path:
+        return None
+    plan = _plan_of(protocol, teacher, real)
+    kept = find_cache_dir() / "teachers" / _folder_name(plan, teacher, real) / RECORD_FILE
+    return None if kept.is_file() else plan
+
+
 def _train_once(
     protocol: Protocol,
     teacher: Teacher,

@@ -29,6 +29,7 @@ from ddbench.protocol import dsa_strategy
 from ddbench.records import LabeledImages, Whitening
 from ddbench.seeding import draw_seed
 from ddbench.training import TrainingSet, channels_last
+from ddbench.work import TRAINING, VALUE_BYTES, Passes, PhaseWork, image_bytes, profile_network
 
 STORED_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -91,6 +92,16 @@ class ExpertMethod(Method):
                 "use one without batch norm"
             )
         return super().unsupported(train, ipc)
+
+    def expert_work(self, train: LabeledImages) -> PhaseWork:
+        """Return the training of all experts one by one, with the whole real set and one path held."""
+        config, shape = self.config, InputShape.of(train.info)
+        parameters = profile_network(config.network, shape).parameters
+        path = (config.trajectory_epochs + 1) * parameters * VALUE_BYTES
+        pixels = image_bytes(len(train), shape) if config.zca else len(train) * shape.channels * shape.image_size**2
+        images = config.num_experts * config.trajectory_epochs * len(train)
+        batch_size = min(config.trajectory_batch_size, len(train))
+        return PhaseWork((Passes(config.network, images, batch_size, TRAINING),), held_bytes=pixels + 2 * path)
 
     def identity(self, train: LabeledImages, whitening: Whitening | None) -> dict[str, str]:
         """Return what every expert file says about itself, so that experts of other work are refused."""

@@ -16,7 +16,8 @@ from ddbench.method import Method, RunContext
 from ddbench.network import InputShape, make_network
 from ddbench.protocol import Schedule
 from ddbench.records import LabeledImages
-from ddbench.training import TrainingPlan, TrainingSet, forward_in_chunks, train_student
+from ddbench.training import TrainingPlan, TrainingSet, chunk_size, forward_in_chunks, train_student
+from ddbench.work import TRAINING, VALUE_BYTES, MethodWork, Passes, PhaseWork, profile_network
 
 FEATURES_FILE = "features.safetensors"
 
@@ -64,6 +65,17 @@ class FeatureMethod(Method):
         features = forward_in_chunks(network, train, ctx.device, embed=True)
         save_file({"features": features.cpu().contiguous()}, ctx.cache_dir / FEATURES_FILE)
         return ctx.cache_dir
+
+    def work(self, train: LabeledImages, ipc: int) -> MethodWork:
+        """Return the training of the feature network and one pass over all images; choosing is not counted."""
+        config = self.config
+        profile = profile_network(config.feature_network, InputShape.of(train.info))
+        features = len(train) * profile.embedding * VALUE_BYTES
+        batch_size = min(config.feature_batch_size, len(train))
+        training = Passes(config.feature_network, config.feature_epochs * len(train), batch_size, TRAINING)
+        embedding = Passes(config.feature_network, len(train), chunk_size(torch.device("cpu")))
+        prepare = PhaseWork((training, embedding), held_bytes=2 * features)  # in parts, and joined
+        return MethodWork(PhaseWork(held_bytes=features), prepare)
 
     def features_by_class(self, train: LabeledImages, ctx: RunContext) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield, for each class in order, the (n,) indices of its images and their (n, D) float32 features."""

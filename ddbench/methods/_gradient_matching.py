@@ -25,6 +25,7 @@ from ddbench.methods._selection import draw_distinct
 from ddbench.network import InputShape, Network, has_batch_norm, make_network
 from ddbench.records import DistilledDataset, LabeledImages
 from ddbench.training import chunk_size
+from ddbench.work import META, TRAINING, MethodWork, Passes, PhaseWork, image_bytes
 
 # Tensors by the names of a network's parameters.
 Tensors = dict[str, Tensor]
@@ -232,6 +233,23 @@ class GradientMatching(Method):
             ipc=ipc,
             provenance={"engine": {"matching": work.gradients.matching.mode, "gradients": work.gradients.part.mode}},
         )
+
+    def work(self, train: LabeledImages, ipc: int) -> MethodWork:
+        """Return each step's gradients on real images, matches on synthetic ones and trainings of the network."""
+        config, shape = self.config, InputShape.of(train.info)
+        outer, inner = loops_for(ipc)
+        outer, inner = config.outer_loops or outer, config.inner_epochs or inner
+        num_real = sum(min(config.real_batch_size, int(count)) for count in train.class_counts())
+        num_synthetic = train.num_classes * ipc
+        size = gradient_chunk_size(torch.device("cpu"))
+        trained = config.steps * (outer - 1) * inner * num_synthetic
+        passes = (
+            Passes(config.network, config.steps * outer * num_real, size, TRAINING),
+            Passes(config.network, config.steps * outer * num_synthetic, ipc, META),
+            Passes(config.network, trained, min(size, num_synthetic), TRAINING),
+        )
+        largest = min(config.real_batch_size, int(train.class_counts().max()))
+        return MethodWork(PhaseWork(passes, image_bytes(2 * largest + 4 * num_synthetic, shape)))
 
     def _make_work(self, train: LabeledImages, ipc: int, ctx: RunContext) -> Work:
         config = self.config

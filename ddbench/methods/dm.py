@@ -26,6 +26,7 @@ from ddbench.network import InputShape, Network, has_batch_norm, make_network
 from ddbench.protocol import dsa_strategy
 from ddbench.records import DistilledDataset, LabeledImages
 from ddbench.training import channels_last, chunk_size
+from ddbench.work import TRAINING, MethodWork, Passes, PhaseWork, image_bytes
 
 
 def mean_embedding_gap(real_means: Tensor, synthetic_means: Tensor) -> Tensor:
@@ -119,6 +120,16 @@ class DistributionMatching(Method):
             ipc=ipc,
             provenance={"engine": {"real_branch": real_branch.embed.mode}},
         )
+
+    def work(self, train: LabeledImages, ipc: int) -> MethodWork:
+        """Return a forward pass of the real batches and a forward and backward pass of all images in each step."""
+        config, shape = self.config, InputShape.of(train.info)
+        num_real = sum(min(config.real_batch_size, int(count)) for count in train.class_counts())
+        num_synthetic = train.num_classes * ipc
+        real = Passes(config.network, config.steps * num_real, chunk_size(torch.device("cpu")))
+        synthetic = Passes(config.network, config.steps * num_synthetic, num_synthetic, TRAINING)
+        held = image_bytes(2 * num_real + 4 * num_synthetic, shape)  # as drawn and augmented; with momentum, gradient
+        return MethodWork(PhaseWork((real, synthetic), held))
 
     def _match(
         self,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from ddbench.method import METHODS, Method, RunContext
 from ddbench.methods._selection import draw_real, select_real
 from ddbench.records import DistilledDataset, LabeledImages
+from ddbench.work import MethodWork, PhaseWork
 
 
 @METHODS.register("random_real")
@@ -18,3 +19,7 @@ class RandomReal(Method):
     def distill(self, train: LabeledImages, ipc: int, ctx: RunContext) -> DistilledDataset:
         """Return (K * ipc, C, H, W) uint8 pixels, sorted by class; one seed's smaller sets are part of its larger."""
         return select_real(train, draw_real(train, ipc, ctx.generator), ipc)
+
+    def work(self, train: LabeledImages, ipc: int) -> MethodWork:
+        """Return none: no network takes part."""
+        return MethodWork(PhaseWork())

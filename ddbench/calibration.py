@@ -1,0 +1,113 @@
+"""How fast this machine is, measured briefly before long work: seconds of a training step and of a forward pass.
+
+A network is run at two small batch sizes with the same code that the work runs, and seconds are taken as so much for a
+step and so much for an image. Only its speed is looked at: the images are noise and the rate of learning is zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+import torch
+
+from ddbench.meter import Meter
+from ddbench.network import InputShape, make_network
+from ddbench.protocol import Schedule
+from ddbench.records import DatasetInfo, LabeledImages
+from ddbench.training import TrainingPlan, TrainingSet, forward_in_chunks, train_student
+from ddbench.work import FORWARD, TRAINING, Passes, profile_network
+
+# A measurement passes images worth so many FLOPs: a tenth of a second on two cores for common networks, and few images
+# of large ones. Two batch sizes, each in rounds of two steps, of which the fastest counts: others were disturbed.
+MEASURED_FLOPS = 10e9
+MOST_IMAGES, FEWEST_IMAGES = 32, 4
+ROUNDS, STEPS = 5, 2
+PLAIN = TrainingPlan(Schedule(epochs=STEPS, drop_at=STEPS), lr=0.0, batch_size=MOST_IMAGES, augmentation="")
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds that a step takes, whatever its size, and seconds for each of its images."""
+
+    per_step: float
+    per_image: float
+
+
+class Calibration:
+    """Measures networks for one data set on one device, each once, when it is first asked for.
+
+    Args:
+        device: where the work is to run.
+        info: channels, size and classes of the images.
+    """
+
+    def __init__(self, device: torch.device, info: DatasetInfo) -> None:
+        self._device, self._info = device, info
+        self._speeds: dict[object, Speed] = {}
+
+    def seconds(self, passes: Iterable[Passes], plan: TrainingPlan = PLAIN) -> float:
+        """Return the seconds that some passes would take; `plan` gives the augmentation of those that train."""
+        return sum(self._seconds_of(part, plan) for part in passes)
+
+    def _seconds_of(self, part: Passes, plan: TrainingPlan) -> float:
+        if part.images == 0:
+            return 0.0
+        trains = part.cost >= TRAINING
+        plan = replace(plan, schedule=PLAIN.schedule, lr=0.0) if trains else PLAIN
+        key = (part.network, trains, plan.augmentation, plan.image_augmentation, plan.cutmix)
+        if key not in self._speeds:
+            self._speeds[key] = self._measure(part.network, plan, trains=trains)
+        speed = self._speeds[key]
+        weight = part.cost / (TRAINING if trains else FORWARD)
+        steps = part.images / max(1, part.batch_size)
+        return weight * (steps * speed.per_step + part.images * speed.per_image)
+
+    def _measure(self, network: str, plan: TrainingPlan, *, trains: bool) -> Speed:
+        shape = InputShape.of(self._info)
+        cost = TRAINING if trains else FORWARD
+        affordable = int(MEASURED_FLOPS / (cost * max(1, profile_network(network, shape).flops)))
+        many = min(max(FEWEST_IMAGES, affordable), MOST_IMAGES)
+        few = many // 2
+        run = self._trainer(network, plan) if trains else self._passer(network)
+        slow, fast = self._time(run, many), self._time(run, few)
+        per_image = (slow - fast) / (many - few)
+        per_image = min(max(per_image, 0.0), slow / many)  # noise can make either part negative
+        return Speed(per_step=slow - many * per_image, per_image=per_image)
+
+    def _time(self, run: Callable[[int], None], count: int) -> float:
+        """Return the seconds of a step with `count` images."""
+        run(count)
+        seconds = []
+        for _ in range(ROUNDS):
+            with Meter(self._device) as meter:
+                run(count)
+            seconds.append(meter.reading.seconds / STEPS)
+        return min(seconds)
+
+    def _trainer(self, network: str, plan: TrainingPlan) -> Callable[[int], None]:
+        generator = torch.Generator().manual_seed(0)
+        built = make_network(network, InputShape.of(self._info), generator).to(self._device)
+
+        def run(count: int) -> None:
+            images = self._noise(count)
+            data = TrainingSet.of_real(images, self._device)
+            train_student(built, data, replace(plan, batch_size=count), generator)
+
+        return run
+
+    def _passer(self, network: str) -> Callable[[int], None]:
+        generator = torch.Generator().manual_seed(0)
+        built = make_network(network, InputShape.of(self._info), generator).to(self._device)
+
+        def run(count: int) -> None:
+            for _ in range(STEPS):
+                forward_in_chunks(built, self._noise(count), self._device)
+
+        return run
+
+    def _noise(self, count: int) -> LabeledImages:
+        info, generator = self._info, torch.Generator().manual_seed(0)
+        size = (count, info.channels, info.image_size, info.image_size)
+        pixels = torch.randint(0, 256, size, dtype=torch.uint8, generator=generator)
+        return LabeledImages(pixels, torch.arange(count) % info.num_classes, info)

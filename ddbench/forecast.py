@@ -1,0 +1,238 @@
+"""What a suite will cost before it runs: seconds and bytes of every cell, from declared work and this machine's speed.
+
+Seconds come, phase by phase, from the first of these that there is:
+
+- `earlier`: a result of this machine in the results folder, of the same data set and, for distilling, the same method,
+  for evaluating the same network and protocol; scaled by the modelled seconds of both;
+- `calibrated`: the work that method and protocol declare (`Method.work`), at the speed `ddbench.calibration` measures;
+- `unknown`: the method declares nothing and no earlier result has its settings.
+
+Bytes are those of the largest phase: on a GPU what is allocated there, on a CPU beside what this process holds once the
+data sets are loaded. Not modelled: compilation and what it saves, several students at once, reading images from files,
+selecting, evaluators other than those of accuracy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import median
+from typing import Literal
+
+from ddbench.calibration import PLAIN, Calibration
+from ddbench.distilling import RunOptions, check_supported, load_real
+from ddbench.driver import FINISHED, check_data
+from ddbench.errors import UnsupportedError
+from ddbench.evaluation_work import evaluation_work, trained_networks, training_work
+from ddbench.machine import describe_machine, resolve_device
+from ddbench.meter import Meter
+from ddbench.method import Method, make_method
+from ddbench.network import InputShape
+from ddbench.preparing import prepared_folder
+from ddbench.protocol import PROTOCOLS
+from ddbench.records import RealDataset, Result
+from ddbench.store import RESULT_FILE, Store
+from ddbench.suite import Cell, Suite
+from ddbench.teaching import teacher_plan
+from ddbench.training import TrainingPlan, chunk_size
+from ddbench.work import MethodWork, PhaseWork, count_bytes, count_flops
+
+PhaseName = Literal["prepare", "teacher", "distill", "evaluate"]
+PHASES: tuple[PhaseName, ...] = ("prepare", "teacher", "distill", "evaluate")
+Basis = Literal["earlier", "calibrated", "unknown", "there", "shared"]
+# Earlier seconds and the work they were for, None where it is unknown but the same.
+Earlier = tuple[float, PhaseWork | None]
+
+
+@dataclass(frozen=True)
+class PhaseForecast:
+    """One phase: seconds, None where unknown; FLOPs of its networks; and where the seconds come from.
+
+    `there` is work that an earlier run has kept, `shared` work that an earlier cell of the suite does.
+    """
+
+    seconds: float | None
+    flops: int
+    basis: Basis
+
+
+@dataclass(frozen=True)
+class CellForecast:
+    """One cell: `state` is empty for one that will run, else why it will not, or not for the first time.
+
+    Attributes:
+        phases: of a cell that will run, in order; a phase that it does not have is left out.
+        peak_bytes: of its largest phase; None where one is unknown.
+    """
+
+    cell: Cell
+    state: str
+    phases: dict[PhaseName, PhaseForecast]
+    peak_bytes: int | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of the phases that are known."""
+        return sum(phase.seconds or 0.0 for phase in self.phases.values())
+
+    @property
+    def num_unknown(self) -> int:
+        """Number of phases whose seconds are unknown."""
+        return sum(phase.seconds is None for phase in self.phases.values())
+
+
+def forecast_suite(suite: Suite, results: Store, options: RunOptions) -> list[CellForecast]:
+    """Return what each cell of a suite will cost, without running any; nothing is written.
+
+    Raises:
+        BadInputError: a suite or data set that cannot be used, or a damaged result.
+    """
+    cells = suite.cells()
+    check_data(cells, options)
+    forecaster = Forecaster(cells, results, options)
+    return [forecaster.forecast(cell) for cell in cells]
+
+
+class Forecaster:
+    """Looks at the cells of a suite in the order they would run, and remembers what earlier ones will have done."""
+
+    def __init__(self, cells: list[Cell], results: Store, options: RunOptions) -> None:
+        self._options, self._results = options, results
+        self._device = resolve_device(options.device)
+        machine = describe_machine(self._device)["id"]
+        found = results.results() if any(results.root.glob(f"*/{RESULT_FILE}")) else []
+        self._earlier = [r for r in found if r.status == "ok" and r.machine.get("id") == machine]
+        finished = [cell for cell in cells if (kept := results.get(cell.key)) and kept.status == "ok"]
+        self._distilled = {cell.distill_key for cell in finished}
+        self._done_before: set[object] = set()
+        self._calibrations: dict[str, Calibration] = {}
+        with Meter(self._device) as meter:
+            pass
+        reading = meter.reading
+        self._base_bytes = 0 if self._device.type == "cuda" else reading.peak_host_bytes or 0
+
+    def forecast(self, cell: Cell) -> CellForecast:
+        """Return what a cell will cost after those before it."""
+        kept = self._results.get(cell.key)
+        if kept is not None and kept.status in FINISHED:
+            return CellForecast(cell, "done" if kept.status == "ok" else f"done: skipped, {kept.reason}", {})
+        real = load_real(cell.dataset, self._options)
+        method = make_method(cell.method, cell.config)
+        try:
+            check_supported(cell.method, method, real, cell.ipc or 1)
+        except UnsupportedError as error:
+            return CellForecast(cell, f"will be skipped: {error}", {})
+        phases: dict[PhaseName, PhaseForecast] = {}
+        peaks: list[int | None] = []
+        for name, work, forecast in self._phases(cell, method, real):
+            phases[name] = forecast
+            if forecast.basis not in ("there", "shared"):
+                peaks.append(None if work is None else count_bytes(work, InputShape.of(real.info)))
+        known = [peak for peak in peaks if peak is not None]
+        peak = self._base_bytes + max(known) if len(known) == len(peaks) else None
+        state = "" if kept is None else f"again, was {kept.status.replace('_', ' ')}"
+        return CellForecast(cell, state, phases, peak)
+
+    def _phases(
+        self, cell: Cell, method: Method, real: RealDataset
+    ) -> Iterator[tuple[PhaseName, PhaseWork | None, PhaseForecast]]:
+        work = method.work(real.train, cell.ipc or 1)
+        folder, is_prepared = prepared_folder(
+            cell.method, method, real.train, 0 if cell.share_prepare else cell.distill_seed
+        )
+        made = cell.distill_key in self._distilled
+        if folder is not None and not made:
+            part = None if work is None else work.prepare
+            if is_prepared or self._is_shared(folder):
+                yield "prepare", part, PhaseForecast(0.0, 0, "there" if is_prepared else "shared")
+            else:
+                yield "prepare", part, self._cost(part, PLAIN, self._earlier_makings(cell, "prepare", real), real)
+        protocol = PROTOCOLS.get(cell.protocol)
+        plan = teacher_plan(protocol, real)
+        if plan is not None and protocol.teacher is not None:
+            part = training_work(protocol.teacher.network, plan, len(real.train))
+            shared = self._is_shared((protocol.hash, cell.dataset))
+            free = PhaseForecast(0.0, 0, "shared")
+            yield "teacher", part, free if shared else self._cost(part, plan, [], real)
+        part = None if work is None else work.distill
+        if made:
+            yield "distill", part, PhaseForecast(0.0, 0, "shared")
+        else:
+            yield "distill", part, self._cost(part, PLAIN, self._earlier_makings(cell, "distill", real), real)
+        self._distilled.add(cell.distill_key)
+        yield "evaluate", *self._evaluation(cell, real)
+
+    def _evaluation(self, cell: Cell, real: RealDataset) -> tuple[PhaseWork, PhaseForecast]:
+        protocol = PROTOCOLS.get(cell.protocol)
+        networks = [cell.network] if "accuracy" in cell.evaluators else []
+        if "cross_architecture" in cell.evaluators:
+            networks += cell.cross_networks
+        work = evaluation_work(networks, protocol, cell.ipc, cell.students, real, chunk_size(self._device))
+        plan = TrainingPlan.of(protocol, real.info, cell.ipc)
+        return work, self._cost(work, plan, self._earlier_evaluations(cell, real), real)
+
+    def _cost(
+        self, work: PhaseWork | None, plan: TrainingPlan, earlier: list[Earlier], real: RealDataset
+    ) -> PhaseForecast:
+        flops = 0 if work is None else count_flops(work.passes, InputShape.of(real.info))
+        if work is None:
+            same = [seconds for seconds, _ in earlier]
+            return PhaseForecast(median(same) if same else None, 0, "earlier" if same else "unknown")
+        scaled: dict[float, list[float]] = {}
+        for seconds, then in earlier:
+            factor = 1.0 if then is None or then.passes == work.passes else self._ratio(work, then, plan, real)
+            if factor is not None:
+                scaled.setdefault(abs(math.log(factor)), []).append(seconds * factor)
+        if scaled:
+            return PhaseForecast(median(scaled[min(scaled)]), flops, "earlier")
+        return PhaseForecast(self._calibration(real).seconds(work.passes, plan), flops, "calibrated")
+
+    def _ratio(self, work: PhaseWork, then: PhaseWork, plan: TrainingPlan, real: RealDataset) -> float | None:
+        """Return how much longer work takes than other work; None where one of them is none."""
+        now, before = (self._calibration(real).seconds(part.passes, plan) for part in (work, then))
+        return now / before if now > 0 and before > 0 else None
+
+    def _calibration(self, real: RealDataset) -> Calibration:
+        name = real.info.name
+        if name not in self._calibrations:
+            self._calibrations[name] = Calibration(self._device, real.info)
+        return self._calibrations[name]
+
+    def _earlier_makings(self, cell: Cell, phase: PhaseName, real: RealDataset) -> list[Earlier]:
+        """Return what a phase of the same method took; without declared work, that of the same settings alone."""
+        found: list[Earlier] = []
+        for result in self._of_dataset(real):
+            took = result.phase("prepare" if phase == "prepare" else "distill")
+            if result.method != cell.method or took is None:
+                continue
+            work: MethodWork | None = make_method(result.method, result.config).work(real.train, result.ipc or 1)
+            if work is not None:
+                found.append((took.reading.seconds, work.prepare if phase == "prepare" else work.distill))
+            elif result.config == cell.config and (phase == "prepare" or result.ipc == cell.ipc):
+                found.append((took.reading.seconds, None))
+        return found
+
+    def _earlier_evaluations(self, cell: Cell, real: RealDataset) -> list[Earlier]:
+        """Return what evaluating on the same network under the same protocol took, whatever the method."""
+        found: list[Earlier] = []
+        for result in self._of_dataset(real):
+            took = result.phase("evaluate")
+            networks = trained_networks(result)
+            if took is None or networks is None:
+                continue
+            if (result.network, result.protocol_hash) == (cell.network, cell.protocol_hash):
+                protocol, size = PROTOCOLS.get(cell.protocol), chunk_size(self._device)
+                work = evaluation_work(networks, protocol, result.ipc, result.students, real, size)
+                found.append((took.reading.seconds, work))
+        return found
+
+    def _of_dataset(self, real: RealDataset) -> list[Result]:
+        name = (real.info.name, real.info.fingerprint)
+        return [result for result in self._earlier if (result.dataset, result.dataset_fingerprint) == name]
+
+    def _is_shared(self, work: object) -> bool:
+        """Return whether an earlier cell does this work, and remember that this one does."""
+        shared = work in self._done_before
+        self._done_before.add(work)
+        return shared
