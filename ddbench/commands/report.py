@@ -1,0 +1,36 @@
+"""`ddbench report`: results as one HTML page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ddbench.commands._app import DataDir, app
+from ddbench.commands._showing import say
+
+
+@app.command()
+def report(
+    results: Annotated[list[Path], typer.Argument(help="Results folders, cells or .jsonl files.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Write the page to this file.")] = Path("report.html"),
+    claims: Annotated[
+        list[Path] | None, typer.Option(help="Claims file whose verdicts the page shows; repeatable.")
+    ] = None,
+    plots: Annotated[Path | None, typer.Option(help="Also write the plots as PDF and SVG into this folder.")] = None,
+    mix_protocols: Annotated[bool, typer.Option(help="Allow different protocol hashes, shown as a column.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Write results as one HTML page: tables, plots, pictures, claims, and what stands behind each number."""
+    from ddbench.report.page import write_report
+    from ddbench.report.plots import write_plots
+    from ddbench.store import read_results
+    from ddbench.tables import make_table
+
+    found = read_results(results)
+    page = write_report(found, out, sources=results, verdicts=(), data_dir=data_dir, mix_protocols=mix_protocols)
+    say(f"report: {page}")
+    if plots is not None:
+        paths = write_plots(make_table(found, mix_protocols=mix_protocols).blocks, plots)
+        say(f"{len(paths)} plots: {plots}")

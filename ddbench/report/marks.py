@@ -1,0 +1,92 @@
+"""Which numbers of a column cannot be told from its best one, given the seeds that were run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Literal
+
+from ddbench.statistics import difference_of_means, holm, paired_difference
+from ddbench.table_cells import Cell, values_by_seed
+
+LEVEL = 0.95
+Standing = Literal["best", "same", "worse", "untested"]
+CellKey = tuple[tuple[str, str, str], int | None]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Where a cell stands in its column, and the one sentence that says why."""
+
+    standing: Standing
+    words: str
+
+
+def mark_cells(cells: Sequence[Cell]) -> dict[CellKey, Mark]:
+    """Return the mark of every cell with an accuracy, by row and IPC; a column with a single accuracy has none.
+
+    Each cell is tested two-sided against the highest mean of its IPC: a paired t test where both have the same seeds,
+    Welch's otherwise; Holm's correction over the column. The whole training set is no rival and gets no mark.
+    """
+    marks: dict[CellKey, Mark] = {}
+    for ipc in dict.fromkeys(cell.ipc for cell in cells if cell.ipc is not None):
+        column = {cell.row: _means(cell) for cell in cells if cell.ipc == ipc and cell.accuracy}
+        if len(column) > 1:
+            marks |= {(row, ipc): mark for row, mark in _mark_column(column).items()}
+    return marks
+
+
+def explain_marks(marks: Iterable[Mark]) -> str:
+    """Return how to read the marks of a table: empty where it has none."""
+    standings = {mark.standing for mark in marks}
+    if not standings:
+        return ""
+    parts = ["Bold: highest mean of its IPC"]
+    if "same" in standings:
+        parts.append("\N{ALMOST EQUAL TO}: not distinguishable from it")
+    if "worse" in standings:
+        parts.append("no mark: below it")
+    if "untested" in standings:
+        parts.append("?: not tested, one seed has no spread")
+    test = (
+        f" (two-sided t test over distillation seeds at {100 * (1 - LEVEL):.0f} %, paired where both have the same "
+        "seeds, Holm over the column)"
+    )
+    return "; ".join(parts) + (test if standings & {"same", "worse"} else "") + "."
+
+
+def _means(cell: Cell) -> dict[int, float]:
+    """Return the mean accuracy of each distilled set in percent, by seed."""
+    return {seed: fmean(values) for seed, values in values_by_seed(cell.ok, "test_accuracy").items()}
+
+
+def _mark_column(column: Mapping[tuple[str, str, str], dict[int, float]]) -> dict[tuple[str, str, str], Mark]:
+    best = max(column, key=lambda row: fmean(column[row].values()))
+    marks = {best: Mark("best", "highest mean of its column")}
+    tests = {}
+    for row, means in column.items():
+        if row == best:
+            continue
+        if min(len(means), len(column[best])) < 2:
+            marks[row] = Mark("untested", "not tested against the highest mean: one seed has no spread")
+        elif means.keys() == column[best].keys():
+            tests[row] = paired_difference(
+                [means[seed] for seed in means], [column[best][seed] for seed in means], alternative="two-sided"
+            )
+        else:
+            first, second = list(means.values()), list(column[best].values())
+            tests[row] = difference_of_means(first, second, alternative="two-sided")
+    for (row, found), p in zip(tests.items(), holm([found.p for found in tests.values()]), strict=True):
+        same = p > 1 - LEVEL
+        verdict = "not distinguishable from" if same else "below"
+        words = (
+            f"{verdict} the highest mean: {found.effect:+.1f} [{found.low:+.1f}, {found.high:+.1f}] points, "
+            f"{found.test}, p {_p_text(p)} after Holm"
+        )
+        marks[row] = Mark("same" if same else "worse", words)
+    return marks
+
+
+def _p_text(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"

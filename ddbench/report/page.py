@@ -1,0 +1,249 @@
+"""The report: one HTML page that needs no other file and no network, with what stands behind each number."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pandas as pd
+
+from ddbench.files import write_text
+from ddbench.records import Result
+from ddbench.report.circumstances import Circumstances, describe
+from ddbench.report.marks import CellKey, Mark, explain_marks, mark_cells
+from ddbench.report.matrix import matrices_of
+from ddbench.report.pictures import Gallery, make_gallery
+from ddbench.report.plots import INK, inline_svg, number_rows, plots_of
+from ddbench.table_cells import GAP
+from ddbench.table_formats import NAME_COLUMNS
+from ddbench.table_layout import cell_text, group_rows, ipc_name
+from ddbench.tables import Block, Table, make_table
+
+TEMPLATES = Path(__file__).parent / "templates"
+TRAITS = ("space", "labels", "student lr")
+
+
+class Verdict(Protocol):
+    """What a page shows of a judged claim."""
+
+    @property
+    def id(self) -> str:
+        """Name of the claim in its file."""
+
+    @property
+    def sentence(self) -> str:
+        """The claim in words."""
+
+    @property
+    def verdict(self) -> str:
+        """`supported`, `refuted`, `inconclusive`, `not comparable` or `not measured`."""
+
+    @property
+    def effect(self) -> float | None:
+        """Measured effect."""
+
+    @property
+    def low(self) -> float | None:
+        """Lower end of its interval."""
+
+    @property
+    def high(self) -> float | None:
+        """Upper end of its interval."""
+
+    @property
+    def n(self) -> object:
+        """Observations per side."""
+
+    @property
+    def test(self) -> str:
+        """Name of the test."""
+
+    @property
+    def moved(self) -> str:
+        """What moved, or why there is no verdict."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One cell of a table in the page: its text, and what sorts, marks and explains it."""
+
+    text: str
+    sort: float | None = None
+    behind: str = ""
+    mark: Mark | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What stands behind one cell of the accuracy table."""
+
+    id: str
+    name: str
+    text: str
+    mark: Mark | None
+    circumstances: Circumstances
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A plot as an `<svg>` element."""
+
+    id: str
+    caption: str
+    svg: str
+
+
+@dataclass(frozen=True)
+class BlockView:
+    """One data set, protocol and network of the page."""
+
+    id: str
+    block: Block
+    dataset: str
+    protocol: str
+    network: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[Entry, ...], ...]
+    key: str
+    notes: tuple[tuple[str, str], ...]
+    numbers: tuple[Numbers, ...]
+    drawings: tuple[Drawing, ...]
+
+
+def write_report(
+    results: Sequence[Result],
+    path: Path,
+    *,
+    sources: Iterable[Path] = (),
+    verdicts: Sequence[Verdict] = (),
+    data_dir: Path | None = None,
+    mix_protocols: bool = False,
+) -> Path:
+    """Write the report of some results as one HTML file and return its path.
+
+    Args:
+        results: of any machines, data sets, protocols and networks.
+        path: of the file; replaced in one step.
+        sources: results folders and cells to look for distilled sets in.
+        verdicts: judged claims to show.
+        data_dir: where real data lies, for class names and the scale of pictures.
+        mix_protocols: as for `make_table`.
+
+    Raises:
+        BadInputError: as `make_table`, or a place that cannot be written to.
+    """
+    table = make_table(results, published=True, mix_protocols=mix_protocols)
+    write_text(path, render_page(table, make_gallery(table.blocks, sources, data_dir), verdicts))
+    return path
+
+
+def render_page(table: Table, gallery: Gallery, verdicts: Sequence[Verdict] = ()) -> str:
+    """Return the page as text; see `write_report`."""
+    from jinja2 import Environment, FileSystemLoader
+    from markupsafe import Markup
+
+    environment = Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, loader=FileSystemLoader(TEMPLATES, encoding="utf-8")
+    )
+    environment.filters["svg"] = Markup
+    styles = number_rows(table.blocks)
+    views = [_view(index, block, styles) for index, block in enumerate(table.blocks)]
+    page = environment.get_template("report.html").render(
+        views=views,
+        matrices=matrices_of(table.blocks),
+        gallery=gallery,
+        verdicts=verdicts,
+        summary=_summarise(table),
+        choices={name: sorted({getattr(view, name) for view in views}) for name in ("dataset", "protocol", "network")},
+        name_columns=NAME_COLUMNS,
+        frame_rows=_frame_rows,
+        number_text=lambda value: GAP if value is None else f"{value:.3g}",
+        counts_text=_counts_text,
+        css=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        script=Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),
+    )
+    return page + "\n"
+
+
+def _view(index: int, block: Block, styles: dict[str, int]) -> BlockView:
+    name = f"b{index}"
+    first = block.cells[0].results[0]
+    marks = mark_cells(block.cells)
+    # What describes a row stands right of its numbers: a phone shows the left part of a table first.
+    frame = block.accuracy[sorted(block.accuracy.columns, key=lambda heading: heading in TRAITS)]
+    ids = {(cell.row, cell.ipc): f"{name}c{position}" for position, cell in enumerate(block.cells)}
+    drawings = [
+        Drawing(f"{name}-{plot.name}", plot.caption, inline_svg(plot, f"{name}-{plot.name}"))
+        for plot in plots_of(block, styles, INK)
+    ]
+    return BlockView(
+        id=name,
+        block=block,
+        dataset=first.dataset,
+        protocol=first.protocol,
+        network=first.network,
+        headings=tuple(frame.columns),
+        rows=_accuracy_rows(name, block, frame, marks, ids),
+        key=explain_marks(marks.values()),
+        notes=tuple(_anchor(name, note) for note in block.notes),
+        numbers=tuple(
+            Numbers(ids[key], cell.name, cell_text(cell), marks.get(key), describe(cell))
+            for key, cell in zip(ids, block.cells, strict=True)
+        ),
+        drawings=tuple(drawings),
+    )
+
+
+def _accuracy_rows(
+    name: str, block: Block, frame: pd.DataFrame, marks: dict[CellKey, Mark], ids: dict[CellKey, str]
+) -> tuple[tuple[Entry, ...], ...]:
+    ipcs = {ipc_name(cell.ipc): cell.ipc for cell in block.cells}
+    rows = []
+    for cells, texts in zip(group_rows(block.cells).values(), _frame_rows(frame), strict=True):
+        by_ipc = {cell.ipc: cell for cell in cells}
+        entries = []
+        for heading, text in zip(frame.columns, texts, strict=True):
+            cell = by_ipc.get(ipcs[heading]) if heading in ipcs else None
+            if cell is not None:
+                accuracy, key = cell.accuracy, (cell.row, cell.ipc)
+                entries.append(Entry(text, accuracy.mean if accuracy else None, ids[key], marks.get(key)))
+            else:
+                cited = re.search(r" \[(\d+)\]$", text) if heading.endswith(" published") else None
+                entries.append(Entry(text, source=f"{name}-source-{cited[1]}" if cited else ""))
+        rows.append(tuple(entries))
+    return tuple(rows)
+
+
+def _anchor(name: str, note: str) -> tuple[str, str]:
+    """Return a note with the id that published numbers refer to; empty for a note that is no source."""
+    number = re.match(r"\[(\d+)\] ", note)
+    return (f"{name}-source-{number[1]}" if number else "", note)
+
+
+def _frame_rows(frame: pd.DataFrame) -> list[list[str]]:
+    return [[str(cell) for cell in row] for row in frame.to_numpy().tolist()]
+
+
+def _summarise(table: Table) -> str:
+    cells = [cell for block in table.blocks for cell in block.cells]
+    results = [result for cell in cells for result in cell.results]
+    bad = sum(result.status != "ok" for result in results)
+    days = sorted(result.started_at[:10] for result in results if result.started_at)
+    period = "" if not days else f", run on {days[0]}" if days[0] == days[-1] else f", run from {days[0]} to {days[-1]}"
+    methods = len({cell.method for cell in cells})
+    text = f"{_count(len(results), 'result')} of {_count(methods, 'method')} in {_count(len(cells), 'cell')}{period}."
+    return text + (f" {_count(bad, 'result')} without a number." if bad else "")
+
+
+def _counts_text(counts: object) -> str:
+    """Return the observations of each side: `5`, or `5 and 3`."""
+    sides = counts if isinstance(counts, tuple | list) else (counts,)
+    return " and ".join(str(side) for side in sides if side is not None) or GAP
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

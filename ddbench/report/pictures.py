@@ -1,0 +1,189 @@
+"""Pictures of distilled sets for a page: one small image per set, classes by rows, within a limit of sets and bytes."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import zip_longest
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from ddbench.dataset import load_dataset
+from ddbench.distilled import load_distilled
+from ddbench.errors import DDBenchError
+from ddbench.records import DatasetInfo, DistilledDataset, Result
+from ddbench.report.grid import COLUMNS, display_pixels
+from ddbench.store import DISTILLED_FOLDER, RESULT_FILE
+from ddbench.table_cells import Cell
+from ddbench.tables import Block
+
+CLASSES = 10  # shown per set
+MAX_SIDE = 64  # pixels; larger images are made smaller
+LOSSLESS_SIDE = 16  # up to here pixels are kept as they are
+QUALITY = 80  # of WebP above that
+SETS = 120  # pictures in a page
+TOTAL_BYTES = 6 * 2**20  # of all pictures in a page, as written into it
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One distilled set.
+
+    Attributes:
+        cell: the cell it belongs to.
+        seed: distillation seed.
+        uri: the image as a data URI: a row per class, a transparent line between images.
+        size: width and height to show it at, in CSS pixels.
+        class_names: of the rows.
+        note: what is not shown, or shown differently than it is.
+        pixelated: whether single pixels should stay visible when enlarged.
+    """
+
+    cell: Cell
+    seed: int
+    uri: str
+    size: tuple[int, int]
+    class_names: tuple[str, ...]
+    note: str
+    pixelated: bool
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures by index of their block, and one line for each thing that is not shown."""
+
+    pictures: dict[int, tuple[Picture, ...]]
+    notes: tuple[str, ...]
+
+
+def make_gallery(blocks: Sequence[Block], sources: Iterable[Path], data_dir: Path | None) -> Gallery:
+    """Return a picture of the first set of every cell that has one kept under `sources`.
+
+    Blocks take turns until the limit of sets or bytes is reached. A set that cannot be shown is a note, not an error.
+    """
+    folders = find_sets(sources)
+    infos = _Infos(data_dir)
+    made: dict[int, dict[int, Picture]] = {}
+    notes: list[str] = []
+    used = left_out = 0
+    for index, position, result, cell in _in_turns(blocks, folders):
+        if used >= TOTAL_BYTES or sum(map(len, made.values())) >= SETS:
+            left_out += 1
+            continue
+        try:
+            picture = _make_picture(cell, result, load_distilled(folders[result.key]), infos)
+        except DDBenchError as error:
+            notes.append(f"Not shown: {cell.name}, seed {result.distill_seed}: {error}")
+            continue
+        used += len(picture.uri)
+        made.setdefault(index, {})[position] = picture
+    if left_out:
+        limit = f"{SETS} sets or {TOTAL_BYTES // 2**20} MiB"
+        notes.insert(0, f"{left_out} more sets are not shown: a page holds pictures of at most {limit}.")
+    pictures = {index: tuple(found[position] for position in sorted(found)) for index, found in sorted(made.items())}
+    return Gallery(pictures, tuple(notes))
+
+
+def find_sets(sources: Iterable[Path]) -> dict[str, Path]:
+    """Return the folders of distilled sets in results folders and single cells, by the key of their cell."""
+    found: dict[str, Path] = {}
+    for source in sources:
+        roots = [source] if (source / RESULT_FILE).is_file() else sorted(source.glob("*/"))
+        for root in roots:
+            folder = root / DISTILLED_FOLDER
+            if folder.is_dir() and not root.name.startswith("."):
+                found.setdefault(root.name, folder)
+    return found
+
+
+class _Infos:
+    """Class names, means and spreads of data sets, each read once; None for data that is not on this machine."""
+
+    def __init__(self, data_dir: Path | None) -> None:
+        self.data_dir = data_dir
+        self.known: dict[str, DatasetInfo | None] = {}
+
+    def get(self, name: str) -> DatasetInfo | None:
+        if name not in self.known:
+            try:
+                self.known[name] = load_dataset(name, self.data_dir).info
+            except DDBenchError:
+                self.known[name] = None
+        return self.known[name]
+
+
+def _in_turns(blocks: Sequence[Block], folders: dict[str, Path]) -> Iterator[tuple[int, int, Result, Cell]]:
+    """Yield block index, position in the block, result and cell; the blocks' first cells come first."""
+    columns = []
+    for index, block in enumerate(blocks):
+        found = [(cell, next((r for r in cell.ok if r.key in folders), None)) for cell in block.cells]
+        columns.append([(index, position, r, cell) for position, (cell, r) in enumerate(found) if r is not None])
+    for turn in zip_longest(*columns):
+        yield from (entry for entry in turn if entry is not None)
+
+
+def _make_picture(cell: Cell, result: Result, distilled: DistilledDataset, infos: _Infos) -> Picture:
+    info = infos.get(result.dataset)
+    notes = []
+    if info is None or info.num_classes != distilled.num_classes:
+        info = _stand_in(distilled)
+        if distilled.space == "normalised":
+            notes.append("colours stretched: the data set is not on this machine")
+    classes = distilled.labels if distilled.labels.ndim == 1 else distilled.labels.argmax(1)
+    rows = [(classes == label).nonzero(as_tuple=True)[0][:COLUMNS] for label in range(distilled.num_classes)][:CLASSES]
+    chosen = torch.cat(rows)
+    # Only what is shown is turned into pixels: a set at IPC 50 of 100 classes is large.
+    part = DistilledDataset(
+        distilled.images[chosen], classes[chosen], distilled.num_classes, None, distilled.space,
+        whitening=distilled.whitening,
+    )  # fmt: skip
+    tiles = [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in display_pixels(part, info)]
+    if distilled.num_classes > CLASSES:
+        notes.append(f"the first {CLASSES} of {distilled.num_classes} classes")
+    if distilled.ipc and distilled.ipc > COLUMNS:
+        notes.append(f"the first {COLUMNS} of {distilled.ipc} images per class")
+    side = distilled.images.shape[-1]
+    if side > MAX_SIDE:
+        tiles = [tile.resize((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS) for tile in tiles]
+        notes.append(f"reduced from {side} to {MAX_SIDE} px")
+    sheet = _arrange(tiles, [len(row) for row in rows])
+    scale = max(1, round(32 / tiles[0].width))
+    return Picture(
+        cell=cell,
+        seed=result.distill_seed,
+        uri=_encode(sheet, lossless=side <= LOSSLESS_SIDE),
+        size=(sheet.width * scale, sheet.height * scale),
+        class_names=info.class_names[: len(rows)],
+        note="; ".join(notes),
+        pixelated=scale > 1,
+    )
+
+
+def _stand_in(distilled: DistilledDataset) -> DatasetInfo:
+    """Return an info with nameless classes whose mean and std bring the range of each channel to [0, 1]."""
+    images = distilled.images.float()
+    low, high = images.amin((0, 2, 3)), images.amax((0, 2, 3))
+    std = (high - low).clamp(min=1e-6).reciprocal()
+    names = tuple(f"class {label}" for label in range(distilled.num_classes))
+    mean = tuple((-low * std).tolist())
+    return DatasetInfo("", names, images.shape[1], images.shape[-1], mean, tuple(std.tolist()), "")
+
+
+def _arrange(tiles: Sequence[Image.Image], counts: Sequence[int]) -> Image.Image:
+    side = tiles[0].width + 1
+    sheet = Image.new("RGBA", (side * max(counts) - 1, side * len(counts) - 1), (0, 0, 0, 0))
+    remaining = iter(tiles)
+    for row, count in enumerate(counts):
+        for column in range(count):
+            sheet.paste(next(remaining), (column * side, row * side))
+    return sheet
+
+
+def _encode(sheet: Image.Image, *, lossless: bool) -> str:
+    buffer = BytesIO()
+    sheet.save(buffer, format="WEBP", lossless=lossless, quality=QUALITY, method=4, exact=False)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
