@@ -9,7 +9,7 @@ import pandas as pd
 
 from ddbench.comparing import FEWEST_SEEDS, Compared, Comparison, Group
 from ddbench.table_cells import GAP, Cell, varying_keys
-from ddbench.table_layout import cell_text, ipc_name, spread_text
+from ddbench.table_layout import cell_text, ipc_name, spread_text, status_words
 from ddbench.tables import Block, Table
 
 
@@ -96,9 +96,10 @@ def _explain(comparison: Comparison, group: Group) -> list[str]:
     tests = dict.fromkeys(row.estimate.test for row in group.rows if row.estimate)
     notes = ["Students of one distilled set are averaged first; n counts distillation seeds."]
     if tests:
+        count = f"{comparison.tests} test{'' if comparison.tests == 1 else 's'}"
         notes.append(
             f"Difference: {comparison.a} - {comparison.b} in points, with its own {100 * comparison.level:g} % "
-            f"interval. p: {' or '.join(tests)}, two-sided, corrected for {comparison.tests} tests (Holm)."
+            f"interval. p: {' or '.join(tests)}, two-sided, corrected for {count} (Holm)."
         )
     if any(row.verdict == "not distinguishable" for row in group.rows):
         notes.append("Not distinguishable: these seeds do not tell the two apart; the interval says what they allow.")
@@ -132,11 +133,16 @@ def _row_notes(comparison: Comparison, row: Compared) -> list[str]:
         notes.append(f"{name}: paired by the {shared} seeds that both have; the means also count {others}.")
     if row.estimate is not None and row.estimate.low == row.estimate.high == 0:
         notes.append(f"{name}: both sides give the same numbers.")
+    both = ((comparison.a, row.a), (comparison.b, row.b))
+    for side, cell in both:
+        if cell.not_ok:
+            count = f"{len(cell.not_ok)} of {len(cell.results)} results"
+            notes.append(f"{name}: {count} of {side} left out: {status_words(cell.not_ok)}.")
     keys = varying_keys(cell.results[0].config for cell in (row.a, row.b)) if row.a.method == row.b.method else ()
     if keys:
         sides = (
             f"{side} {', '.join(f'{key}={cell.results[0].config.get(key, GAP)}' for key in keys)}"
-            for side, cell in ((comparison.a, row.a), (comparison.b, row.b))
+            for side, cell in both
         )
         notes.append(f"{name}: settings differ: {'; '.join(sides)}.")
     return notes

@@ -143,7 +143,14 @@ def ratio(a: Values, b: Values, limit: float, paired: bool, level: float = 0.95)
     upper, lower = logs_of(a, "values of the first side"), logs_of(b, "values of the second side")
     fit = paired_fit(lower, upper) if paired else welch_fit(lower, upper)
     found = fit.against(-log(limit), "greater", level, border=True)
-    return replace(found, effect=exp(-found.effect), low=exp(-found.high), high=exp(-found.low), n=found.n[::-1])
+    return replace(
+        found,
+        effect=exp(-found.effect),
+        low=exp(-found.high),
+        high=exp(-found.low),
+        n=found.n[::-1],
+        test=f"{found.test} of logarithms",
+    )
 
 
 def flatness(x: Values, y: Values, tolerance: float, level: float = 0.95) -> Estimate:
