@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ddbench.commands._app import DataDir, Device, app
+from ddbench.commands._forecast_table import show_forecast
 from ddbench.commands._showing import report_unfinished, run_cells, show_table
+
+if TYPE_CHECKING:
+    from ddbench.suite import Suite
 
 
 @app.command()
@@ -17,6 +21,9 @@ def run(
     results: Annotated[Path, typer.Option(help="Folder of results; a rerun continues in it.")] = Path("results"),
     device: Device = None,
     data_dir: DataDir = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what each cell will cost, and which are done.")
+    ] = False,
 ) -> int:
     """Run every cell of a suite that has no result yet; exit code 1 if any cell has no number."""
     from ddbench.files import baselines_dir
@@ -24,6 +31,17 @@ def run(
 
     shipped = baselines_dir() / "suites" / f"{suite}.yaml"
     loaded = load_suite(shipped if shipped.is_file() and not Path(suite).exists() else suite)
+    if dry_run:
+        _forecast(loaded, results, device, data_dir)
+        return 0
     done = run_cells(loaded, results, device, data_dir)
     show_table(done, published=False)
     return report_unfinished(done)
+
+
+def _forecast(suite: Suite, results: Path, device: str | None, data_dir: Path | None) -> None:
+    from ddbench.distilling import RunOptions
+    from ddbench.forecast import forecast_suite
+    from ddbench.store import Store
+
+    show_forecast(forecast_suite(suite, Store(results), RunOptions(data_dir=data_dir, device=device)))
