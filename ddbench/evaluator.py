@@ -13,12 +13,13 @@ from ddbench.chunking import in_chunks
 from ddbench.errors import BadInputError
 from ddbench.method import RunContext
 from ddbench.network import InputShape, Network, make_network
+from ddbench.network_engine import NetworkEngine, Sizes, batch_sizes, plan_engine
 from ddbench.protocol import Protocol
 from ddbench.records import DistilledDataset, Metric, Phase, RealDataset
 from ddbench.registry import EVALUATORS
 from ddbench.seeding import make_generator
 from ddbench.soft_labels import SoftLabels
-from ddbench.training import TrainingPlan, TrainingSet, measure_accuracy, train_student
+from ddbench.training import TrainingPlan, TrainingSet, chunk_size, measure_accuracy, train_student
 from ddbench.training_together import students_at_once, together_unsupported, train_students
 
 __all__ = ["EVALUATORS", "DistillRun", "Evaluator", "make_evaluator", "student_accuracies"]
@@ -40,6 +41,7 @@ class DistillRun:
         soft_labels: the teacher's, under a protocol that has one.
         students_at_once: how many students one call trains, where they can be; by the device's memory where None.
         engine: how students were trained, filled by `student_accuracies`: what a Result records and no number tells.
+        engines: what passes the students of each network, filled by `engine_of`.
     """
 
     distilled: DistilledDataset
@@ -53,6 +55,21 @@ class DistillRun:
     soft_labels: SoftLabels | None = None
     students_at_once: int | None = None
     engine: dict[str, Any] = field(default_factory=dict)
+    engines: dict[str, NetworkEngine] = field(default_factory=dict)
+
+    def engine_of(self, network: str, real: RealDataset, device: torch.device) -> NetworkEngine:
+        """Return the engine for students of a network, the same at every call."""
+        if network not in self.engines:
+            plan = TrainingPlan.of(self.protocol, real.info, self.distilled.ipc)
+            built = make_network(network, InputShape.of(real.info), make_generator(0, "engine")).to(device)
+            times = plan.schedule.epochs * self.students
+            sizes = Sizes(
+                training=batch_sizes(len(self.distilled.labels), plan.batch_size, times),
+                test=batch_sizes(len(real.test), chunk_size(device), self.students),
+            )
+            shape = InputShape.of(real.info)
+            self.engines[network] = plan_engine(network, built, shape, plan.precision, device, sizes)
+        return self.engines[network]
 
 
 class Evaluator(ABC):
@@ -116,18 +133,21 @@ def student_accuracies(run: DistillRun, real: RealDataset, network: str, ctx: Ru
     def train_and_test(students: list[int]) -> list[float]:
         networks, generators = zip(*(_make_student(run, real, network, i, ctx) for i in students), strict=True)
         if len(students) == 1:
-            train_student(networks[0], data, plan, generators[0], ctx.track, run.soft_labels)
+            train_student(networks[0], data, plan, generators[0], ctx.track, run.soft_labels, engine)
         else:
             how = train_students(networks, data, plan, generators, ctx.track)
             run.engine[_engine_key("students_together", run, network)] = how
-        accuracies = [measure_accuracy(built, real.test, ctx.device, whitening) for built in networks]
+        accuracies = [measure_accuracy(built, real.test, ctx.device, whitening, engine) for built in networks]
         for student, accuracy in zip(students, accuracies, strict=True):
             ctx.log(f"test_accuracy[{network}, student {student}]", accuracy)
         return accuracies
 
+    engine = run.engine_of(network, real, ctx.device)
     at_once = _choose_at_once(run, network, data, plan, lambda: _make_student(run, real, network, 0, ctx)[0])
     run.engine[_engine_key("students_at_once", run, network)] = at_once
     found = in_chunks("students_at_once", train_and_test, list(range(run.students)), at_once)
+    for name, value in engine.record().items():
+        run.engine[_engine_key(name, run, network)] = value
     return tuple(accuracy for part in found for accuracy in part)
 
 

@@ -229,7 +229,7 @@ def _result_of(
         label_mode=distilled.label_mode,
         student_lr=distilled.student_lr,
         foundation=origin.get("foundation", ""),
-        engine={"students": "eager", "test_chunk": chunk_size(device), **origin.get("engine", {}), **run.engine},
+        engine={"test_chunk": chunk_size(device), **origin.get("engine", {}), **run.engine},
         machine=describe_machine(device),
         versions=describe_versions(),
         git_commit=git_commit(),
@@ -257,10 +257,12 @@ def _warm_up_students(run: DistillRun, real: RealDataset, device: torch.device) 
     generator = make_generator(0, "warm up")
     network = make_network(run.network, InputShape.of(real.info), generator).to(device)
     plan = TrainingPlan.of(run.protocol, real.info, run.distilled.ipc)
-    train_student(network, data, replace(plan, schedule=Schedule(epochs=1, drop_at=1), lr=0.0), generator)
+    engine = run.engine_of(run.network, real, device)
+    plan = replace(plan, schedule=Schedule(epochs=1, drop_at=1), lr=0.0)
+    train_student(network, data, plan, generator, engine=engine)
     few = torch.arange(min(len(real.test), chunk_size(device)))
     test = replace(real.test, images=real.test.pixels(few), labels=real.test.labels[few])
-    measure_accuracy(network, test, device, run.distilled.whitening)
+    measure_accuracy(network, test, device, run.distilled.whitening, engine)
 
 
 def _one_line(error: BaseException) -> str:

@@ -17,9 +17,11 @@ from ddbench.augment.cutmix import draw_cutmix, mix_images, mix_labels
 from ddbench.augment.dsa import dsa_augment
 from ddbench.augment.imagenet import imagenet_augment
 from ddbench.augment.zca import whiten
+from ddbench.chunking import in_chunks
 from ddbench.errors import DDBenchError
 from ddbench.method import Tracker, untracked
 from ddbench.network import Network
+from ddbench.network_engine import Loss, NetworkEngine, Precision
 from ddbench.protocol import Protocol, Schedule
 from ddbench.recipe import CutMix, ImageAugmentation
 from ddbench.records import DatasetInfo, LabeledImages, Whitening
@@ -56,6 +58,7 @@ class TrainingPlan:
     resets_momentum: bool = True
     image_augmentation: ImageAugmentation | None = None
     cutmix: CutMix | None = None
+    precision: Precision = "fp32"
 
     @classmethod
     def of(
@@ -77,6 +80,7 @@ class TrainingPlan:
             resets_momentum=protocol.resets_momentum,
             image_augmentation=protocol.image_augmentation,
             cutmix=protocol.cutmix,
+            precision=protocol.precision,
         )
 
 
@@ -87,6 +91,7 @@ def train_student(
     generator: torch.Generator,
     track: Tracker = untracked,
     soft_labels: SoftLabels | None = None,
+    engine: NetworkEngine | None = None,
 ) -> None:
     """Train `network` in place, from wherever it stands to the last epoch.
 
@@ -97,11 +102,14 @@ def train_student(
         generator: CPU generator for the order of images and the augmentation.
         track: shows progress over the epochs.
         soft_labels: give the labels of every augmented batch, in place of those of `data`.
+        engine: passes networks of this structure in the plan's precision; eager and in whole batches where None.
 
     Raises:
         StudentDivergedError: parameters are not finite at the end.
     """
     network.train()
+    engine = engine or NetworkEngine(network, plan.precision)
+    loss = _cross_entropy if soft_labels is None else _taught_by(soft_labels)
     lr = plan.lr
     optimiser = _make_optimiser(network, plan, lr)
     for epoch in track(range(plan.schedule.epochs), "training"):
@@ -112,15 +120,21 @@ def train_student(
         for images, labels in data.batches(order, plan.batch_size):
             images, labels = _augment(images, labels, data, plan, generator)
             optimiser.zero_grad(set_to_none=True)
-            logits = network(images)
-            loss = soft_labels.loss(logits, images) if soft_labels else F.cross_entropy(logits, labels)
-            loss.backward()
+            engine.backward(network, images, labels, loss)
             optimiser.step()
     if not all(parameter.isfinite().all() for parameter in network.parameters()):
         raise StudentDivergedError(
             f"a student's parameters are not finite after {plan.schedule.epochs} epochs at lr {plan.lr}; "
             "look at the distilled images' range and at student_lr"
         )
+
+
+def _cross_entropy(logits: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+    return F.cross_entropy(logits, labels)
+
+
+def _taught_by(soft_labels: SoftLabels) -> Loss:
+    return lambda logits, images, labels: soft_labels.loss(logits, images)
 
 
 def _augment(
@@ -140,13 +154,18 @@ def _augment(
 
 @torch.no_grad()
 def measure_accuracy(
-    network: Network, images: LabeledImages, device: torch.device, whitening: Whitening | None = None
+    network: Network,
+    images: LabeledImages,
+    device: torch.device,
+    whitening: Whitening | None = None,
+    engine: NetworkEngine | None = None,
 ) -> float:
     """Return the fraction of `images` that `network`, in evaluation mode, classifies rightly.
 
-    They are whitened where the network was trained on whitened images, else normalised.
+    They are whitened where the network was trained on whitened images, else normalised. `engine` passes networks of
+    this structure, in its precision; eager and in float32 where None.
     """
-    logits = forward_in_chunks(network, images, device, whitening)
+    logits = forward_in_chunks(network, images, device, whitening, engine=engine)
     return int((logits.argmax(1).cpu() == images.labels).sum()) / len(images)
 
 
@@ -158,22 +177,24 @@ def forward_in_chunks(
     whitening: Whitening | None = None,
     *,
     embed: bool = False,
+    engine: NetworkEngine | None = None,
 ) -> Tensor:
     """Return logits (N, K), or embeddings (N, D) where `embed`, of all images, on `device`; no augmentation.
 
-    The network sees the images whitened where a `whitening` is given, else normalised.
+    The network sees the images whitened where a `whitening` is given, else normalised. `engine` gives logits.
     """
     network.eval()
-    function = network.embed if embed else network
+    engine = engine or NetworkEngine(network)
     constants = None if whitening is None else whitening.to(device)
 
-    def take(chunk: Tensor) -> Tensor:
+    def run(chunk: Tensor) -> Tensor:
         if constants is None:
-            return images.normalised(chunk, device)
-        return whiten(images.pixels(chunk).to(device, non_blocking=True), constants)
+            taken = images.normalised(chunk, device)
+        else:
+            taken = whiten(images.pixels(chunk).to(device, non_blocking=True), constants)
+        return network.embed(channels_last(taken)) if embed else engine.logits(network, channels_last(taken))
 
-    chunks = torch.arange(len(images)).split(chunk_size(device))
-    return torch.cat([function(channels_last(take(chunk))) for chunk in chunks])
+    return torch.cat(in_chunks("test_chunk", run, torch.arange(len(images)), chunk_size(device)))
 
 
 def chunk_size(device: torch.device) -> int:

@@ -47,6 +47,7 @@ LAYERS = (
         "evaluator",
         "training",
         "training_set",
+        "network_engine",
         "calibration",
         "training_together",
         "soft_labels",

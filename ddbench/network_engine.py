@@ -1,0 +1,162 @@
+"""How networks of one structure are passed through: in chunks, in a precision, compiled where the work pays for it.
+
+Chunks and compilation change numbers by rounding alone. Both follow from the declared work and from shapes, never from
+a timing, so that a rerun takes the same path. The precision is a protocol's, and does change numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from ddbench.engine import Engine
+from ddbench.network import InputShape, Network, has_batch_norm
+from ddbench.work import profile_network
+
+Precision = Literal["fp32", "bf16"]
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+# Values (outputs of all layers) of a chunk's images, the size at which a training step is fastest on two cores: 25 to
+# 32 images of 32x32 in convnet-d3.
+CHUNK_VALUES = 2.0e7
+# Compiling one size costs some seconds; it is paid back after about so many values passed, in training and in testing.
+TRAINING_VALUES, TEST_VALUES = 4.0e9, 2.0e10
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Numbers of images that pass at once, and of each how many images pass in all, {size: images}."""
+
+    training: Mapping[int, int]
+    test: Mapping[int, int]
+
+
+class NetworkEngine:
+    """Passes of networks of one structure, whose parameters differ.
+
+    Attributes:
+        training_chunk: images per forward and backward pass, None for whole batches.
+
+    Args:
+        network: gives the structure; its parameters are never used.
+        precision: of the forward pass, `bf16` by autocast; losses are float32.
+        training_chunk: as above.
+        training_sizes: sizes of chunks whose training pass is compiled.
+        test_sizes: sizes of chunks whose pass without gradient is compiled.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        precision: Precision = "fp32",
+        *,
+        training_chunk: int | None = None,
+        training_sizes: Iterable[int] = (),
+        test_sizes: Iterable[int] = (),
+    ) -> None:
+        self.training_chunk = training_chunk
+        self._precision = precision
+        self._training_sizes, self._test_sizes = frozenset(training_sizes), frozenset(test_sizes)
+        self._structure = network.fused() if self._training_sizes or self._test_sizes else network
+        sizes = {True: self._training_sizes, False: self._test_sizes}
+        self._engines = {trains: Engine(self._call, compiles=bool(found)) for trains, found in sizes.items()}
+
+    def logits(self, network: Network, images: Tensor) -> Tensor:
+        """Return (B, K) float32 logits of (B, C, H, W) images in `network`, in the mode that it is in."""
+        trains = torch.is_grad_enabled()
+        if len(images) not in (self._training_sizes if trains else self._test_sizes):
+            with self._autocast(images.device):
+                return self._float(network(images))
+        state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+        self._structure.train(network.training)
+        return self._engines[trains](state, images)
+
+    def backward(self, network: Network, images: Tensor, labels: Tensor, loss: Loss) -> None:
+        """Add a batch's gradient to `.grad` of the network's parameters.
+
+        Args:
+            network: in training mode.
+            images: (B, C, H, W).
+            labels: (B, ...), cut like the images.
+            loss: (logits, images, labels) of some images -> their mean loss, ().
+        """
+        size = self.training_chunk or len(images)
+        for part, part_labels in zip(images.split(size), labels.split(size), strict=True):
+            part = part.contiguous(memory_format=torch.channels_last)
+            mean = loss(self.logits(network, part), part, part_labels)
+            (mean * (len(part) / len(images))).backward()
+
+    def record(self) -> dict[str, object]:
+        """Return what a Result says of how its students were computed."""
+        return {
+            "students": self._engines[True].mode,
+            "test": self._engines[False].mode,
+            "training_chunk": self.training_chunk,
+        }
+
+    def _call(self, state: Mapping[str, Tensor], images: Tensor) -> Tensor:
+        with self._autocast(images.device):
+            return self._float(functional_call(self._structure, dict(state), (images,)))
+
+    def _autocast(self, device: torch.device) -> AbstractContextManager[object]:
+        return torch.autocast(device.type, torch.bfloat16) if self._precision == "bf16" else nullcontext()
+
+    def _float(self, logits: Tensor) -> Tensor:
+        return logits.float() if self._precision == "bf16" else logits
+
+
+def plan_engine(
+    name: str, network: Network, shape: InputShape, precision: Precision, device: torch.device, sizes: Sizes
+) -> NetworkEngine:
+    """Return the engine for networks called `name`, of which `network` is one, and the passes that `sizes` declares.
+
+    On a CPU batches pass in chunks whose outputs stay in its cache, unless the network has batch norm, and the sizes
+    that pass often enough are compiled, where the network has a faster form for that. On a GPU nothing is cut, and
+    nothing compiled: not measured yet.
+    """
+    if device.type != "cpu":
+        return NetworkEngine(network, precision)
+    values = profile_network(name, shape).activations
+    chunk = None if has_batch_norm(network) else _chunk_of(max(sizes.training), int(CHUNK_VALUES / values))
+    training = _chunked(sizes.training, chunk)
+    compiles = network.fused() is not network
+    return NetworkEngine(
+        network,
+        precision,
+        training_chunk=chunk,
+        training_sizes=[size for size, images in training.items() if compiles and images * values >= TRAINING_VALUES],
+        test_sizes=[size for size, images in sizes.test.items() if compiles and images * values >= TEST_VALUES],
+    )
+
+
+def batch_sizes(count: int, batch_size: int, times: int) -> dict[int, int]:
+    """Return the sizes of the batches that `count` images make and the images that pass in each size, `times` over."""
+    whole, rest = divmod(count, batch_size)
+    sizes = {batch_size: whole * batch_size * times, rest: rest * times}
+    return {size: images for size, images in sizes.items() if images}
+
+
+def _chunk_of(batch_size: int, limit: int) -> int:
+    """Return a chunk's size, `limit` at most: one that leaves no rest where there is such a one, else an even part."""
+    limit = max(1, min(limit, batch_size))
+    whole = [size for size in range(limit, limit // 2, -1) if batch_size % size == 0]
+    return whole[0] if whole else math.ceil(batch_size / math.ceil(batch_size / limit))
+
+
+def _chunked(sizes: Mapping[int, int], chunk: int | None) -> dict[int, int]:
+    """Return the sizes of the chunks that batches are cut into, and the images that pass in each."""
+    if chunk is None:
+        return dict(sizes)
+    found: Counter[int] = Counter()
+    for size, images in sizes.items():
+        for part, count in batch_sizes(size, chunk, images // size).items():
+            found[part] += count
+    return dict(found)
