@@ -1,0 +1,177 @@
+"""Which results a claim is about, and the one number per distillation seed that its rule tests."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from statistics import fmean
+from typing import Any, Literal
+
+from ddbench.claims.kinds import ANY_MACHINE, COST_METRIC, ClaimCell, is_cost
+from ddbench.errors import BadInputError
+from ddbench.records import Reading, Result
+from ddbench.table_cells import MAKING, drop_duplicates, values_by_seed, varying_keys
+
+Unjudged = Literal["not measured", "not comparable", "inconclusive"]
+
+
+class UnjudgedError(Exception):
+    """A claim that the results cannot judge, and why."""
+
+    def __init__(self, verdict: Unjudged, reason: str) -> None:
+        super().__init__(reason)
+        self.verdict = verdict
+
+
+def pick(cell: ClaimCell, results: Sequence[Result]) -> list[Result]:
+    """Return the finished results of a cell, without duplicates.
+
+    Raises:
+        UnjudgedError: there are none, or they were made under other circumstances than the claim's.
+        BadInputError: they are of several settings, data sets or counts of students, which must not be pooled.
+    """
+    same = [result for result in results if _identity(result) == (cell.method, cell.dataset, cell.budget, cell.network)]
+    if not same:
+        raise UnjudgedError("not measured", f"there is no result of {cell.title}")
+    fitting = [result for result in same if not differences(cell, result)]
+    if not fitting:
+        nearest = min((differences(cell, result) for result in same), key=len)
+        raise UnjudgedError("not comparable", f"{cell.title}: {'; '.join(nearest)}")
+    finished = [result for result in fitting if result.status == "ok"]
+    if not finished:
+        status = fitting[0].status.replace("_", " ")
+        raise UnjudgedError("not measured", f"{cell.title}: {status}: {fitting[0].reason}")
+    kept, _ = drop_duplicates(finished)
+    _check_alike(cell, kept)
+    return kept
+
+
+def differences(cell: ClaimCell, result: Result) -> list[str]:
+    """Say in which circumstances a result of the cell's method, data set, IPC and network is not the claim's."""
+    found = []
+    protocol = f"{result.protocol}@{result.protocol_hash}"
+    if protocol != cell.protocol:
+        found.append(f"protocol {protocol} instead of {cell.protocol}")
+    for key, value in cell.settings.items():
+        if key not in result.config or result.config[key] != value:
+            found.append(f"setting {key} is {result.config.get(key)!r} instead of {value!r}")
+    if cell.students not in (None, result.students):
+        found.append(f"{result.students} students per set instead of {cell.students}")
+    # A cell that failed before its data was read has no fingerprint.
+    if cell.fingerprint is not None and result.dataset_fingerprint not in ("", cell.fingerprint):
+        found.append(f"data {result.dataset_fingerprint} instead of {cell.fingerprint}")
+    return found
+
+
+def costs_of(
+    cells: Sequence[ClaimCell], results: Sequence[Result], metric: str, machine: str | None
+) -> list[dict[int, float]]:
+    """Return, for each cell, one cost per distillation seed, all from one machine.
+
+    Args:
+        cells: what a claim is about.
+        results: of anything.
+        metric: see `is_cost`.
+        machine: an id; `any` for a claim that names no hardware; None where one machine must have run all cells.
+
+    Raises:
+        UnjudgedError: a cell was not measured, or they ran on another machine, or on several.
+    """
+    picked = [pick(cell, results) for cell in cells]
+    ids = sorted({_machine(result) for found in picked for result in found})
+    if machine is None and len(ids) > 1:
+        raise UnjudgedError("not comparable", f"measured on several machines ({', '.join(ids)})")
+    if machine not in (None, ANY_MACHINE):
+        picked = [[result for result in found if _machine(result) == machine] for found in picked]
+        if not all(picked):
+            raise UnjudgedError("not comparable", f"measured on machine {', '.join(ids)} instead of {machine}")
+    return [values_of(found, metric) for found in picked]
+
+
+def values_of(results: Sequence[Result], metric: str, unit: str | None = None) -> dict[int, float]:
+    """Return one value per distillation seed: the mean over students, percent for fractions; or a phase's cost.
+
+    Args:
+        results: of one cell.
+        metric: name of a metric, or of a cost (see `is_cost`).
+        unit: what the claim is stated in; None for costs.
+
+    Raises:
+        UnjudgedError: none of the results has it, or not all relative to the same basis.
+        BadInputError: results of several units, or of another one than the claim's.
+    """
+    values = _costs_by_seed(results, metric) if is_cost(metric) else values_by_seed(results, metric)
+    if not values:
+        raise UnjudgedError("not measured", f"{_title(results)}: no result holds a {metric} of its own")
+    _check_units(results, metric, unit)
+    return {seed: fmean(found) for seed, found in sorted(values.items())}
+
+
+def is_higher_better(results: Iterable[Result], metric: str) -> bool:
+    """Return which way a metric improves; a cost, the lower the better."""
+    found = (result.metric(metric) for result in results)
+    return next((metric.higher_is_better for metric in found if metric is not None), False)
+
+
+def _costs_by_seed(results: Sequence[Result], metric: str) -> dict[int, list[float]]:
+    values: dict[int, list[float]] = defaultdict(list)
+    for result in results:
+        cost = _cost(result, metric)
+        if cost is not None:
+            values[result.distill_seed].append(cost)
+    return values
+
+
+def _cost(result: Result, metric: str) -> float | None:
+    """Return a phase's cost; None where it was not measured, not measured anew, or not measured whole."""
+    found = COST_METRIC.fullmatch(metric)
+    phase, kind = (found["phase"], found["kind"]) if found else ("", "")
+    names = MAKING if phase == "making" else (phase,)
+    # A reused `prepare` is another result's measurement; as a part of what a set costs it still counts.
+    phases = [p for p in result.phases if p.name in names and (phase == "making" or not p.cached)]
+    readings: list[Reading] = [p.reading for p in phases]
+    numbers = [float(value) for reading in readings if (value := getattr(reading, kind)) is not None]
+    if not numbers or any(reading.interruptions for reading in readings):
+        return None
+    total = sum(numbers) if kind.endswith("seconds") else max(numbers)
+    return total if total > 0 else None
+
+
+def _check_units(results: Sequence[Result], name: str, unit: str | None) -> None:
+    metrics = [metric for result in results if (metric := result.metric(name)) is not None]
+    units = sorted({"percent" if metric.unit == "fraction" else metric.unit for metric in metrics})
+    if len(units) > 1:
+        raise BadInputError(f"{_title(results)}: {name} is in mixed units ({', '.join(units)}); keep results of one")
+    if unit is not None and units and units != [unit]:
+        raise BadInputError(f"{_title(results)}: {name} is in {units[0]}, the claim in {unit}; state it in {units[0]}")
+    bases = sorted({metric.basis for metric in metrics})
+    if len(bases) > 1:
+        raise UnjudgedError("not comparable", f"{_title(results)}: {name} is relative to several bases")
+
+
+def _check_alike(cell: ClaimCell, results: Sequence[Result]) -> None:
+    keys = varying_keys(result.config for result in results)
+    if keys:
+        raise BadInputError(
+            f"results of {cell.title} have several settings ({', '.join(keys)} differ); "
+            "name those meant in the settings of its cell"
+        )
+    for name, key in (("students", "students"), ("dataset_fingerprint", "fingerprint")):
+        found = sorted({str(getattr(result, name)) for result in results})
+        if len(found) > 1:
+            raise BadInputError(
+                f"results of {cell.title} differ in {key} ({', '.join(found)}); name the claim's as {key} of its cell"
+            )
+
+
+def _identity(result: Result) -> tuple[Any, ...]:
+    return result.method, result.dataset, result.ipc, result.network
+
+
+def _machine(result: Result) -> str:
+    return str(result.machine.get("id", "unknown"))
+
+
+def _title(results: Sequence[Result]) -> str:
+    first = results[0]
+    return f"{first.method} on {first.dataset}, {'whole set' if first.ipc is None else f'ipc {first.ipc}'}"

@@ -1,0 +1,103 @@
+"""The form of a claims file: TOML, every key checked, before any result is looked at."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from ddbench.claims.kinds import AbsoluteClaim, AnyClaim, Strict
+from ddbench.errors import BadInputError
+
+_ADAPTER: TypeAdapter[AnyClaim] = TypeAdapter(Annotated[AnyClaim, Field(discriminator="kind")])
+_KINDS = ("absolute", "relative", "cost", "scaling", "speed")  # which pydantic puts among the keys of a place
+
+
+class ClaimsFile(Strict):
+    """A confirmatory family of claims; `level` bounds the chance that any of its verdicts is a mistake of one kind.
+
+    Attributes:
+        recorded_from: for recorded baselines: commit and versions of the runs.
+    """
+
+    path: Path
+    family: Annotated[str, Field(min_length=1)]
+    level: Annotated[float, Field(gt=0, le=0.2)] = 0.05
+    recorded_from: dict[str, str] = Field(default={})
+    claims: tuple[AnyClaim, ...]
+
+
+def load_claims(path: Path | str) -> ClaimsFile:
+    """Return a checked claims file.
+
+    Raises:
+        BadInputError: no such file, no TOML, an unknown or missing key, a value of another type, an id given twice, an
+            unknown method, data set or network, or a published number that no claim can rest on.
+        UnknownNameError: an unknown protocol.
+    """
+    source = Path(path)
+    try:
+        content = tomllib.loads(source.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BadInputError(f"claims file {source} does not exist") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadInputError(f"claims file {source} cannot be read: {' '.join(str(error).split())}") from error
+    defaults, entries = content.pop("defaults", {}), content.pop("claim", None)
+    if not isinstance(entries, list) or not isinstance(defaults, dict):
+        raise BadInputError(f"{source} must hold [[claim]] tables, and [defaults] for what their cells share")
+    claims = tuple(_parse(source, number, entry, defaults) for number, entry in enumerate(entries, 1))
+    names = [claim.id for claim in claims]
+    if double := {name for name in names if names.count(name) > 1}:
+        raise BadInputError(f"{source}: id {min(double)!r} is given twice; each claim needs one of its own")
+    try:
+        return ClaimsFile(path=source, claims=claims, **content)
+    except (ValidationError, TypeError) as error:
+        raise BadInputError(f"{source}: {_explain(error)}") from error
+
+
+def _parse(source: Path, number: int, entry: object, defaults: Mapping[str, Any]) -> AnyClaim:
+    named = entry.get("id", "no id") if isinstance(entry, dict) else "no table"
+    try:
+        claim = _ADAPTER.validate_python(_with_defaults(entry, defaults))
+        for cell in claim.cells:
+            if cell.ipc is None:
+                raise BadInputError('cell.ipc is missing: a number, or "full"')
+            cell.check_names()
+        if isinstance(claim, AbsoluteClaim) and claim.recorded is None:
+            _ = claim.target
+    except (ValidationError, LookupError, BadInputError) as error:
+        reason = _explain(error) if isinstance(error, ValidationError) else error
+        raise BadInputError(f"{source}, claim {number} ({named}): {reason}") from error
+    return claim
+
+
+def _with_defaults(entry: object, defaults: Mapping[str, Any]) -> object:
+    """Fill a claim's cell from the file's defaults, and `against` from the cell, whose settings are its own."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("cell", {}), dict):
+        return entry
+    filled = dict(entry)
+    if "cell" in entry:
+        shared = {
+            key: value for key, value in defaults.items() if not (key == "ipc" and entry.get("kind") == "scaling")
+        }
+        filled["cell"] = {**shared, **entry["cell"]}
+        if isinstance(entry.get("against"), dict):
+            inherited = {key: value for key, value in filled["cell"].items() if key != "settings"}
+            filled["against"] = {**inherited, **entry["against"]}
+    return filled
+
+
+def _explain(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"] if part not in _KINDS)
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {where!r}"
+    if first["type"] == "missing":
+        return f"key {where!r} is missing"
+    return f"{where}: {message}, got {first['input']!r}" if where else message

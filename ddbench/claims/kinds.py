@@ -1,0 +1,240 @@
+"""The kinds of claims and the cells they are about, as a claims file states them: strict models, no results yet."""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ddbench.errors import BadInputError
+from ddbench.network import split_spec
+from ddbench.protocol import PROTOCOLS
+from ddbench.published import find_published
+from ddbench.registry import DATASETS, METHODS, suggest
+from ddbench.table_cells import PEAKS, PHASES
+
+COST_METRIC = re.compile(rf"(?P<phase>making|{'|'.join(PHASES)})_(?P<kind>processor_seconds|seconds|{'|'.join(PEAKS)})")
+ANY_MACHINE = "any"
+FEWEST_RECORDED = 3
+
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Recorded = Annotated[list[Number], Field(min_length=FEWEST_RECORDED)]
+
+
+class Strict(BaseModel):
+    """Base of what stands in the file: frozen, no unknown key, no value of another type."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ClaimCell(Strict):
+    """Which results a claim is about.
+
+    Attributes:
+        protocol: name and content hash, as tables print them: `quick@f58e23...`.
+        ipc: images per class, `full` for the whole training set; left out in scaling claims alone.
+        settings: the method's settings that results must have; those left out are not looked at.
+        students: per distilled set; not looked at where left out, as is `fingerprint`, of the data set.
+    """
+
+    method: str
+    dataset: str
+    network: str
+    protocol: Annotated[str, Field(pattern=r"^[^@]+@[0-9a-f]{12}$")]
+    ipc: Annotated[int, Field(ge=1)] | Literal["full"] | None = None
+    settings: dict[str, Any] = {}
+    students: Annotated[int, Field(ge=1)] | None = None
+    fingerprint: str | None = None
+
+    @property
+    def budget(self) -> int | None:
+        """`ipc` as a Result has it: None for the whole training set."""
+        return None if self.ipc == "full" else self.ipc
+
+    @property
+    def title(self) -> str:
+        """The cell in a few words."""
+        size = "whole set" if self.ipc in ("full", None) else f"ipc {self.ipc}"
+        return f"{self.method} on {self.dataset}, {size}, {self.network}"
+
+    def check_names(self) -> None:
+        """Raise UnknownNameError or BadInputError for a name that no registry has."""
+        for registry, name in ((METHODS, self.method), (DATASETS, re.split("[:,]", self.dataset)[0])):
+            if name not in registry.names():
+                raise BadInputError(f"unknown name {name!r}; {suggest(name, registry.names())}")
+        split_spec(self.network)
+        PROTOCOLS.get(self.protocol.partition("@")[0])
+
+
+class Claim(Strict):
+    """What every claim has: a readable id, its sentence, and the fewest runs (per side or size) that may judge it."""
+
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.=-]*$")]
+    sentence: Annotated[str, Field(min_length=1)]
+    min_n: Annotated[int, Field(ge=2)] = 3
+
+    @property
+    def cells(self) -> tuple[ClaimCell, ...]:
+        """The cells that the claim is about."""
+        return ()
+
+
+class AbsoluteClaim(Claim):
+    """A cell's mean lies within, above or below `value`, a published number, or what earlier runs gave.
+
+    Values and margins of metrics that are fractions, such as accuracy, are in percent.
+    """
+
+    kind: Literal["absolute"]
+    cell: ClaimCell
+    metric: str = "test_accuracy"
+    unit: str = "percent"
+    bound: Literal["within", "at_least", "at_most"] = "within"
+    value: Number | None = None
+    published: bool = False
+    recorded: Recorded | None = None
+    margin: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    machine: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> AbsoluteClaim:
+        if (self.value is not None) + self.published + (self.recorded is not None) != 1:
+            raise ValueError("give exactly one of value, published = true, recorded")
+        if self.recorded is not None and self.bound == "within":
+            raise ValueError('a recorded claim needs bound = "at_least" or "at_most": which way is worse')
+        if self.bound == "within" and self.margin == 0:
+            raise ValueError('bound = "within" needs a margin above 0')
+        if is_cost(self.metric) and self.machine is None:
+            raise ValueError('a cost needs machine = "ID" of the machine it is claimed for, or "any"')
+        if self.published and self.metric != "test_accuracy":
+            raise ValueError("published = true looks up test_accuracy alone; write other numbers as value")
+        return self
+
+    @property
+    def cells(self) -> tuple[ClaimCell, ...]:
+        """The one cell."""
+        return (self.cell,)
+
+    @cached_property
+    def target(self) -> float:
+        """The number claimed, in `unit`: given, or the published one; raises BadInputError where that is no basis."""
+        if self.value is not None:
+            return self.value
+        cell, protocol = self.cell, self.cell.protocol.partition("@")[0]
+        found = find_published(cell.method, cell.dataset, cell.budget, cell.network, protocol)
+        if found is None:
+            raise BadInputError(f"nothing is published for {cell.title} under {protocol}; give a value of your own")
+        if not found.is_verified:
+            raise BadInputError(f"the published number for {cell.title} was recalled, never read; no claim can use it")
+        return found.shown.value
+
+
+class RelativeClaim(Claim):
+    """`cell` is better than `against`, or worse by no more than `margin`; a negative margin asks for a gain.
+
+    Attributes:
+        paired: compare sets of the same distillation seed; false for independent runs.
+        test: `t`, or `permutation` where a t test's assumptions are in doubt.
+    """
+
+    kind: Literal["relative"]
+    cell: ClaimCell
+    against: ClaimCell
+    metric: str = "test_accuracy"
+    unit: str = "percent"
+    margin: Number = 0.0
+    paired: bool = True
+    test: Literal["t", "permutation"] = "t"
+
+    @model_validator(mode="after")
+    def _check(self) -> RelativeClaim:
+        if is_cost(self.metric):
+            raise ValueError('compare costs with kind = "cost"')
+        return self
+
+    @property
+    def cells(self) -> tuple[ClaimCell, ...]:
+        """Both cells."""
+        return self.cell, self.against
+
+
+class CostClaim(Claim):
+    """A cost is at most `limit` times that of another cell of the same machine, or of earlier runs on it."""
+
+    kind: Literal["cost"]
+    cell: ClaimCell
+    metric: str
+    limit: Positive
+    against: ClaimCell | None = None
+    recorded: Annotated[list[Positive], Field(min_length=FEWEST_RECORDED)] | None = None
+    machine: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> CostClaim:
+        _check_cost(self.metric)
+        if (self.against is None) == (self.recorded is None):
+            raise ValueError("give exactly one of against, recorded")
+        if self.recorded is not None and self.machine in (None, ANY_MACHINE):
+            raise ValueError('recorded costs need machine = "ID": they mean nothing on another one')
+        if self.recorded is not None and self.limit < 1:
+            raise ValueError("limit must be at least 1 against recorded runs")
+        return self
+
+    @property
+    def cells(self) -> tuple[ClaimCell, ...]:
+        """The cell, and the one it is compared with."""
+        return (self.cell,) if self.against is None else (self.cell, self.against)
+
+
+class ScalingClaim(Claim):
+    """A cost is independent of IPC (dearest / cheapest <= 1 + tolerance) or linear in it (exponent within 1 +- it)."""
+
+    kind: Literal["scaling"]
+    cell: ClaimCell
+    metric: str
+    ipc: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=2)]
+    law: Literal["independent", "linear"]
+    tolerance: Positive
+    machine: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> ScalingClaim:
+        _check_cost(self.metric)
+        if self.cell.ipc is not None:
+            raise ValueError("a scaling claim lists ipc beside its cell, not inside it")
+        if len(set(self.ipc)) < len(self.ipc):
+            raise ValueError("ipc lists a number twice")
+        return self
+
+    @property
+    def cells(self) -> tuple[ClaimCell, ...]:
+        """One cell per IPC."""
+        return tuple(self.cell.model_copy(update={"ipc": ipc}) for ipc in self.ipc)
+
+
+class SpeedClaim(Claim):
+    """A ratio that a pytest-benchmark test notes in its `extra_info` is at least so much: ours against plain code."""
+
+    kind: Literal["speed"]
+    benchmark: str
+    key: str = "ratio"
+    at_least: Positive
+
+
+AnyClaim = AbsoluteClaim | RelativeClaim | CostClaim | ScalingClaim | SpeedClaim
+
+
+def is_cost(metric: str) -> bool:
+    """Return whether a metric's name is that of a cost: `distill_seconds`, `making_peak_host_bytes` and so on."""
+    return COST_METRIC.fullmatch(metric) is not None
+
+
+def _check_cost(metric: str) -> None:
+    if not is_cost(metric):
+        raise ValueError(
+            "metric must be PHASE_seconds, PHASE_processor_seconds or PHASE_peak_host_bytes (_allocated_, _reserved_), "
+            f"PHASE one of making, {', '.join(PHASES)}; got {metric!r}"
+        )

@@ -1,0 +1,62 @@
+"""What claims are judged against: results, and the runs that pytest-benchmark saved."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ddbench.errors import BadInputError
+from ddbench.records import Result
+from ddbench.store import RESULT_FILE, read_results
+
+
+@dataclass(frozen=True)
+class SavedBenchmark:
+    """One test of one run that pytest-benchmark saved: `tests/...py::test_...` and what the test noted."""
+
+    name: str
+    noted: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Results, and benchmarks of saved runs."""
+
+    results: tuple[Result, ...] = ()
+    benchmarks: tuple[SavedBenchmark, ...] = ()
+
+
+def read_sources(paths: Iterable[Path | str]) -> Sources:
+    """Return what stands in results folders, `.jsonl` files, saved benchmark runs (`.json`), or folders of those.
+
+    Raises:
+        BadInputError: a source that holds nothing, or a damaged file.
+    """
+    results: list[Result] = []
+    benchmarks: list[SavedBenchmark] = []
+    for path in (file for source in map(Path, paths) for file in _expand(source)):
+        if path.suffix == ".json" and path.is_file():
+            benchmarks += _read_saved(path)
+        else:
+            results += read_results([path])
+    return Sources(tuple(results), tuple(benchmarks))
+
+
+def _expand(source: Path) -> list[Path]:
+    """Return the files of a folder of recorded runs; a results folder, a cell or a file stands for itself."""
+    if not source.is_dir() or (source / RESULT_FILE).is_file() or any(source.glob(f"*/{RESULT_FILE}")):
+        return [source]
+    found = sorted(path for pattern in ("*.jsonl", "*.json") for path in source.rglob(pattern))
+    return found or [source]
+
+
+def _read_saved(path: Path) -> list[SavedBenchmark]:
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))["benchmarks"]
+        return [SavedBenchmark(str(entry["fullname"]), dict(entry["extra_info"])) for entry in entries]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+        raise BadInputError(f"{path} is not a run saved by pytest-benchmark: {reason}; save it again") from error

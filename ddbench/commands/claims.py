@@ -1,0 +1,113 @@
+"""`ddbench claims`: claims judged against results, and results recorded as claims."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from ddbench.commands._app import DataDir, Device, app
+from ddbench.commands._showing import console, run_cells, say
+
+if TYPE_CHECKING:
+    from ddbench.claims import ClaimsFile, Sources, Verdict
+
+
+class JudgesByDefault(TyperGroup):
+    """`ddbench claims FILE RESULTS` means `ddbench claims judge FILE RESULTS`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - of click, or of typer's copy of it
+        """Put `judge` before arguments that name no command."""
+        named = bool(args) and (args[0] in self.commands or args[0] in ("-h", "--help"))
+        return super().parse_args(ctx, args if named or not args else ["judge", *args])
+
+
+claims = typer.Typer(cls=JudgesByDefault, no_args_is_help=True)
+app.add_typer(claims, name="claims", help="Judge claims against results (`claims FILE RESULTS...`), or record some.")
+
+
+@claims.command("judge")
+def judge_claims(
+    file: Annotated[Path, typer.Argument(help="Claims file, TOML.")],
+    results: Annotated[
+        list[Path], typer.Argument(help="Results folders, .jsonl files, saved benchmark runs, or folders of those.")
+    ],
+    rerun: Annotated[
+        Path | None, typer.Option(help="Run cells of refuted claims once more with fresh seeds, into this folder.")
+    ] = None,
+    device: Device = None,
+    data_dir: DataDir = None,
+) -> int:
+    """Judge claims: exit code 0 where all hold, 1 where some are refuted, 3 where some have no verdict yet."""
+    from ddbench.claims import exit_code, judge, load_claims, read_sources
+
+    loaded, sources = load_claims(file), read_sources(results)
+    verdicts = judge(loaded, sources)
+    if rerun is not None and exit_code(verdicts) == 1:
+        _show(verdicts)
+        verdicts = _judge_again(loaded, verdicts, sources, rerun, device, data_dir)
+    _show(verdicts)
+    return exit_code(verdicts)
+
+
+@claims.command("record")
+def record_claims(
+    results: Annotated[list[Path], typer.Argument(help="Results of repeated runs: three seeds or more of a cell.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Claims file to write.")],
+    family: Annotated[str, typer.Option(help="Name of the family of claims.")] = "recorded baseline",
+) -> None:
+    """Record what repeated runs gave as a claims file, with limits from their spread."""
+    from ddbench.claims import read_sources
+    from ddbench.claims.recording import record, write_recording
+
+    recording = record(read_sources(results).results, family)
+    write_recording(recording, out)
+    for line in recording.left_out:
+        say(f"not recorded: {line}")
+    say(f"{recording.count} claims written to {out}")
+
+
+def _judge_again(
+    file: ClaimsFile,
+    verdicts: Sequence[Verdict],
+    sources: Sources,
+    folder: Path,
+    device: str | None,
+    data_dir: Path | None,
+) -> list[Verdict]:
+    """Run the cells of refuted claims with fresh seeds and return the verdicts that then stand."""
+    from ddbench.claims.rerunning import confirm, suites_to_rerun
+
+    suites = suites_to_rerun(file, verdicts, sources)
+    say("some claims are refuted; their cells run once more with fresh seeds")
+    return confirm(
+        file, verdicts, [result for suite in suites for result in run_cells(suite, folder, device, data_dir)]
+    )
+
+
+def _show(verdicts: Sequence[Verdict]) -> None:
+    """Print a table of verdicts, then a line for each claim that says what moved."""
+    from collections import Counter
+
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("claim", "verdict", "effect", "interval", "n"):
+        table.add_column(name, overflow="fold")
+    for verdict in verdicts:
+        n = ", ".join(map(str, verdict.n))
+        table.add_row(verdict.id, verdict.verdict, *_effect(verdict), n)
+    console().print(table)
+    for verdict in verdicts:
+        say(f"{verdict.verdict}: {verdict.id}: {verdict.moved}")
+    counts = Counter(verdict.verdict for verdict in verdicts)
+    say(f"{len(verdicts)} claims: " + ", ".join(f"{count} {word}" for word, count in counts.items()))
+
+
+def _effect(verdict: Verdict) -> tuple[str, str]:
+    if verdict.effect is None or verdict.low is None or verdict.high is None:
+        return "", ""
+    return f"{verdict.effect:.3g} {verdict.unit}", f"[{verdict.low:.3g}, {verdict.high:.3g}]"
