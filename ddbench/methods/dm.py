@@ -2,12 +2,14 @@
 
 Paper: Zhao, Bilen, "Dataset Condensation with Distribution Matching", WACV 2023 (arXiv 2110.04181), equation 5.
 Checked against: VICO-UoE/DatasetCondensation, main_DM.py.
-Differs from it: the real branch runs without gradient in chunks that fit the processor's cache, compiled for long
-runs, and the synthetic branch runs for all classes at once; with a network without batch norm the numbers are the same.
+Differs from it: the real branch runs without gradient, and both run in chunks that fit the processor's cache, compiled
+for long runs; with a network without batch norm the numbers are the same.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -23,10 +25,11 @@ from ddbench.method import METHODS, Method, RunContext
 from ddbench.methods._learning import Learner
 from ddbench.methods._selection import draw_distinct, draw_real
 from ddbench.network import InputShape, Network, has_batch_norm, make_network
+from ddbench.network_engine import Precision
 from ddbench.protocol import dsa_strategy
 from ddbench.records import DistilledDataset, LabeledImages
 from ddbench.training import channels_last, chunk_size
-from ddbench.work import TRAINING, MethodWork, Passes, PhaseWork, image_bytes
+from ddbench.work import BY_IMAGES, MethodWork, Passes, PhaseWork, image_bytes
 
 
 def mean_embedding_gap(real_means: Tensor, synthetic_means: Tensor) -> Tensor:
@@ -34,13 +37,36 @@ def mean_embedding_gap(real_means: Tensor, synthetic_means: Tensor) -> Tensor:
     return (real_means - synthetic_means).square().sum()
 
 
-class RealBranch:
-    """Mean embeddings of real images, without gradient, in a new network each time; compiled once where that pays."""
+class Embedding(nn.Module):
+    """A network's embedding as a module, so that its parameters can be handed in."""
 
-    def __init__(self, network: Network, *, compiles: bool) -> None:
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return (B, D) embeddings of (B, C, H, W) normalised images."""
+        return self.network.embed(images)
+
+
+class Branch:
+    """Embeddings in a new network each time, by code that is compiled once where that pays."""
+
+    def __init__(self, network: Network, *, compiles: bool, precision: Precision = "fp32") -> None:
         # Compiled code keeps this network's structure and is handed each new network's parameters.
-        template = Embedding(network)
-        self.embed = Engine(lambda state, images: functional_call(template, state, (images,)), compiles=compiles)
+        structure = Embedding(network.fused() if compiles else network)
+
+        def embed(state: dict[str, Tensor], images: Tensor) -> Tensor:
+            half = precision == "bf16"
+            with torch.autocast(images.device.type, torch.bfloat16) if half else nullcontext():
+                embeddings: Tensor = functional_call(structure, state, (images,))
+            return embeddings.float() if half else embeddings
+
+        self.embed = Engine(embed, compiles=compiles)
+
+
+class RealBranch(Branch):
+    """Mean embeddings of real images, without gradient."""
 
     @torch.no_grad()
     def means(self, network: Network, batches: list[Tensor], draws: list[Draw]) -> Tensor:
@@ -61,23 +87,45 @@ class RealBranch:
         return torch.stack([chunks.sum(0) / len(part) for chunks, part in zip(sums, augmented, strict=True)])
 
 
-class Embedding(nn.Module):
-    """A network's embedding as a module, so that its parameters can be handed in."""
+class SyntheticBranch(Branch):
+    """The loss's gradient by the synthetic images, for a few classes at a time: no class's part needs another's."""
 
-    def __init__(self, network: Network) -> None:
-        super().__init__()
-        self.network = network
+    def gradient(
+        self, network: Network, synthetic: Tensor, draws: list[Draw], real_means: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the loss, (), and its gradient by (K * ipc, C, H, W) images sorted by class.
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return (B, D) embeddings of (B, C, H, W) normalised images."""
-        return self.network.embed(images)
+        A network with batch norm sees all classes in one forward, as in the reference code.
+        """
+        if has_batch_norm(network):
+            images = synthetic.detach().requires_grad_()
+            loss = mean_embedding_gap(real_means, mean_synthetic_embeddings(network.embed, images, draws))
+            return loss.detach(), torch.autograd.grad(loss, images)[0]
+        state = Embedding(network).state_dict()
+        ipc = len(synthetic) // len(draws)
+
+        def part(classes: Tensor) -> tuple[Tensor, Tensor]:
+            first, end = int(classes[0]), int(classes[-1]) + 1
+            images = synthetic[first * ipc : end * ipc].detach().requires_grad_()
+            means = mean_synthetic_embeddings(lambda chunk: self.embed(state, chunk), images, draws[first:end])
+            loss = mean_embedding_gap(real_means[first:end], means)
+            return loss.detach(), torch.autograd.grad(loss, images)[0]
+
+        size = classes_at_once(len(draws), ipc, chunk_size(synthetic.device))
+        losses, gradients = zip(*in_chunks("synthetic_classes", part, torch.arange(len(draws)), size), strict=True)
+        return torch.stack(losses).sum(), torch.cat(gradients)
 
 
-def mean_synthetic_embeddings(network: Network, synthetic: Tensor, draws: list[Draw]) -> Tensor:
-    """Return (K, D) mean embeddings of (K * ipc, C, H, W) images sorted by class, all classes in one forward."""
+def classes_at_once(num_classes: int, ipc: int, limit: int) -> int:
+    """Return the most classes, a divisor of their number, whose images together are at most `limit`; one at least."""
+    return max(size for size in range(1, num_classes + 1) if num_classes % size == 0 and size * ipc <= max(limit, ipc))
+
+
+def mean_synthetic_embeddings(embed: Callable[[Tensor], Tensor], synthetic: Tensor, draws: list[Draw]) -> Tensor:
+    """Return (k, D) mean embeddings of (k * ipc, C, H, W) images sorted by class, augmented by k draws, in one call."""
     classes = synthetic.chunk(len(draws))
     augmented = torch.cat([apply_dsa(images, draw) for images, draw in zip(classes, draws, strict=True)])
-    embeddings = network.embed(channels_last(augmented))
+    embeddings = embed(channels_last(augmented))
     return embeddings.view(len(draws), -1, embeddings.shape[1]).mean(1)
 
 
@@ -89,13 +137,17 @@ class DistributionMatching(Method):
 
     @dataclass(frozen=True)
     class Config:
-        """Settings of the paper's CIFAR-10 rows (reference code's defaults); `image_lr` is 10 there from IPC 100 on."""
+        """Settings of the paper's CIFAR-10 rows (reference code's defaults); `image_lr` is 10 there from IPC 100 on.
+
+        With `real_precision` bf16 the real images' embeddings, which have no gradient, are computed by autocast.
+        """
 
         network: str = "convnet-d3"
         steps: Annotated[int, Field(gt=0)] = 20_000
         image_lr: Annotated[float, Field(gt=0)] = 1.0
         image_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.5
         real_batch_size: Annotated[int, Field(gt=0)] = 256
+        real_precision: Precision = "fp32"
 
     def distill(self, train: LabeledImages, ipc: int, ctx: RunContext) -> DistilledDataset:
         """Return (K * ipc, C, H, W) float32 normalised images, sorted by class, started from random real ones."""
@@ -106,11 +158,15 @@ class DistributionMatching(Method):
         optimiser = torch.optim.SGD([synthetic], lr=config.image_lr, momentum=config.image_momentum)
         num_real = config.steps * sum(min(config.real_batch_size, len(indices)) for indices in classes)
         compiles = compiling_pays(num_real, train.info.image_size, ctx.device)
-        real_branch = RealBranch(self._make_network(train, ctx), compiles=compiles)
+        network = self._make_network(train, ctx)
+        real_branch = RealBranch(network, compiles=compiles, precision=config.real_precision)
+        synthetic_branch = SyntheticBranch(network, compiles=compiles)
         learner = Learner(optimiser, ctx.generator)
         for step in ctx.track(range(config.steps), "matching distributions", learner):
-            loss = self._match(train, classes, synthetic, real_branch, ctx)
-            learner.step(loss)
+            network, draws, batches = self._draw(train, classes, ctx)
+            real_means = real_branch.means(network, batches, draws)
+            loss, gradient = synthetic_branch.gradient(network, synthetic, draws, real_means)
+            learner.descend([gradient])
             if step % 100 == 0:
                 ctx.log(f"loss[{step}]", loss.item())
         return DistilledDataset(
@@ -118,7 +174,9 @@ class DistributionMatching(Method):
             labels=torch.arange(train.num_classes).repeat_interleave(ipc),
             num_classes=train.num_classes,
             ipc=ipc,
-            provenance={"engine": {"real_branch": real_branch.embed.mode}},
+            provenance={
+                "engine": {"real_branch": real_branch.embed.mode, "synthetic_branch": synthetic_branch.embed.mode}
+            },
         )
 
     def work(self, train: LabeledImages, ipc: int) -> MethodWork:
@@ -127,19 +185,14 @@ class DistributionMatching(Method):
         num_real = sum(min(config.real_batch_size, int(count)) for count in train.class_counts())
         num_synthetic = train.num_classes * ipc
         real = Passes(config.network, config.steps * num_real, chunk_size(torch.device("cpu")))
-        synthetic = Passes(config.network, config.steps * num_synthetic, num_synthetic, TRAINING)
+        synthetic = Passes(config.network, config.steps * num_synthetic, num_synthetic, BY_IMAGES)
         held = image_bytes(2 * num_real + 4 * num_synthetic, shape)  # as drawn and augmented; with momentum, gradient
         return MethodWork(PhaseWork((real, synthetic), held))
 
-    def _match(
-        self,
-        train: LabeledImages,
-        classes: list[Tensor],
-        synthetic: Tensor,
-        real_branch: RealBranch,
-        ctx: RunContext,
-    ) -> Tensor:
-        """Return the loss () of one step: a fresh network, one DSA draw and one real batch per class."""
+    def _draw(
+        self, train: LabeledImages, classes: list[Tensor], ctx: RunContext
+    ) -> tuple[Network, list[Draw], list[Tensor]]:
+        """Return a step's fresh network, one DSA draw per class and one real batch per class."""
         network = self._make_network(train, ctx)
         strategy = dsa_strategy(train.info.name)
         draws = [draw_dsa(ctx.generator, strategy, 1, siamese=True) for _ in classes]
@@ -147,8 +200,7 @@ class DistributionMatching(Method):
             train.normalised(draw_distinct(indices, self.config.real_batch_size, ctx.generator), ctx.device)
             for indices in classes
         ]
-        real_means = real_branch.means(network, batches, draws)
-        return mean_embedding_gap(real_means, mean_synthetic_embeddings(network, synthetic, draws))
+        return network, draws, batches
 
     def _make_network(self, train: LabeledImages, ctx: RunContext) -> Network:
         network = make_network(self.config.network, InputShape.of(train.info), ctx.generator)

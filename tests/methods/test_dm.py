@@ -12,7 +12,13 @@ from ddbench.augment.dsa import Draw, apply_dsa, draw_dsa
 from ddbench.errors import BadInputError
 from ddbench.method import RunContext, config_of, make_method
 from ddbench.methods import dm
-from ddbench.methods.dm import RealBranch, mean_embedding_gap, mean_synthetic_embeddings
+from ddbench.methods.dm import (
+    RealBranch,
+    SyntheticBranch,
+    classes_at_once,
+    mean_embedding_gap,
+    mean_synthetic_embeddings,
+)
 from ddbench.network import InputShape, Network, make_network
 from ddbench.protocol import DSA_STRATEGY, DSA_STRATEGY_NO_FLIP
 from ddbench.records import LabeledImages
@@ -72,7 +78,7 @@ def test_batch_norm_sees_all_classes_at_once():
     calls = []
     network.features[0].register_forward_pre_hook(lambda module, inputs: calls.append(len(inputs[0])))
     found = RealBranch(network, compiles=False).means(network, batches, draws)
-    synthetic = mean_synthetic_embeddings(network, torch.cat(batches)[:12], draws)
+    synthetic = mean_synthetic_embeddings(network.embed, torch.cat(batches)[:12], draws)
     assert calls == [15, 12]
     assert synthetic.shape == found.shape == (3, 64)
     augmented = torch.cat([apply_dsa(images, draw) for images, draw in zip(batches, draws, strict=True)])
@@ -86,11 +92,41 @@ def test_batch_norm_sees_all_classes_at_once():
 def test_synthetic_means_are_those_of_each_class():
     network, draws = frozen_network("convnet-d2-w4"), siamese_draws()
     synthetic = torch.randn(12, 3, 8, 8, dtype=torch.float64, generator=seeded(3))
-    found = mean_synthetic_embeddings(network, synthetic, draws)
+    found = mean_synthetic_embeddings(network.embed, synthetic, draws)
     for label, draw in enumerate(draws):
         images = [synthetic[label * 4 + i : label * 4 + i + 1] for i in range(4)]
         expected = sum(network.embed(apply_dsa(image, draw))[0] for image in images) / 4
         torch.testing.assert_close(found[label], expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("limit", [1, 8, 100])
+@pytest.mark.parametrize("spec", ["convnet-d2-w4", "convnet-d1-w4-bn"])
+def test_the_gradient_does_not_depend_on_how_many_classes_go_at_once(spec, limit, monkeypatch):
+    network, draws = frozen_network(spec), siamese_draws()
+    synthetic = torch.randn(12, 3, 8, 8, dtype=torch.float64, generator=seeded(3)).requires_grad_()
+    real_means = RealBranch(network, compiles=False).means(network, uneven_batches(), draws)
+    expected = mean_embedding_gap(real_means, mean_synthetic_embeddings(network.embed, synthetic, draws))
+    monkeypatch.setattr(dm, "chunk_size", lambda device: limit)
+    loss, gradient = SyntheticBranch(network, compiles=False).gradient(network, synthetic, draws, real_means)
+    torch.testing.assert_close(loss, expected.detach(), rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(gradient, torch.autograd.grad(expected, synthetic)[0], rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("num_classes", "ipc", "limit", "expected"),
+    [(10, 10, 32, 2), (10, 1, 32, 10), (10, 50, 32, 1), (100, 1, 32, 25), (7, 4, 32, 7)],
+)
+def test_as_many_classes_go_at_once_as_leave_no_rest(num_classes, ipc, limit, expected):
+    assert classes_at_once(num_classes, ipc, limit) == expected
+
+
+def test_the_real_branch_in_bf16_is_close_and_float32():
+    network = make_network("convnet-d2-w4", COLOUR, seeded(4))
+    batches, draws = [images.float() for images in uneven_batches()], siamese_draws()
+    expected = RealBranch(network, compiles=False).means(network, batches, draws)
+    found = RealBranch(network, compiles=False, precision="bf16").means(network, batches, draws)
+    assert found.dtype == torch.float32
+    assert 0 < (found - expected).abs().max() < 0.05 * expected.abs().max()
 
 
 def test_the_real_branch_keeps_no_gradient():
@@ -177,20 +213,20 @@ def test_real_batches_are_cut_to_small_classes_and_larger_ipc_is_refused(toy, co
     assert "1..7" in str(method.unsupported(toy, 8))
 
 
-def test_the_loss_decreases_on_digits(digits, context):
-    losses: dict[str, float] = {}
+def test_the_loss_decreases_on_digits(digits, context, monkeypatch):
+    losses: list[float] = []
+    plain = SyntheticBranch.gradient
 
-    class Logged(dm.DistributionMatching):
-        def _match(self, *args):
-            loss = super()._match(*args)
-            losses[str(len(losses))] = loss.item()
-            return loss
+    def watched(*args):
+        loss, gradient = plain(*args)
+        losses.append(loss.item())
+        return loss, gradient
 
-    config = dm.DistributionMatching.Config(network="convnet-d1-w8", steps=40, real_batch_size=32, image_lr=5.0)
-    distilled = Logged(config).distill(digits, 1, context)
-    values = list(losses.values())
-    assert len(values) == 40
-    assert sum(values[-10:]) < 0.7 * sum(values[:10])
+    monkeypatch.setattr(SyntheticBranch, "gradient", watched)
+    settings = {"network": "convnet-d1-w8", "steps": 40, "real_batch_size": 32, "image_lr": 5.0}
+    distilled = make_method("dm", settings).distill(digits, 1, context)
+    assert len(losses) == 40
+    assert sum(losses[-10:]) < 0.7 * sum(losses[:10])
     assert distilled.images.shape == (10, 1, 8, 8)
 
 
@@ -215,6 +251,7 @@ def test_the_defaults_are_the_papers():
         "image_lr": 1.0,
         "image_momentum": 0.5,
         "real_batch_size": 256,
+        "real_precision": "fp32",
     }
 
 
