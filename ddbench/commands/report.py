@@ -23,13 +23,15 @@ def report(
     data_dir: DataDir = None,
 ) -> None:
     """Write results as one HTML page: tables, plots, pictures, claims, and what stands behind each number."""
+    from ddbench.claims import judge
     from ddbench.report.page import write_report
     from ddbench.report.plots import write_plots
     from ddbench.store import read_results
     from ddbench.tables import make_table
 
     found = read_results(results)
-    page = write_report(found, out, sources=results, verdicts=(), data_dir=data_dir, mix_protocols=mix_protocols)
+    verdicts = judge(claims, found) if claims else ()
+    page = write_report(found, out, sources=results, verdicts=verdicts, data_dir=data_dir, mix_protocols=mix_protocols)
     say(f"report: {page}")
     if plots is not None:
         paths = write_plots(make_table(found, mix_protocols=mix_protocols).blocks, plots)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -16,54 +16,18 @@ from ddbench.report.circumstances import Circumstances, describe
 from ddbench.report.marks import CellKey, Mark, explain_marks, mark_cells
 from ddbench.report.matrix import matrices_of
 from ddbench.report.pictures import Gallery, make_gallery
-from ddbench.report.plots import INK, inline_svg, number_rows, plots_of
+from ddbench.report.plot_style import INK, number_rows
+from ddbench.report.plots import inline_svg, plots_of
 from ddbench.table_cells import GAP
 from ddbench.table_formats import NAME_COLUMNS
 from ddbench.table_layout import cell_text, group_rows, ipc_name
 from ddbench.tables import Block, Table, make_table
 
+if TYPE_CHECKING:
+    from ddbench.claims import Verdict
+
 TEMPLATES = Path(__file__).parent / "templates"
 TRAITS = ("space", "labels", "student lr")
-
-
-class Verdict(Protocol):
-    """What a page shows of a judged claim."""
-
-    @property
-    def id(self) -> str:
-        """Name of the claim in its file."""
-
-    @property
-    def sentence(self) -> str:
-        """The claim in words."""
-
-    @property
-    def verdict(self) -> str:
-        """`supported`, `refuted`, `inconclusive`, `not comparable` or `not measured`."""
-
-    @property
-    def effect(self) -> float | None:
-        """Measured effect."""
-
-    @property
-    def low(self) -> float | None:
-        """Lower end of its interval."""
-
-    @property
-    def high(self) -> float | None:
-        """Upper end of its interval."""
-
-    @property
-    def n(self) -> object:
-        """Observations per side."""
-
-    @property
-    def test(self) -> str:
-        """Name of the test."""
-
-    @property
-    def moved(self) -> str:
-        """What moved, or why there is no verdict."""
 
 
 @dataclass(frozen=True)
