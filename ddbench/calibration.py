@@ -53,7 +53,7 @@ class Calibration:
     def _seconds_of(self, part: Passes, plan: TrainingPlan) -> float:
         if part.images == 0:
             return 0.0
-        trains = part.cost >= TRAINING
+        trains = part.cost > FORWARD
         plan = replace(plan, schedule=PLAIN.schedule, lr=0.0) if trains else PLAIN
         key = (part.network, trains, plan.augmentation, plan.image_augmentation, plan.cutmix)
         if key not in self._speeds:

@@ -15,9 +15,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ddbench.network import InputShape, make_network
 
-# What an image costs, in forward passes: a backward pass is twice one, and the derivative of a gradient, by parameters
-# and by images, about three times the gradient.
-FORWARD, TRAINING, META = 1, 3, 9
+# What an image costs, in forward passes: a backward pass by images alone is one, by parameters too it is two, and the
+# derivative of a gradient, by both, is about three times the gradient.
+FORWARD, BY_IMAGES, TRAINING, META = 1, 2, 3, 9
 VALUE_BYTES = 4  # float32
 # Copies of a network in training: parameters, gradients, momentum, and what an optimiser's step makes on the way.
 COPIES_IN_TRAINING = 4
@@ -31,7 +31,7 @@ class Passes:
         network: name of the network.
         images: passed in all, over all steps and epochs.
         batch_size: passed at once.
-        cost: of one image, in forward passes: `FORWARD`, `TRAINING` or `META`.
+        cost: of one image, in forward passes: `FORWARD`, `BY_IMAGES`, `TRAINING` or `META`.
     """
 
     network: str
@@ -121,7 +121,7 @@ def image_bytes(count: int, shape: InputShape) -> int:
 
 def _bytes_of(part: Passes, shape: InputShape) -> int:
     profile = profile_network(part.network, shape)
-    if part.cost < TRAINING:
+    if part.cost == FORWARD:
         values = profile.parameters + 2 * profile.largest * part.batch_size
     else:
         graphs = 1 if part.cost < META else 2
