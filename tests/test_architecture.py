@@ -14,7 +14,7 @@ ROOT = Path(ddbench.__file__).parent
 # Highest first. A module imports from lower layers and its own; `methods/` stands for every file of a folder.
 LAYERS = (
     # "" is the package itself, which reaches everything
-    ("cli", "commands/", "_console", "doctor", "testing", "__main__", ""),
+    ("cli", "commands/", "_console", "doctor", "testing", "pytest_plugin", "__main__", ""),
     (
         "report/",
         "tables",
