@@ -1,21 +1,51 @@
-"""Two functions timed in turn in one process: on a noisy machine only their ratio means something."""
+"""Functions timed in turn in one process: on a noisy machine only their ratios mean something."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 WARM_UPS = 1
 
 
 def alternate(ours: Callable[[], object], plain: Callable[[], object], rounds: int) -> tuple[float, float]:
     """Run both in turn and return the median seconds of each."""
-    seconds: dict[str, list[float]] = {"ours": [], "plain": []}
+    seconds = take_turns({"ours": ours, "plain": plain}, rounds)
+    return seconds["ours"], seconds["plain"]
+
+
+def take_turns(functions: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Run all in turn and return the median seconds of each."""
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
     for index in range(WARM_UPS + rounds):
-        for name, function in (("ours", ours), ("plain", plain)):
+        for name, function in functions.items():
             start = time.perf_counter()
             function()
             if index >= WARM_UPS:
                 seconds[name].append(time.perf_counter() - start)
-    return statistics.median(seconds["ours"]), statistics.median(seconds["plain"])
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def first_seconds(function: Callable[[], object]) -> float:
+    """Return the seconds of one call: the first of a compiled function, compilation included."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def report(work: str, seconds: Mapping[str, float], rounds: int, benchmark: Any, first: float | None = None) -> float:
+    """Print and record the medians of `ours`, `plain` and, where there is one, `roof`; return plain / ours."""
+    ratio = seconds["plain"] / seconds["ours"]
+    line = f"{work}: ours {seconds['ours']:.3f} s, plain {seconds['plain']:.3f} s, ratio {ratio:.2f}"
+    benchmark.extra_info.update({f"{name}_seconds": value for name, value in seconds.items()}, ratio=ratio)
+    if "roof" in seconds:
+        share = seconds["roof"] / seconds["ours"]
+        benchmark.extra_info.update(share_of_roof=share)
+        line += f", {100 * share:.0f} % of the convolutions' rate"
+    if first is not None:
+        benchmark.extra_info.update(first_seconds=first)
+        line += f", first call {first:.1f} s"
+    print(f"\n{line} (n={rounds})")
+    return ratio

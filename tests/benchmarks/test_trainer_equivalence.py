@@ -1,0 +1,71 @@
+"""Speed does not change the science: students of the fast trainer are as accurate as those of a plain loop.
+
+Run: `DDBENCH_DATA_DIR=... uv run pytest tests/benchmarks/test_trainer_equivalence.py -m speed -s`; about an hour and a
+half of one core. Students are paired: the same start, order and augmentation. `DDBENCH_STUDENTS` sets their number.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from ddbench import distill, load_dataset
+from ddbench.network import InputShape, make_network
+from ddbench.network_engine import NetworkEngine, Sizes, batch_sizes, plan_engine
+from ddbench.protocol import PROTOCOLS
+from ddbench.records import DistilledDataset, RealDataset
+from ddbench.seeding import make_generator
+from ddbench.statistics import equivalence
+from ddbench.training import TrainingPlan, TrainingSet, chunk_size, measure_accuracy, train_student
+from tests.benchmarks._plain import train_plainly
+
+STUDENTS = int(os.environ.get("DDBENCH_STUDENTS", "10"))
+MARGIN = 0.01  # one percentage point
+DM_STEPS = 200
+CPU = torch.device("cpu")
+NETWORK = "convnet-d3"
+
+
+def engine_for(precision: str, distilled: DistilledDataset, real: RealDataset, plan: TrainingPlan) -> NetworkEngine:
+    sizes = Sizes(
+        batch_sizes(len(distilled.labels), plan.batch_size, plan.schedule.epochs * STUDENTS),
+        batch_sizes(len(real.test), chunk_size(CPU), STUDENTS),
+    )
+    shape = InputShape.of(real.info)
+    return plan_engine(NETWORK, make_network(NETWORK, shape, torch.Generator()), shape, precision, CPU, sizes)
+
+
+@pytest.mark.speed
+@pytest.mark.data
+@pytest.mark.parametrize(("method", "ipc"), [("random_real", 1), ("dm", 1), ("dm", 10)])
+def test_accuracies_are_equivalent_within_a_point(method, ipc):
+    real = load_dataset("cifar10")
+    distilled = distill(method, real, ipc, seed=0, config={"steps": DM_STEPS} if method == "dm" else {})
+    data = TrainingSet.of(distilled, real.info, CPU)
+    every, held = torch.arange(len(data)), {"plain": [], "fp32": [], "bf16": []}
+    plans = {name: TrainingPlan.of(PROTOCOLS.get(name), real.info, ipc) for name in ("dsa", "dsa-bf16")}
+    engines = {plan.precision: engine_for(plan.precision, distilled, real, plan) for plan in plans.values()}
+    for student in range(STUDENTS):
+        for name, values in held.items():
+            network = make_network(NETWORK, InputShape.of(real.info), make_generator(student, "equivalence", "initial"))
+            generator = make_generator(student, "equivalence", "training")
+            if name == "plain":
+                train_plainly(network, *data.batch(every), plans["dsa"], generator)
+            else:
+                plan = plans["dsa" if name == "fp32" else "dsa-bf16"]
+                train_student(network, data, plan, generator, engine=engines[name])
+            values.append(measure_accuracy(network, real.test, CPU, engine=engines.get(name)))
+        print(json.dumps({"method": method, "ipc": ipc, "student": student, **{n: v[-1] for n, v in held.items()}}))
+    plain = np.array(held["plain"])
+    for name in ("fp32", "bf16"):
+        found = equivalence(np.array(held[name]), plain, MARGIN, paired=True)
+        print(
+            f"{method}, ipc {ipc}: {name} {100 * np.mean(held[name]):.2f} %, plain {100 * plain.mean():.2f} %, "
+            f"difference {100 * found.effect:+.2f} [{100 * found.low:+.2f}, {100 * found.high:+.2f}] points, "
+            f"p {found.p:.4f} (n={STUDENTS}, margin 1 point)"
+        )
+        assert found.p < 0.05
