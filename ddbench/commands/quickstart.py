@@ -13,16 +13,17 @@ from ddbench.commands._showing import report_unfinished, run_cells, say, show_ta
 
 @app.command()
 def quickstart(
-    out: Annotated[Path, typer.Option(help="Folder for results and pictures; a rerun continues in it.")] = Path(
-        "quickstart"
-    ),
+    out: Annotated[
+        Path, typer.Option(help="Folder for results, pictures and the report; a rerun continues in it.")
+    ] = Path("quickstart"),
     device: Device = None,
 ) -> int:
-    """Run every baseline on the embedded digits, print the table and leave results, sets and pictures on disk."""
+    """Run every baseline on the embedded digits, print the table, leave results, sets, pictures and a report on disk."""
     from ddbench.dataset import load_dataset
     from ddbench.distilled import load_distilled
     from ddbench.files import baselines_dir, write_text
     from ddbench.report.grid import save_grid
+    from ddbench.report.page import write_report
     from ddbench.store import Store
     from ddbench.suite import load_suite
     from ddbench.table_formats import render
@@ -41,6 +42,7 @@ def quickstart(
     show_table(done, published=False)
     write_text(out / "table.md", render(make_table(done), "md"))
     say(f"results and distilled sets: {store.root}\npictures: {pictures}\ntable: {out / 'table.md'}")
+    say(f"report, to open in a browser: {write_report(done, out / 'report.html', sources=[store.root])}")
     say("The protocol `quick` is for checking an installation; its numbers are never comparable with `dsa`.")
     say("next: ddbench list, ddbench run cifar10_small, or CONTRIBUTING.md to add a method")
     return report_unfinished(done)

@@ -54,7 +54,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Pictures by index of their block, and one line for each thing that is not shown."""
+    """Pictures by index of their block, smaller IPC first, and one line for each thing that is not shown."""
 
     pictures: dict[int, tuple[Picture, ...]]
     notes: tuple[str, ...]
@@ -84,7 +84,10 @@ def make_gallery(blocks: Sequence[Block], sources: Iterable[Path], data_dir: Pat
     if left_out:
         limit = f"{SETS} sets or {TOTAL_BYTES // 2**20} MiB"
         notes.insert(0, f"{left_out} more sets are not shown: a page holds pictures of at most {limit}.")
-    pictures = {index: tuple(found[position] for position in sorted(found)) for index, found in sorted(made.items())}
+    pictures = {
+        index: tuple(sorted((found[position] for position in sorted(found)), key=lambda picture: picture.cell.ipc or 0))
+        for index, found in sorted(made.items())
+    }
     return Gallery(pictures, tuple(notes))
 
 
@@ -129,7 +132,7 @@ def _in_turns(blocks: Sequence[Block], folders: dict[str, Path]) -> Iterator[tup
 def _make_picture(cell: Cell, result: Result, distilled: DistilledDataset, infos: _Infos) -> Picture:
     info = infos.get(result.dataset)
     notes = []
-    if info is None or info.num_classes != distilled.num_classes:
+    if info is None or (info.num_classes, info.channels) != (distilled.num_classes, distilled.images.shape[1]):
         info = _stand_in(distilled)
         if distilled.space == "normalised":
             notes.append("colours stretched: the data set is not on this machine")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 COLOURS = (
     "#7a828c", "#2f7ed8", "#d9544f", "#2b9a57", "#b0761a", "#9b62d4", "#1593a3", "#d1539a", "#7d8a1e", "#a5684c",
 )  # fmt: skip
-MARKERS = "osD^vPX*<>hp"
+MARKERS = "osD^vPX*<>h"
 INK = "#010203"  # stands for the text colour of the page's theme, and is replaced by it
 SIZE = (4.6, 3.3)  # inches; the legend's height is added
 LEGEND_LINE, LEGEND_WIDTH = 0.17, 62  # inches, letters

@@ -1,0 +1,83 @@
+"""Tests of plots: what is drawn, that they stand in a page without harm, and the files for papers."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree
+
+import pytest
+
+from ddbench.report.plot_style import COLOURS, INK, MARKERS, number_rows
+from ddbench.report.plots import inline_svg, plots_of, write_plots
+from ddbench.statistics import mean_against
+from ddbench.tables import make_table
+from tests.report._results import only_block, varied
+
+ODD = "gm$x$<b>&_"  # must be read neither as mathematics nor as markup
+
+
+def results():
+    return [
+        varied(method, ipc, seed, (0.5 + 0.1 * seed + 0.01 * ipc,))
+        for method in ("dm", ODD)
+        for ipc in (1, 10)
+        for seed in (0, 1, 2)
+    ] + [varied("full_real", None, 0, (0.97,))]
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return sum(w * p for w, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+@pytest.mark.parametrize("background", ["#ffffff", "#15171c"])
+def test_colours_stand_out_on_both_themes(background):
+    for colour in COLOURS:
+        low, high = sorted((luminance(colour), luminance(background)))
+        assert (high + 0.05) / (low + 0.05) >= 3
+    assert len({(i % len(COLOURS), i % len(MARKERS)) for i in range(110)}) == 110
+
+
+def test_curves_show_means_and_their_intervals():
+    block = only_block(results())
+    curves = plots_of(block, number_rows([block]))[0].figure.axes[0]
+    bars = curves.containers[0]
+    assert list(bars.lines[0].get_ydata()) == pytest.approx([61, 70])
+    ends = [segment[:, 1] for segment in bars.lines[2][0].get_segments()]
+    expected = mean_against([51, 61, 71], 0, 0)
+    assert list(ends[0]) == pytest.approx([expected.low, expected.high])
+    assert {tick.get_text() for tick in curves.get_xticklabels()} == {"1", "10"}
+
+
+def test_a_plot_in_a_page_is_xml_with_ids_of_its_own_and_no_fixed_ink():
+    block = only_block(results())
+    ids = []
+    for number, plot in enumerate(plots_of(block, number_rows([block]), INK)):
+        svg = inline_svg(plot, f"p{number}")
+        tree = ElementTree.fromstring(svg)
+        texts = [element.text for element in tree.iter() if element.tag == "text"]
+        assert ODD in texts
+        assert "full_real" in texts
+        assert INK not in svg
+        assert "currentColor" in svg
+        ids += re.findall(r' id="([^"]+)"', svg)
+        assert set(re.findall(r'(?:url\(|href=")#([^")]+)', svg)) <= set(ids)
+        assert not re.search(r'(?:href|src)="(?!#)', svg)
+    assert len(ids) == len(set(ids))
+
+
+def test_files_for_papers_are_pdf_and_svg_and_the_same_twice(tmp_path):
+    blocks = make_table([result.model_copy(update={"phases": ()}) for result in results()]).blocks
+    paths = write_plots(blocks, tmp_path / "a")
+    assert [path.suffix for path in paths] == [".pdf", ".svg"]  # no costs, so the curves alone
+    for path in paths:
+        content = path.read_bytes()
+        assert content.startswith(b"%PDF") if path.suffix == ".pdf" else b"<svg" in content
+    again = write_plots(blocks, tmp_path / "b")
+    assert [path.read_bytes() for path in paths] == [path.read_bytes() for path in again]
+
+
+def test_one_number_is_no_plot():
+    block = only_block([varied("dm", 10, 0), varied("full_real", None, 0)])
+    assert plots_of(block, number_rows([block])) == []

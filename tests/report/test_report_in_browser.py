@@ -1,0 +1,250 @@
+"""Tests of the report in a real headless Chromium: it is used, looked at and listened to, not only parsed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from ddbench.distilled import save_distilled
+from ddbench.records import DistilledDataset
+from ddbench.report.page import write_report
+from ddbench.store import read_results
+from tests.report._results import varied
+
+pytestmark = pytest.mark.browser
+
+HOW = "install Debian's package chromium, or run `uv run playwright install chromium`"
+LIMIT = 15_000_000  # bytes of a page
+# Marks the first row and the pictures before anything is painted, so that the browser notes when it paints each.
+NOTE_PAINTING = """
+new MutationObserver(() => {
+  document.querySelector("tbody th")?.setAttribute("elementtiming", "first row");
+  for (const image of document.querySelectorAll(".pictures img")) image.setAttribute("elementtiming", "picture");
+}).observe(document, { childList: true, subtree: true });
+window.painted = [];
+new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) window.painted.push([entry.identifier, entry.renderTime]);
+}).observe({ type: "element", buffered: true });
+"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Debian's Chromium where it is installed, else Playwright's own."""
+    playwright = pytest.importorskip("playwright.sync_api", reason=f"browser: Playwright is not installed; {HOW}")
+    with playwright.sync_playwright() as running:
+        path = shutil.which("chromium")
+        if path is None and not Path(running.chromium.executable_path).exists():
+            pytest.skip(f"browser: there is no Chromium; {HOW}")
+        # Chromium's sandbox refuses to run as root, which containers do; the page is our own.
+        chromium = running.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def opened(browser):
+    """A function that opens a page offline; at the end there must have been no error and no request."""
+    contexts, complaints, requests = [], [], []
+
+    def open_page(path, width=1280, height=900, script="", **options):
+        context = browser.new_context(viewport={"width": width, "height": height}, offline=True, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        if script:
+            page.add_init_script(script)
+        page.goto(path.as_uri())
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A page with two data sets, two networks, marks, costs, a matrix and pictures."""
+    folder = tmp_path_factory.mktemp("small")
+    found = []
+    for dataset, network in (("digits", "convnet-d2-w32"), ("digits", "mlp"), ("other", "mlp")):
+        for method, value in (("random_real", 0.6), ("dm", 0.8), ("herding", 0.79)):
+            for ipc in (1, 10):
+                for seed in (0, 1, 2):
+                    accuracy = value + 0.01 * ipc + 0.02 * (seed - 1)
+                    result = varied(method, ipc, seed, (accuracy,), dataset=dataset, network=network)
+                    found.append(result)
+                    if seed == 0 and network == "mlp":
+                        keep_set(folder / result.key, ipc)
+    return write_report(found, folder / "report.html", sources=[folder])
+
+
+def keep_set(folder, ipc, side=8, classes=10):
+    generator = torch.Generator().manual_seed(ipc)
+    images = torch.randint(256, (classes * ipc, 3, side, side), dtype=torch.uint8, generator=generator)
+    labels = torch.arange(classes).repeat_interleave(ipc)
+    save_distilled(DistilledDataset(images, labels, classes, ipc, "pixels"), folder / "distilled")
+
+
+def column(page, index):
+    rows = page.locator("#b0 table.accuracy tbody tr")
+    return [row.locator(f":nth-child({index})").first.inner_text() for row in rows.all()]
+
+
+def test_sorting_by_click_and_by_keyboard(opened, small):
+    page = opened(small)
+    heading = page.locator("#b0 table.accuracy thead th").nth(1)
+    before = column(page, 1)
+    assert before == ["random_real", "dm", "herding"]
+    heading.get_by_role("button").click()
+    assert heading.get_attribute("aria-sort") == "descending"
+    assert column(page, 1) == ["dm", "herding", "random_real"]
+    page.keyboard.press("Enter")
+    assert heading.get_attribute("aria-sort") == "ascending"
+    assert column(page, 1) == ["random_real", "herding", "dm"]
+    page.keyboard.press("Space")
+    assert heading.get_attribute("aria-sort") is None
+    assert column(page, 1) == before
+    first = page.locator("#b0 table.accuracy thead th").nth(0)
+    first.get_by_role("button").focus()
+    page.keyboard.press("Enter")
+    assert column(page, 1) == ["dm", "herding", "random_real"]
+    assert first.get_attribute("aria-sort") == "ascending"
+
+
+def test_costs_are_sorted_as_quantities_and_not_as_text(opened, small):
+    page = opened(small)
+    sizes = page.evaluate(
+        """() => {
+          const table = document.querySelector("#b0 details table");
+          const heading = [...table.tHead.rows[0].cells].find((cell) => cell.textContent === "host memory");
+          const texts = ["1.5 GiB", "–", "900 MiB", "1,020 KiB", "2.0 MiB", "no GPU"];
+          [...table.tBodies[0].rows].forEach((row, i) => { row.cells[heading.cellIndex].textContent = texts[i]; });
+          heading.querySelector("button").click();
+          return [...table.tBodies[0].rows].map((row) => row.cells[heading.cellIndex].textContent);
+        }"""
+    )
+    assert [size for size in sizes if size[0].isdigit()] == ["1.5 GiB", "900 MiB", "2.0 MiB", "1,020 KiB"]
+    assert sizes[-1] == "–"
+
+
+def test_filters_hide_tables_pictures_and_rows(opened, small):
+    page = opened(small)
+    visible = page.locator("#tables > .block:visible")
+    assert visible.count() == 3
+    page.get_by_label("Network").select_option("mlp")
+    assert visible.count() == 2
+    page.get_by_label("Data set").select_option("other")
+    assert visible.count() == 1
+    assert page.get_by_role("status").inner_text() == "1 of 3 tables shown"
+    assert page.locator("#pictures .block:visible").count() == 1
+    page.get_by_label("Method").fill("herd")
+    assert page.locator("#tables .accuracy tbody tr:visible").count() == 1
+    page.get_by_label("Network").select_option("convnet-d2-w32")
+    assert page.get_by_text("No table fits").is_visible()
+
+
+def luminance(page):
+    colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    return sum(float(part) for part in colour[colour.index("(") + 1 : -1].split(",")[:3]) / 3
+
+
+def test_theme_follows_the_system_until_the_button_is_pressed(opened, small):
+    assert luminance(opened(small, color_scheme="light")) > 200
+    page = opened(small, color_scheme="dark")
+    assert luminance(page) < 60
+    ink = page.locator("svg.plot text").first.evaluate("node => getComputedStyle(node).fill")
+    assert ink == page.evaluate("getComputedStyle(document.body).color")
+    button = page.get_by_role("button", name="Dark")
+    assert button.get_attribute("aria-pressed") == "true"
+    button.click()
+    assert luminance(page) > 200
+    assert button.get_attribute("aria-pressed") == "false"
+    page.reload()
+    assert luminance(page) > 200
+
+
+def test_a_number_opens_what_stands_behind_it(opened, small):
+    page = opened(small)
+    number = page.locator("#b0 .accuracy td a").first
+    number.focus()
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog")
+    text = dialog.inner_text()
+    for words in ("ddbench distill random_real", "torch 2.15.0", "AMD EPYC", "3720f3b9c8f1", "quick@f58e2342656b"):
+        assert words in text
+    page.keyboard.press("Escape")
+    assert not dialog.is_visible()
+    assert number.evaluate("node => node === document.activeElement")
+
+
+def test_a_link_into_a_folded_part_unfolds_it(opened, small):
+    page = opened(small)
+    assert not page.locator("#b1c2").is_visible()
+    page.evaluate("location.hash = '#b1c2'")
+    page.locator("#b1c2").wait_for(state="visible")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_page_fits_phones_and_screens(opened, small, tmp_path, width, scheme):
+    page = opened(small, width=width, color_scheme=scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    folder = Path(os.environ.get("DDBENCH_SCREENSHOTS", tmp_path))
+    picture = folder / f"report_{width}_{scheme}.png"
+    page.screenshot(path=picture)
+    with Image.open(picture) as shot:
+        assert shot.size == (width, 900)
+        assert len(shot.convert("RGB").getcolors(2**20)) > 20  # something was painted
+    page.locator(".pictures img").first.scroll_into_view_if_needed()
+    assert page.locator(".pictures img").first.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+
+
+def test_a_printed_page_has_no_controls_and_is_light(opened, small):
+    page = opened(small, color_scheme="dark")
+    page.emulate_media(media="print")
+    assert not page.locator("#filters").is_visible()
+    assert luminance(page) > 200
+    assert page.pdf().startswith(b"%PDF")
+
+
+def test_two_thousand_results_give_a_page_that_is_usable_at_once(opened, tmp_path):
+    results = tmp_path / "results"
+    for ipc in range(1, 11):  # noise compresses worst
+        keep_set(tmp_path / f"set{ipc}", ipc, side=32)
+    for dataset in ("digits", "other"):
+        for method in range(20):
+            for ipc in range(1, 11):
+                for seed in range(5):
+                    values = (0.3 + 0.02 * method + 0.01 * ipc + 0.001 * seed,)
+                    made = varied(f"method{method}", ipc, seed, values, dataset=dataset)
+                    folder = results / made.key
+                    folder.mkdir(parents=True)
+                    (folder / "result.json").write_text(made.model_dump_json(), encoding="utf-8")
+                    if seed == 0:
+                        (folder / "distilled").symlink_to(tmp_path / f"set{ipc}" / "distilled")
+    found = read_results([results])
+    assert len(found) == 2000
+    path = write_report(found, tmp_path / "report.html", sources=[results])
+    assert 1_000_000 < path.stat().st_size < LIMIT
+
+    page = opened(path, script=NOTE_PAINTING)
+    page.wait_for_function("window.painted.some(([name]) => name === 'first row')")
+    assert page.evaluate("window.painted.map(([name]) => name)") == ["first row"]
+    page.locator("#b0 thead button").nth(1).click()
+    assert page.locator("#b0 tbody th").first.inner_text() == "method19"
+    assert "more sets are not shown" in page.locator("#pictures").inner_text()
+    page.locator(".pictures img").first.scroll_into_view_if_needed()
+    page.wait_for_function("window.painted.some(([name]) => name === 'picture')")
+    times = page.evaluate("window.painted")
+    first = next(time for name, time in times if name == "first row")
+    assert all(first < time for name, time in times if name == "picture")
