@@ -25,7 +25,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from ddbench.augment.dsa import Draw, apply_dsa, draw_dsa
 from ddbench.method import Tracker, untracked
 from ddbench.network import Network, has_batch_norm
-from ddbench.training import StudentDivergedError, TrainingPlan, TrainingSet
+from ddbench.training import StudentDivergedError, TrainingPlan, TrainingSet, channels_last
 
 Form = Literal["stacked", "side by side"]
 
@@ -168,7 +168,11 @@ class Students:
         """Return the mean cross entropy, (), of one student's batch at parameters (P,)."""
         parts = parameters.split([shape.numel() for shape in self._shapes.values()])
         named = {name: part.view(shape) for part, (name, shape) in zip(parts, self._shapes.items(), strict=True)}
-        return F.cross_entropy(functional_call(self._structure, named, (images,)), labels)
+        is_half = self._plan.precision == "bf16"
+        # No cache of cast weights: they are used once, and a graph would be captured with those of an earlier step.
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=is_half, cache_enabled=False):
+            logits: Tensor = functional_call(self._structure, named, (images,))
+        return F.cross_entropy(logits.float() if is_half else logits, labels)
 
     def _side_by_side(self, images: Tensor, labels: Tensor) -> list[Tensor]:
         """Return every student's gradient (P,), made on streams that wait for the current one and it for them."""
@@ -255,7 +259,7 @@ def batches_ahead(
         if plan.augmentation:
             images = augment_together(images, [draw for _, draws in chunk for draw in draws])
         sizes = [chosen.numel() for chosen, _ in chunk]
-        for (chosen, _), *batch in zip(chunk, images.split(sizes), labels.split(sizes), strict=True):
+        for (chosen, _), *batch in zip(chunk, channels_last(images).split(sizes), labels.split(sizes), strict=True):
             yield batch[0].unflatten(0, chosen.shape), batch[1].unflatten(0, chosen.shape)
 
 

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ddbench import evaluator
 from ddbench.augment.zca import fit_zca, whiten
-from ddbench.dataset import make_real_dataset
+from ddbench.chunking import shrunk_chunks
+from ddbench.dataset import load_dataset, make_real_dataset
 from ddbench.errors import BadInputError, UnknownNameError
 from ddbench.evaluator import EVALUATORS, DistillRun, Evaluator, make_evaluator, student_accuracies
 from ddbench.method import RunContext
@@ -258,6 +259,84 @@ def test_soft_labels_train_students_too():
     softened = replace(run, distilled=replace(run.distilled, labels=hard))
     expected = student_accuracies(run, real, "mlp-w4", toy_context())
     assert student_accuracies(softened, real, "mlp-w4", toy_context()) == expected
+
+
+def test_students_trained_at_once_have_the_accuracies_of_students_trained_alone_in_their_order():
+    real = toy_real()
+    run, logged = toy_run(real, students=5, network="mlp-w32"), []
+    run = replace(run, distilled=replace(run.distilled, student_lr=0.5))
+    alone = student_accuracies(run, real, "mlp-w32", toy_context())
+    assert run.engine["students_at_once"] == 1
+    assert len(set(alone)) > 2
+    for asked in (2, 4, 20):
+        together = replace(run, students_at_once=asked, engine={})
+        context = toy_context(log=lambda name, value: logged.append(name))
+        assert student_accuracies(together, real, "mlp-w32", context) == alone
+        assert together.engine["students_at_once"] == min(asked, 5)
+        assert together.engine["students_together"] == "side by side"
+    assert logged == [f"test_accuracy[mlp-w32, student {i}]" for i in range(5)] * 3
+
+
+def test_whitened_sets_and_learned_rates_count_for_students_trained_at_once():
+    real = toy_real()
+    whitening = fit_zca(real.train)
+    images = whiten(real.train.images[:6], whitening)
+    distilled = DistilledDataset(
+        images, real.train.labels[:6], 3, ipc=2, space="zca", whitening=whitening, student_lr=0.2
+    )
+    for one in (distilled, replace(distilled, student_lr=None)):
+        run = toy_run(real, students=4, distilled=one)
+        together = replace(run, students_at_once=4)
+        expected = student_accuracies(run, real, "mlp-w4", toy_context())
+        assert student_accuracies(together, real, "mlp-w4", toy_context()) == expected
+
+
+def test_students_that_cannot_be_trained_at_once_are_trained_alone_and_the_reason_is_kept():
+    real = toy_real()
+    run = toy_run(real)
+    alone = student_accuracies(run, real, "convnet-d1-w4-bn", toy_context())
+    asked = replace(run, students_at_once=2, engine={})
+    assert student_accuracies(asked, real, "convnet-d1-w4-bn", toy_context()) == alone
+    assert asked.engine["students_at_once[convnet-d1-w4-bn]"] == 1
+    reason = asked.engine["students_one_by_one[convnet-d1-w4-bn]"]
+    assert reason == "the network keeps running statistics"
+
+
+def test_where_memory_runs_out_fewer_students_are_trained_at_once(monkeypatch):
+    real, sizes = toy_real(), []
+    run = toy_run(real, students=7, students_at_once=7)
+    expected = student_accuracies(run, real, "mlp-w4", toy_context())
+    together = evaluator.train_students
+
+    def small_device(networks: Any, *rest: Any) -> str:
+        sizes.append(len(networks))
+        if len(networks) > 2:
+            together(networks, *rest)  # students that do not fit have been trained to some extent
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return together(networks, *rest)
+
+    monkeypatch.setattr(evaluator, "train_students", small_device)
+    with shrunk_chunks() as shrunk:
+        assert student_accuracies(run, real, "mlp-w4", toy_context()) == expected
+    assert shrunk == {"students_at_once": 1}
+    assert sizes == [7, 3]
+
+
+def test_whole_trainings_on_digits_at_once_are_those_alone():
+    real = load_dataset("digits")
+    chosen = torch.cat([real.train.of_class(label)[:5] for label in range(10)])
+    distilled = DistilledDataset(real.train.pixels(chosen), real.train.labels[chosen], 10, ipc=5, space="pixels")
+    schedule = Schedule(epochs=10, drop_at=7)
+    protocol = PROTOCOL.model_copy(update={"schedule": schedule, "batch_size": 32, "lr": 0.02})
+    run = DistillRun(distilled, protocol, "convnet-d1-w8", students=4, eval_seed=0)
+    alone = torch.tensor(student_accuracies(run, real, run.network, toy_context()))
+    asked = replace(run, students_at_once=4, engine={})
+    together = torch.tensor(student_accuracies(asked, real, run.network, toy_context()))
+    assert asked.engine["students_at_once"] == 4
+    assert alone.min() > 0.2  # twice chance
+    # Rounding may tip single test images of the 360, and students differ by far more.
+    assert (together - alone).abs().max() <= 3 / len(real.test)
+    assert (alone[:, None] - alone).abs().max() > 6 / len(real.test)
 
 
 class Optioned(Evaluator):
