@@ -36,7 +36,7 @@ def train_plainly(
 
 
 @torch.no_grad()
-def test_plainly(network: Network, test: LabeledImages) -> float:
+def measure_plainly(network: Network, test: LabeledImages) -> float:
     """Return the accuracy on a split, in batches of 256 by a DataLoader, as research scripts test."""
     network.eval()
     right = 0
