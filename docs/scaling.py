@@ -72,7 +72,8 @@ def main() -> None:
     for task in tasks:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             rows.append(pool.apply(measure, (task,)))
-        print(json.dumps(rows[-1]), flush=True)
+        sys.stdout.write(json.dumps(rows[-1]) + "\n")
+        sys.stdout.flush()
     draw(rows, Path(sys.argv[1]))
 
 
