@@ -18,7 +18,7 @@ def quickstart(
     ] = Path("quickstart"),
     device: Device = None,
 ) -> int:
-    """Run every baseline on the embedded digits, print the table, leave results, sets, pictures and a report on disk."""
+    """Run every baseline on the embedded digits, print the table and keep results, sets, pictures and a report."""
     from ddbench.dataset import load_dataset
     from ddbench.distilled import load_distilled
     from ddbench.files import baselines_dir, write_text
