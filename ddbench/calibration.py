@@ -15,13 +15,13 @@ from ddbench.meter import Meter
 from ddbench.network import InputShape, make_network
 from ddbench.protocol import Schedule
 from ddbench.records import DatasetInfo, LabeledImages
-from ddbench.training import TrainingPlan, TrainingSet, forward_in_chunks, train_student
+from ddbench.training import TrainingPlan, TrainingSet, chunk_size, forward_in_chunks, train_student
 from ddbench.work import FORWARD, TRAINING, Passes, profile_network
 
 # A measurement passes images worth so many FLOPs: a tenth of a second on two cores for common networks, and few images
 # of large ones. Two batch sizes, each in rounds of two steps, of which the fastest counts: others were disturbed.
 MEASURED_FLOPS = 10e9
-MOST_IMAGES, FEWEST_IMAGES = 32, 4
+MOST_IMAGES, FEWEST_IMAGES = 128, 4
 ROUNDS, STEPS = 5, 2
 PLAIN = TrainingPlan(Schedule(epochs=STEPS, drop_at=STEPS), lr=0.0, batch_size=MOST_IMAGES, augmentation="")
 
@@ -67,8 +67,8 @@ class Calibration:
         shape = InputShape.of(self._info)
         cost = TRAINING if trains else FORWARD
         affordable = int(MEASURED_FLOPS / (cost * max(1, profile_network(network, shape).flops)))
-        many = min(max(FEWEST_IMAGES, affordable), MOST_IMAGES)
-        few = many // 2
+        many = min(max(FEWEST_IMAGES, affordable), MOST_IMAGES if trains else chunk_size(torch.device("cpu")))
+        few = many // 4
         run = self._trainer(network, plan) if trains else self._passer(network)
         slow, fast = self._time(run, many), self._time(run, few)
         per_image = (slow - fast) / (many - few)

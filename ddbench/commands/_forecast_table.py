@@ -50,7 +50,9 @@ def summarise(forecasts: Sequence[CellForecast]) -> list[str]:
     unknown = sum(forecast.num_unknown for forecast in running)
     total = describe_seconds(sum(forecast.seconds for forecast in running))
     peaks = [forecast.peak_bytes for forecast in running if forecast.peak_bytes is not None]
-    lines = [f"{', '.join(counts)}: about {total}" + (f" and {unknown} phases of unknown length" if unknown else "")]
+    lines = [f"{', '.join(counts)}: about {total}"]
+    if unknown:
+        lines[0] += f" and {unknown} phase{'s' if unknown > 1 else ''} of unknown length"
     if peaks:
         lines[0] += f", at most {describe_bytes(max(peaks))} of memory at once" + (
             " in the known ones" if unknown else ""

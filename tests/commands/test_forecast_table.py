@@ -1,0 +1,81 @@
+"""What `ddbench run --dry-run` prints."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ddbench.cli import main
+from ddbench.commands._forecast_table import describe_bytes, describe_seconds, summarise
+from ddbench.forecast import CellForecast, PhaseForecast
+from ddbench.suite import Suite
+
+(CELL,) = Suite(name="s", protocol="quick", datasets=("digits",), methods=("random_real",), ipc=(1,)).cells()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0.0 s"),
+        (9.94, "9.9 s"),
+        (59.4, "59 s"),
+        (60, "1 min"),
+        (61, "1 min 1 s"),
+        (3600, "1 h"),
+        (3659, "1 h"),
+        (5430, "1 h 30 min"),
+        (200_000, "2 d 7 h"),
+    ],
+)
+def test_durations_have_two_units_at_most(seconds, text):
+    assert describe_seconds(seconds) == text
+
+
+@given(st.floats(10, 1e8))
+def test_durations_are_close(seconds):
+    units = {"d": 86400, "h": 3600, "min": 60, "s": 1}
+    parts = describe_seconds(seconds).split()
+    told = sum(int(count) * units[unit] for count, unit in zip(parts[::2], parts[1::2], strict=True))
+    assert abs(told - seconds) <= max(1, seconds / 24)
+
+
+def test_bytes_and_unknown_ones():
+    assert [describe_bytes(count) for count in (5 * 2**20, 3 * 2**30, None)] == ["5 MiB", "3.0 GiB", "unknown"]
+
+
+def test_totals_count_what_will_run():
+    running = CellForecast(CELL, "", {"evaluate": PhaseForecast(90.0, 10, "calibrated")}, 2**30)
+    unknown = CellForecast(CELL, "", {"distill": PhaseForecast(None, 0, "unknown")}, None)
+    done, skipped = CellForecast(CELL, "done", {}), CellForecast(CELL, "will be skipped: too few", {})
+    first, *meanings = summarise([running, running, unknown, done, skipped])
+    assert first == (
+        "3 of 5 cells to run, 1 done, 1 will be skipped: about 3 min and 1 phase of unknown length, "
+        "at most 1.0 GiB of memory at once in the known ones"
+    )
+    assert [line.partition(":")[0] for line in meanings[:2]] == ["calibrated", "unknown"]
+    assert summarise([done]) == ["0 of 1 cells to run, 1 done: about 0.0 s"]
+
+
+def test_a_dry_run_prints_a_line_for_each_cell_and_writes_nothing(tmp_path, own_cache, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    suite = tmp_path / "suite.yaml"
+    suite.write_text(
+        yaml.safe_dump(
+            {
+                "name": "small",
+                "protocol": "quick",
+                "datasets": ["digits"],
+                "networks": ["convnet-d1-w8"],
+                "methods": ["random_real"],
+                "ipc": [1, 5000],
+            }
+        )
+    )
+    assert main(["run", str(suite), "--dry-run", "--results", str(tmp_path / "results"), "--device", "cpu"]) == 0
+    printed = capsys.readouterr().out
+    assert "random_real on digits, ipc 1, convnet-d1-w8, seed 0" in printed
+    assert "will be skipped" in printed
+    assert "1 of 2 cells to run, 1 will be skipped: about" in printed
+    assert not (tmp_path / "results").exists()
