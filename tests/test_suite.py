@@ -5,6 +5,7 @@ from itertools import permutations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from ddbench.errors import BadInputError, DDBenchError, UnknownNameError
 from ddbench.presets import load_preset
@@ -262,6 +263,17 @@ def test_whatever_differs_changes_the_key_and_what_the_set_depends_on_its_own(ch
     plain, changed = cell_of(), cell_of(**changes)
     assert changed.key != plain.key
     assert (changed.distill_key != plain.distill_key) == changes_the_set
+
+
+def test_how_many_students_are_trained_at_once_is_no_part_of_the_key():
+    assert cell_of(students_at_once=8) == cell_of()
+    assert cell_of(students_at_once=8).key == cell_of().key
+
+
+@pytest.mark.parametrize("value", [0, -1, "2", 1.5, True])
+def test_a_number_at_once_that_cannot_be_is_refused(value):
+    with pytest.raises(ValidationError, match="students_at_once"):
+        cell_of(students_at_once=value)
 
 
 def test_other_content_of_a_protocol_of_the_same_name_changes_the_key():
