@@ -121,5 +121,15 @@ def _parse(text: bytes, where: str) -> Result:
     try:
         return Result.model_validate(json.loads(text.decode("utf-8")))
     except (ValueError, ValidationError) as error:
+        unknown = (
+            [e["loc"] for e in error.errors() if e["type"] == "extra_forbidden"]
+            if isinstance(error, ValidationError)
+            else []
+        )
+        if unknown:
+            field = ".".join(map(str, unknown[0]))
+            raise BadInputError(
+                f"{where} holds {field!r}, which this ddbench does not know: a newer one wrote it; update ddbench"
+            ) from error
         reason = " ".join(str(error).split())[:160]
         raise BadInputError(f"{where} is not a ddbench result: {reason}; remove it and run that cell again") from error

@@ -77,11 +77,7 @@ def record(results: Sequence[Result], family: str) -> Recording:
             continue
         drafts += _drafts(name, runs)
     kept = [draft for draft in drafts if _closes(draft, len(drafts))]
-    left_out += [
-        f"{draft.title}: its runs spread too much for a limit to mean something"
-        for draft in drafts
-        if draft not in kept
-    ]
+    left_out += [f"{draft.title}: its runs spread too much for a useful limit" for draft in drafts if draft not in kept]
     if not kept:
         raise BadInputError(f"nothing can be recorded: {'; '.join(left_out) or 'no finished results'}; run more seeds")
     header = {"family": family, "level": LEVEL, "recorded_from": _origin(finished)}
