@@ -56,6 +56,17 @@ def test_rerun_runs_nothing_again_and_two_runs_agree(tmp_path):
     assert [r.metric("test_accuracy") for r in other] == [r.metric("test_accuracy") for r in first]
 
 
+def test_suite_says_how_many_students_are_trained_at_once_and_every_result_records_it(tmp_path):
+    small = {"students": 2, "distill_seeds": 1}
+    alone = run_suite(write_suite(tmp_path / "a.yaml", **small), tmp_path / "a", CPU)[0]
+    together = run_suite(write_suite(tmp_path / "b.yaml", students_at_once=2, **small), tmp_path / "b", CPU)[0]
+    assert (alone.engine["students_at_once"], together.engine["students_at_once"]) == (1, 2)
+    assert together.engine["students_together"] == "side by side"
+    assert together.key == alone.key
+    found, expected = (result.metric("test_accuracy").values for result in (together, alone))
+    assert found == pytest.approx(expected, abs=0.01)
+
+
 def test_cells_that_differ_in_network_share_one_distilled_set(tmp_path, monkeypatch):
     calls = []
     distill = METHODS.get("random_real").distill
