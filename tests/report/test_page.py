@@ -139,7 +139,7 @@ def test_the_same_results_give_the_same_page(tmp_path):
 
 
 def test_the_command_writes_page_plots_and_verdicts(tmp_path, capsys):
-    source = baselines_dir() / "results" / "epyc_2_cores" / "imagenette_small.jsonl"
+    source = baselines_dir() / "results" / "epyc_2_cores" / "fashion_mnist_minimax.jsonl"
     claims = tmp_path / "claims.toml"
     claims.write_text(
         """family = "test"
@@ -151,9 +151,9 @@ bound = "at_least"
 value = 90.0
 [claim.cell]
 method = "random_real"
-dataset = "imagenette224-subset,size=64"
-network = "convnet-d4-w32"
-protocol = "imagenet-hard-2cores@874f8e12471d"
+dataset = "fashion_mnist"
+network = "convnet-d2-w32"
+protocol = "quick@f58e2342656b"
 ipc = 10
 """,
         encoding="utf-8",
@@ -164,7 +164,7 @@ ipc = 10
     assert f"report: {out}" in capsys.readouterr().out
     made = Page(out.read_text(encoding="utf-8"))
     assert "refuted" in made.words("span")
-    assert (tmp_path / "plots").is_dir()
+    assert {path.suffix for path in (tmp_path / "plots").iterdir()} == {".pdf", ".svg"}
 
 
 def test_bad_input_is_one_line_and_leaves_nothing(tmp_path, capsys):
