@@ -21,13 +21,21 @@ class ClaimsFile(Strict):
 
     Attributes:
         recorded_from: for recorded baselines: commit and versions of the runs.
+        considered: for recorded baselines: claims that could have been recorded. Those left out for their wide spread
+            count in the correction, because the kept ones were chosen by a spread that may be small by chance.
     """
 
     path: Path
     family: Annotated[str, Field(min_length=1)]
     level: Annotated[float, Field(gt=0, le=0.2)] = 0.05
     recorded_from: dict[str, str] = Field(default={})
+    considered: Annotated[int, Field(ge=0)] = 0
     claims: tuple[AnyClaim, ...]
+
+    @property
+    def size(self) -> int:
+        """Claims that an alarm of the family is corrected for."""
+        return max(len(self.claims), self.considered)
 
 
 def load_claims(path: Path | str) -> ClaimsFile:

@@ -89,7 +89,8 @@ def _judge_file(file: ClaimsFile, sources: Sources) -> list[Verdict]:
     # A claim without a verdict keeps its place in the family: leaving it out would make the others look surer.
     for_p = dict(zip(to_show, holm([_p(findings.get(name)) for name in to_show]), strict=True))
     against = [findings[claim.id].p_against if claim.id in findings else 1.0 for claim in file.claims]
-    against_p = dict(zip((claim.id for claim in file.claims), holm(against), strict=True))
+    left_out = [1.0] * (file.size - len(against))
+    against_p = dict(zip((claim.id for claim in file.claims), holm(against + left_out), strict=False))
     return [
         _unjudged(claim, unjudged[claim.id])
         if claim.id in unjudged
@@ -119,7 +120,7 @@ def _verdict(claim: AnyClaim, found: Finding, p_for: float | None, p_against: fl
         refuted = p_against <= file.level and found.gate.is_beyond
         word: Word = "refuted" if refuted else "supported"
         p = p_against
-        limit = f"limit {found.limit(file.level / len(file.claims))}"
+        limit = f"limit {found.limit(file.level / file.size)}"
     else:
         shown = p_for is not None and p_for <= file.level
         word = "supported" if shown else "refuted" if p_against <= file.level else "inconclusive"

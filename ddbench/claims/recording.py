@@ -80,8 +80,8 @@ def record(results: Sequence[Result], family: str) -> Recording:
     left_out += [f"{draft.title}: its runs spread too much for a useful limit" for draft in drafts if draft not in kept]
     if not kept:
         raise BadInputError(f"nothing can be recorded: {'; '.join(left_out) or 'no finished results'}; run more seeds")
-    header = {"family": family, "level": LEVEL, "recorded_from": _origin(finished)}
-    text = _as_toml(header, [{**draft.entry, "sentence": _sentence(draft, len(kept))} for draft in kept])
+    header = {"family": family, "level": LEVEL, "considered": len(drafts), "recorded_from": _origin(finished)}
+    text = _as_toml(header, [{**draft.entry, "sentence": _sentence(draft, len(drafts))} for draft in kept])
     return Recording(text, len(kept), tuple(left_out))
 
 
