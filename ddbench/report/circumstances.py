@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -136,7 +136,7 @@ def _distinct(results: Sequence[Result], read: Callable[[Result], object]) -> st
     return "; ".join(f"{text} ({word} {', '.join(map(str, seeds))})" for text, word, seeds in groups)
 
 
-def _pairs(content: dict[str, object]) -> str:
+def _pairs(content: Mapping[str, object]) -> str:
     return ", ".join(f"{key} {value}" for key, value in content.items() if value is not None and value != "")
 
 

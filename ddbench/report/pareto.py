@@ -44,8 +44,9 @@ def memory_points(block: Block, machine: str) -> tuple[dict[RowKey, list[Point]]
     kind = "making_peak_allocated_bytes" if on_gpu else "making_peak_host_bytes"
     points: dict[RowKey, list[Point]] = {}
     for row, ipc, accuracy, costs in _measured(block, machine):
-        if costs[kind]:
-            points.setdefault(row, []).append(Point(ipc, costs[kind] / MIB, accuracy))
+        size = costs[kind]
+        if size:
+            points.setdefault(row, []).append(Point(ipc, size / MIB, accuracy))
     return points, "peak GPU memory allocated (MiB)" if on_gpu else "peak host memory (MiB), no GPU"
 
 

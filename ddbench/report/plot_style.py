@@ -43,7 +43,8 @@ def plot_settings(ink: str) -> Iterator[None]:
 
     coloured = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
     fonts = "none" if ink == INK else "path"
-    with mpl.rc_context({**SETTINGS, "svg.fonttype": fonts, **dict.fromkeys(coloured, ink)}):
+    settings: Any = {**SETTINGS, "svg.fonttype": fonts, **dict.fromkeys(coloured, ink)}
+    with mpl.rc_context(settings):
         yield
 
 
