@@ -1,0 +1,69 @@
+"""`ddbench claims`: exit codes, one line for each claim, one line for every mistake and then nothing judged."""
+
+import pytest
+
+from ddbench.cli import main
+from ddbench.files import baselines_dir
+from ddbench.store import write_lines
+from tests.claims._made import make_results, write_claims
+
+CLAIM = 'kind = "absolute"\nmargin = 1.0\nvalue = 92.0\ncell = { method = "dm", ipc = 10 }'
+
+
+@pytest.fixture
+def results(tmp_path):
+    write_lines(make_results([92.0, 92.6, 91.8]), tmp_path / "r.jsonl")
+    return str(tmp_path / "r.jsonl")
+
+
+def test_help_of_both_commands_is_printed(capsys):
+    for arguments in (["claims"], ["claims", "--help"], ["claims", "record", "--help"], ["claims", "judge", "-h"]):
+        assert main(arguments) == 0
+        assert "Usage: ddbench claims" in capsys.readouterr().out
+
+
+def test_judge_is_what_claims_does_without_a_command(tmp_path, results, capsys):
+    claims = str(write_claims(tmp_path, CLAIM))
+    assert main(["claims", claims, results]) == 0
+    short = capsys.readouterr().out
+    assert main(["claims", "judge", claims, results]) == 0
+    assert capsys.readouterr().out == short
+    assert "supported: c0: test_accuracy 92.13 %, claimed near 92 %" in short
+    assert "1 claims: 1 supported" in short
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("dm", "dmm", "unknown name 'dmm'"),
+        ("margin", "margine", "unknown key 'margine'"),
+        ("= 92.0", "= ", "cannot be read"),
+        ("margin", 'unit = "fraction"\nmargin', "is in percent, the claim in fraction"),
+    ],
+)
+def test_bad_claims_are_one_line_and_exit_code_two(tmp_path, results, capsys, old, new, message):
+    assert main(["claims", str(write_claims(tmp_path, CLAIM.replace(old, new))), results]) == 2
+    captured = capsys.readouterr()
+    (line,) = captured.err.splitlines()
+    assert message in line
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize("damage", [lambda text: text[:-9], lambda text: text.replace('{"key"', '{"new":1,"key"')])
+def test_damaged_or_newer_results_are_refused(tmp_path, results, capsys, damage):
+    path = tmp_path / "r.jsonl"
+    path.write_text(damage(path.read_text()))
+    assert main(["claims", str(write_claims(tmp_path, CLAIM)), results]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_papers_claims_are_judged_from_what_is_recorded(capsys):
+    """The seed paper's file: what was not run says so; at a small scale one claim is refuted by our own runs."""
+    claims = baselines_dir() / "claims" / "minimax_paper.toml"
+    assert main(["claims", str(claims), str(baselines_dir() / "results")]) == 1
+    lines = [line.split(": ")[:2] for line in capsys.readouterr().out.splitlines() if line.count(": ") >= 2]
+    words = {name: verdict for verdict, name in lines}
+    assert words["beats-random-on-digits"] == "refuted"
+    assert words["beats-dit-on-digits"] == "inconclusive"
+    assert {words[name] for name in ("one-hour", "a-twentieth-of-dm", "accuracy-resnet_ap10-ipc10")} == {"not measured"}
+    assert len(words) == 31

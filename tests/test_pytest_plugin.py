@@ -1,0 +1,63 @@
+"""The pytest plug-in in a pytest of its own: the project's recorded claims hold, and others fail or are skipped."""
+
+import subprocess
+import sys
+
+import pytest
+
+from ddbench.files import baselines_dir
+from tests.claims._made import make_results, write_claims
+
+BASELINES = baselines_dir()
+RECORDED = ["--ddbench-results", str(BASELINES / "results" / "epyc_2_cores" / "digits_gate_fresh.jsonl")]
+
+
+def run_pytest(folder, *arguments):
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-v", "-rs"]
+    return subprocess.run([*command, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_the_projects_recorded_claims_hold_against_fresh_runs(tmp_path):
+    claims = BASELINES / "claims" / "digits_gate.toml"
+    done = run_pytest(tmp_path, "--ddbench-claims", str(claims), *RECORDED)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "digits_gate.toml::dm-digits-ipc10-accuracy PASSED" in done.stdout
+    assert "8 passed" in done.stdout
+
+
+CELL = 'cell = { method = "dm", ipc = 10 }'
+ABSOLUTE = f'kind = "absolute"\nmargin = 1.0\n{CELL}\n'
+
+
+def test_one_test_per_claim_with_its_verdict(tmp_path):
+    from ddbench.store import write_lines
+
+    write_lines(make_results([92.0, 92.6, 91.8]), tmp_path / "r.jsonl")
+    claims = write_claims(
+        tmp_path,
+        f'id = "holds"\nsentence = "A."\n{ABSOLUTE}value = 92.1',
+        f'id = "falls"\nsentence = "It is 50 %."\n{ABSOLUTE}value = 50.0',
+        f'id = "absent"\nsentence = "C."\nvalue = 92.0\n{ABSOLUTE.replace("10", "50")}',
+    )
+    (tmp_path / "test_other.py").write_text("def test_other():\n    pass\n")
+    done = run_pytest(tmp_path, "--ddbench-claims", claims.name, "--ddbench-results", "r.jsonl")
+    assert done.returncode == 1, done.stdout + done.stderr
+    for line in ("claims.toml::holds", "claims.toml::falls FAILED", "claims.toml::absent SKIPPED"):
+        assert line in done.stdout
+    assert "refuted: It is 50 %. test_accuracy 92.13 %, claimed near 50 %" in done.stdout
+    assert "not measured: C. there is no result of dm on digits, ipc 50" in done.stdout
+    assert "test_other" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--ddbench-claims", "none.toml", "--ddbench-results", "r"], "none.toml does not exist"),
+        (["--ddbench-claims", "claims.toml"], "needs --ddbench-results"),
+    ],
+)
+def test_missing_files_and_options_are_usage_errors(tmp_path, arguments, message):
+    write_claims(tmp_path, f"{ABSOLUTE}value = 92.1")
+    done = run_pytest(tmp_path, *arguments)
+    assert done.returncode == 4
+    assert message in done.stderr
