@@ -8,7 +8,6 @@ for long runs; with a network without batch norm the numbers are the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
@@ -99,7 +98,7 @@ class SyntheticBranch(Branch):
         """
         if has_batch_norm(network):
             images = synthetic.detach().requires_grad_()
-            loss = mean_embedding_gap(real_means, mean_synthetic_embeddings(network.embed, images, draws))
+            loss = mean_embedding_gap(real_means, mean_synthetic_embeddings(network, images, draws))
             return loss.detach(), torch.autograd.grad(loss, images)[0]
         state = Embedding(network).state_dict()
         ipc = len(synthetic) // len(draws)
@@ -107,9 +106,12 @@ class SyntheticBranch(Branch):
         def part(classes: Tensor) -> tuple[Tensor, Tensor]:
             first, end = int(classes[0]), int(classes[-1]) + 1
             images = synthetic[first * ipc : end * ipc].detach().requires_grad_()
-            means = mean_synthetic_embeddings(lambda chunk: self.embed(state, chunk), images, draws[first:end])
+            augmented = augment_classes(images, draws[first:end])
+            leaf = augmented.detach().requires_grad_()  # compiled code takes no tensor from the middle of a graph
+            means = mean_embeddings(self.embed(state, leaf), end - first)
             loss = mean_embedding_gap(real_means[first:end], means)
-            return loss.detach(), torch.autograd.grad(loss, images)[0]
+            (by_augmented,) = torch.autograd.grad(loss, leaf)
+            return loss.detach(), torch.autograd.grad(augmented, images, by_augmented)[0]
 
         size = classes_at_once(len(draws), ipc, chunk_size(synthetic.device))
         losses, gradients = zip(*in_chunks("synthetic_classes", part, torch.arange(len(draws)), size), strict=True)
@@ -121,12 +123,20 @@ def classes_at_once(num_classes: int, ipc: int, limit: int) -> int:
     return max(size for size in range(1, num_classes + 1) if num_classes % size == 0 and size * ipc <= max(limit, ipc))
 
 
-def mean_synthetic_embeddings(embed: Callable[[Tensor], Tensor], synthetic: Tensor, draws: list[Draw]) -> Tensor:
-    """Return (k, D) mean embeddings of (k * ipc, C, H, W) images sorted by class, augmented by k draws, in one call."""
-    classes = synthetic.chunk(len(draws))
-    augmented = torch.cat([apply_dsa(images, draw) for images, draw in zip(classes, draws, strict=True)])
-    embeddings = embed(channels_last(augmented))
-    return embeddings.view(len(draws), -1, embeddings.shape[1]).mean(1)
+def mean_synthetic_embeddings(network: Network, synthetic: Tensor, draws: list[Draw]) -> Tensor:
+    """Return (K, D) mean embeddings of (K * ipc, C, H, W) images sorted by class, all classes in one forward."""
+    return mean_embeddings(network.embed(augment_classes(synthetic, draws)), len(draws))
+
+
+def augment_classes(images: Tensor, draws: list[Draw]) -> Tensor:
+    """Return (k * ipc, C, H, W) images sorted by class, each class augmented by its own of k draws."""
+    classes = images.chunk(len(draws))
+    return channels_last(torch.cat([apply_dsa(part, draw) for part, draw in zip(classes, draws, strict=True)]))
+
+
+def mean_embeddings(embeddings: Tensor, num_classes: int) -> Tensor:
+    """Return (k, D) class means of (k * ipc, D) embeddings sorted by class."""
+    return embeddings.view(num_classes, -1, embeddings.shape[1]).mean(1)
 
 
 @METHODS.register("dm")

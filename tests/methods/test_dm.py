@@ -78,7 +78,7 @@ def test_batch_norm_sees_all_classes_at_once():
     calls = []
     network.features[0].register_forward_pre_hook(lambda module, inputs: calls.append(len(inputs[0])))
     found = RealBranch(network, compiles=False).means(network, batches, draws)
-    synthetic = mean_synthetic_embeddings(network.embed, torch.cat(batches)[:12], draws)
+    synthetic = mean_synthetic_embeddings(network, torch.cat(batches)[:12], draws)
     assert calls == [15, 12]
     assert synthetic.shape == found.shape == (3, 64)
     augmented = torch.cat([apply_dsa(images, draw) for images, draw in zip(batches, draws, strict=True)])
@@ -92,7 +92,7 @@ def test_batch_norm_sees_all_classes_at_once():
 def test_synthetic_means_are_those_of_each_class():
     network, draws = frozen_network("convnet-d2-w4"), siamese_draws()
     synthetic = torch.randn(12, 3, 8, 8, dtype=torch.float64, generator=seeded(3))
-    found = mean_synthetic_embeddings(network.embed, synthetic, draws)
+    found = mean_synthetic_embeddings(network, synthetic, draws)
     for label, draw in enumerate(draws):
         images = [synthetic[label * 4 + i : label * 4 + i + 1] for i in range(4)]
         expected = sum(network.embed(apply_dsa(image, draw))[0] for image in images) / 4
@@ -105,7 +105,7 @@ def test_the_gradient_does_not_depend_on_how_many_classes_go_at_once(spec, limit
     network, draws = frozen_network(spec), siamese_draws()
     synthetic = torch.randn(12, 3, 8, 8, dtype=torch.float64, generator=seeded(3)).requires_grad_()
     real_means = RealBranch(network, compiles=False).means(network, uneven_batches(), draws)
-    expected = mean_embedding_gap(real_means, mean_synthetic_embeddings(network.embed, synthetic, draws))
+    expected = mean_embedding_gap(real_means, mean_synthetic_embeddings(network, synthetic, draws))
     monkeypatch.setattr(dm, "chunk_size", lambda device: limit)
     loss, gradient = SyntheticBranch(network, compiles=False).gradient(network, synthetic, draws, real_means)
     torch.testing.assert_close(loss, expected.detach(), rtol=1e-10, atol=1e-12)
