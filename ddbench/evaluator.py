@@ -65,7 +65,7 @@ class DistillRun:
             times = plan.schedule.epochs * self.students
             sizes = Sizes(
                 training=batch_sizes(len(self.distilled.labels), plan.batch_size, times),
-                test=batch_sizes(len(real.test), chunk_size(device), self.students),
+                test=batch_sizes(len(real.test), chunk_size(device, plan.precision), self.students),
             )
             shape = InputShape.of(real.info)
             self.engines[network] = plan_engine(network, built, shape, plan.precision, device, sizes)

@@ -24,9 +24,10 @@ from ddbench.work import profile_network
 Precision = Literal["fp32", "bf16"]
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
-# Values (outputs of all layers) of a chunk's images, the size at which a training step is fastest on two cores: 25 to
-# 32 images of 32x32 in convnet-d3.
-CHUNK_VALUES = 2.0e7
+# Bytes (outputs of all layers) of a chunk's images, the size at which a training step is fastest on two cores: of 32x32
+# images in convnet-d3 25 to 32, in bf16 50 (of 100: 92 ms, in chunks of 25 99 ms, whole 107 ms).
+CHUNK_BYTES = 8.0e7
+VALUE_BYTES: dict[Precision, int] = {"fp32": 4, "bf16": 2}
 # Compiling one size costs some seconds; it is paid back after about so many values passed, in training and in testing.
 TRAINING_VALUES, TEST_VALUES = 4.0e9, 2.0e10
 
@@ -43,11 +44,12 @@ class NetworkEngine:
     """Passes of networks of one structure, whose parameters differ.
 
     Attributes:
+        precision: of the forward pass, `bf16` by autocast; losses are float32.
         training_chunk: images per forward and backward pass, None for whole batches.
 
     Args:
         network: gives the structure; its parameters are never used.
-        precision: of the forward pass, `bf16` by autocast; losses are float32.
+        precision: as above.
         training_chunk: as above.
         training_sizes: sizes of chunks whose training pass is compiled.
         test_sizes: sizes of chunks whose pass without gradient is compiled.
@@ -63,7 +65,7 @@ class NetworkEngine:
         test_sizes: Iterable[int] = (),
     ) -> None:
         self.training_chunk = training_chunk
-        self._precision = precision
+        self.precision = precision
         self._training_sizes, self._test_sizes = frozenset(training_sizes), frozenset(test_sizes)
         self._structure = network.fused() if self._training_sizes or self._test_sizes else network
         sizes = {True: self._training_sizes, False: self._test_sizes}
@@ -107,10 +109,10 @@ class NetworkEngine:
             return self._float(functional_call(self._structure, dict(state), (images,)))
 
     def _autocast(self, device: torch.device) -> AbstractContextManager[object]:
-        return torch.autocast(device.type, torch.bfloat16) if self._precision == "bf16" else nullcontext()
+        return torch.autocast(device.type, torch.bfloat16) if self.precision == "bf16" else nullcontext()
 
     def _float(self, logits: Tensor) -> Tensor:
-        return logits.float() if self._precision == "bf16" else logits
+        return logits.float() if self.precision == "bf16" else logits
 
 
 def plan_engine(
@@ -125,7 +127,8 @@ def plan_engine(
     if device.type != "cpu":
         return NetworkEngine(network, precision)
     values = profile_network(name, shape).activations
-    chunk = None if has_batch_norm(network) else _chunk_of(max(sizes.training), int(CHUNK_VALUES / values))
+    limit = int(CHUNK_BYTES / (values * VALUE_BYTES[precision]))
+    chunk = None if has_batch_norm(network) else _chunk_of(max(sizes.training), limit)
     training = _chunked(sizes.training, chunk)
     compiles = network.fused() is not network
     return NetworkEngine(

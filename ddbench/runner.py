@@ -229,7 +229,7 @@ def _result_of(
         label_mode=distilled.label_mode,
         student_lr=distilled.student_lr,
         foundation=origin.get("foundation", ""),
-        engine={"test_chunk": chunk_size(device), **origin.get("engine", {}), **run.engine},
+        engine={"test_chunk": chunk_size(device, run.protocol.precision), **origin.get("engine", {}), **run.engine},
         machine=describe_machine(device),
         versions=describe_versions(),
         git_commit=git_commit(),
@@ -260,7 +260,7 @@ def _warm_up_students(run: DistillRun, real: RealDataset, device: torch.device) 
     engine = run.engine_of(run.network, real, device)
     plan = replace(plan, schedule=Schedule(epochs=1, drop_at=1), lr=0.0)
     train_student(network, data, plan, generator, engine=engine)
-    few = torch.arange(min(len(real.test), chunk_size(device)))
+    few = torch.arange(min(len(real.test), chunk_size(device, run.protocol.precision)))
     test = replace(real.test, images=real.test.pixels(few), labels=real.test.labels[few])
     measure_accuracy(network, test, device, run.distilled.whitening, engine)
 

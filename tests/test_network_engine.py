@@ -95,9 +95,12 @@ def plan(name, sizes, precision="fp32", device=CPU):
     return plan_engine(name, make(name), SHAPE, precision, device, sizes)
 
 
-@pytest.mark.parametrize(("batch", "chunk"), [(10, 10), (100, 25), (256, 32), (500, 25), (97, 33)])
-def test_chunks_of_the_usual_network_leave_no_rest_where_they_can(batch, chunk):
+@pytest.mark.parametrize(
+    ("batch", "chunk", "chunk_in_bf16"), [(10, 10, 10), (100, 25, 50), (256, 32, 64), (500, 25, 50), (97, 33, 49)]
+)
+def test_chunks_of_the_usual_network_leave_no_rest_where_they_can(batch, chunk, chunk_in_bf16):
     assert plan("convnet-d3", Sizes({batch: 1}, {})).training_chunk == chunk
+    assert plan("convnet-d3", Sizes({batch: 1}, {}), "bf16").training_chunk == chunk_in_bf16
 
 
 def test_what_is_compiled_follows_from_the_images_that_pass_in_each_size():
@@ -125,7 +128,7 @@ def test_a_network_with_batch_norm_sees_whole_batches():
 
 def test_a_gpu_runs_whole_batches_eagerly_and_keeps_the_precision():
     engine = plan_engine(CONVNET, make(), SHAPE, "bf16", torch.device("cuda"), Sizes({100: OFTEN}, {32: OFTEN}))
-    assert (engine.training_chunk, engine._training_sizes, engine._precision) == (None, frozenset(), "bf16")
+    assert (engine.training_chunk, engine._training_sizes, engine.precision) == (None, frozenset(), "bf16")
 
 
 @pytest.mark.parametrize(

@@ -347,7 +347,7 @@ def test_chunks_do_not_change_what_a_network_says(spec, whitened, embed, monkeyp
     function = network.eval().embed if embed else network.eval()
     expected = function(whiten(split.images, whitening) if whitening else split.normalised()).detach()
     for size in (1, 7, 70, 1000):
-        monkeypatch.setattr(training, "chunk_size", lambda device, size=size: size)
+        monkeypatch.setattr(training, "chunk_size", lambda device, precision, size=size: size)
         found = forward_in_chunks(network.train(), split, torch.device("cpu"), whitening, embed=embed)
         assert not found.requires_grad
         torch.testing.assert_close(found, expected)

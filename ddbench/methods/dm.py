@@ -54,6 +54,7 @@ class Branch:
     def __init__(self, network: Network, *, compiles: bool, precision: Precision = "fp32") -> None:
         # Compiled code keeps this network's structure and is handed each new network's parameters.
         structure = Embedding(network.fused() if compiles else network)
+        self.precision = precision
 
         def embed(state: dict[str, Tensor], images: Tensor) -> Tensor:
             half = precision == "bf16"
@@ -78,7 +79,7 @@ class RealBranch(Branch):
         if has_batch_norm(network):
             embeddings = network.embed(torch.cat(augmented))
             return torch.stack([part.mean(0) for part in embeddings.split([len(images) for images in batches])])
-        size = chunk_size(batches[0].device)
+        size = chunk_size(batches[0].device, self.precision)
         sums = [
             torch.stack(in_chunks("real_chunk", lambda chunk: self.embed(state, chunk).sum(0), part, size))
             for part in augmented

@@ -33,7 +33,7 @@ def make_student() -> Network:
 
 
 def engine_for(batch: int, precision: str) -> NetworkEngine:
-    sizes = Sizes({batch: OFTEN}, {32: OFTEN})
+    sizes = Sizes({batch: OFTEN}, {32: OFTEN, 64: OFTEN})
     return plan_engine("convnet-d3", make_student(), SHAPE, precision, CPU, sizes)
 
 
@@ -83,7 +83,7 @@ def test_student_training_against_a_plain_loop(benchmark, batch, precision, epoc
 def test_the_test_pass_against_a_plain_loop(benchmark, precision, bar):
     test = LabeledImages(*toy_set(TEST_IMAGES), INFO)
     network, engine = make_student(), engine_for(10, precision)
-    few = replace(test, images=test.images[:32], labels=test.labels[:32])
+    few = replace(test, images=test.images[:64], labels=test.labels[:64])
 
     def ours() -> float:
         return measure_accuracy(network, test, CPU, engine=engine)

@@ -33,7 +33,7 @@ NETWORK = "convnet-d3"
 def engine_for(precision: str, distilled: DistilledDataset, real: RealDataset, plan: TrainingPlan) -> NetworkEngine:
     sizes = Sizes(
         batch_sizes(len(distilled.labels), plan.batch_size, plan.schedule.epochs * STUDENTS),
-        batch_sizes(len(real.test), chunk_size(CPU), STUDENTS),
+        batch_sizes(len(real.test), chunk_size(CPU, precision), STUDENTS),
     )
     shape = InputShape.of(real.info)
     return plan_engine(NETWORK, make_network(NETWORK, shape, torch.Generator()), shape, precision, CPU, sizes)

@@ -55,7 +55,7 @@ def test_the_gap_is_the_sum_over_classes_of_squared_distances():
 @pytest.mark.parametrize("size", [1, 2, 5, 100])
 def test_real_means_do_not_depend_on_chunks(size, monkeypatch):
     network, batches, draws = frozen_network("convnet-d2-w4"), uneven_batches(), siamese_draws()
-    monkeypatch.setattr(dm, "chunk_size", lambda device: size)
+    monkeypatch.setattr(dm, "chunk_size", lambda device, precision: size)
     found = RealBranch(network, compiles=False).means(network, batches, draws)
     for row, images, draw in zip(found, batches, draws, strict=True):
         one_by_one = [network.embed(apply_dsa(image, draw))[0] for image in images.split(1)]
@@ -106,7 +106,7 @@ def test_the_gradient_does_not_depend_on_how_many_classes_go_at_once(spec, limit
     synthetic = torch.randn(12, 3, 8, 8, dtype=torch.float64, generator=seeded(3)).requires_grad_()
     real_means = RealBranch(network, compiles=False).means(network, uneven_batches(), draws)
     expected = mean_embedding_gap(real_means, mean_synthetic_embeddings(network, synthetic, draws))
-    monkeypatch.setattr(dm, "chunk_size", lambda device: limit)
+    monkeypatch.setattr(dm, "chunk_size", lambda device, precision="fp32": limit)
     loss, gradient = SyntheticBranch(network, compiles=False).gradient(network, synthetic, draws, real_means)
     torch.testing.assert_close(loss, expected.detach(), rtol=1e-10, atol=1e-12)
     torch.testing.assert_close(gradient, torch.autograd.grad(expected, synthetic)[0], rtol=1e-10, atol=1e-12)
