@@ -68,8 +68,8 @@ def test_bootstrap_of_values_without_spread_is_that_value():
 def test_bootstrap_intervals_of_five_values_are_too_narrow():
     # Why no verdict rests on them: a 95 % interval that misses the truth in far more than 5 of 100 cases.
     rng = np.random.default_rng(0)
-    draws = rng.normal(size=(200, 5))
+    draws = rng.normal(size=(100, 5))
     intervals = [bootstrap_interval(values, seed=seed) for seed, values in enumerate(draws)]
     covered = sum(low < 0 < high for low, high in intervals)
     by_t = [paired_difference(values, np.zeros(5), alternative="two-sided") for values in draws]
-    assert covered < 0.9 * 200 < sum(found.low < 0 < found.high for found in by_t)
+    assert covered < 0.9 * 100 < sum(found.low < 0 < found.high for found in by_t)
