@@ -2,8 +2,8 @@
 
 Run alone on a machine: `DDBENCH_DATA_DIR=... uv run pytest tests/benchmarks/test_whole_evaluation.py -m speed -s`.
 Each of our evaluations is a process of its own, as a user's command is, with Inductor's cache empty or warm; imports
-and loading the data are left out on both sides. `DDBENCH_EPOCHS` cuts the 1001 epochs on both sides; what is compiled
-then still follows from 1001.
+and loading the data are left out on both sides. `DDBENCH_ROUNDS` sets how often, `DDBENCH_EPOCHS` cuts the 1001 epochs
+on both sides; what is compiled then still follows from 1001. A path with a space is more than Inductor can take.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from tests.benchmarks._plain import measure_plainly, train_plainly
 
 WHOLE = PROTOCOLS.get("dsa").schedule_of("cifar10", 1, 10).epochs
 EPOCHS = int(os.environ.get("DDBENCH_EPOCHS", WHOLE))
+ROUNDS = int(os.environ.get("DDBENCH_ROUNDS", "3"))
 
 OURS = """
 import json, sys, time
@@ -53,7 +54,7 @@ def shortened(name: str) -> Protocol:
 def evaluate_in_a_process(name: str, ipc: int, students: int, cache: Path) -> dict[str, object]:
     environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(cache)}
     command = [sys.executable, "-c", OURS, name, str(ipc), str(students)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
     found: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -76,7 +77,7 @@ def plain_seconds(ipc: int, students: int) -> float:
 @pytest.mark.parametrize(
     ("ipc", "students", "bars", "rounds"),
     [
-        (1, 1, {("dsa", "empty"): 1.3, ("dsa", "warm"): 1.7}, 3),
+        (1, 1, {("dsa", "empty"): 1.3, ("dsa", "warm"): 1.7}, ROUNDS),
         (10, 5, {("dsa", "empty"): 1.6, ("dsa-bf16", "empty"): 3.0}, 1),
     ],
 )
@@ -84,7 +85,7 @@ def test_a_whole_evaluation_against_a_plain_loop(benchmark, tmp_path, ipc, stude
     taken: dict[object, list[float]] = {key: [] for key in (*bars, "plain")}
     for number in range(rounds):
         for name, state in bars:
-            cache = tmp_path / f"{name} {number}"  # the first of a round finds it empty, the second warm
+            cache = tmp_path / f"{name}-{number}"  # the first of a round finds it empty, the second warm
             found = evaluate_in_a_process(name, ipc, students, cache)
             taken[name, state].append(float(str(found["seconds"])))
             print(f"\nipc {ipc}, {students} students, {name}, {state} cache: {found}")
