@@ -255,3 +255,23 @@ def test_a_set_says_what_foundation_it_stands_on(standing):
 if __name__ == "__main__":  # a process to be killed
     torch.set_num_threads(1)
     distil_experts(slowly)
+
+
+def test_the_first_optimiser_is_made_before_the_method_begins(monkeypatch):
+    """It loads torch's compiler; the seconds belong to first use, not to the method that is distilled first."""
+    events, make = [], torch.optim.SGD
+
+    def watched(*args, **options):
+        events.append("optimiser")
+        return make(*args, **options)
+
+    plain = METHODS.get("random_real").distill
+
+    def distilled(*args):
+        events.append("distill")
+        return plain(*args)
+
+    monkeypatch.setattr(torch.optim, "SGD", watched)
+    monkeypatch.setattr(METHODS.get("random_real"), "distill", distilled)
+    distill("random_real", "digits", 1, seed=0)
+    assert events == ["optimiser", "distill"]
