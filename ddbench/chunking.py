@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -80,6 +81,11 @@ def in_chunks(name: str, function: Callable[[Items], T], items: Items, size: int
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
     return results
+
+
+def even_size(count: int, limit: int) -> int:
+    """Return the size of the fewest equal chunks of at most `limit` that `count` images fill."""
+    return math.ceil(count / math.ceil(count / limit))
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Generic, ParamSpec, TypeVar
 
 import torch
 
 from ddbench.files import find_cache_dir
+from ddbench.recipe import Precision
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -26,6 +28,11 @@ RECOMPILE_LIMIT = 256  # torch's own limit on all compilations of one function
 def compiling_pays(num_images: int, image_size: int, device: torch.device) -> bool:
     """Return whether forward passes over `num_images` in all are worth compiling; on a GPU not yet measured, so no."""
     return device.type == "cpu" and num_images * image_size**2 >= COMPILE_FROM_PIXELS
+
+
+def in_precision(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
+    """Return a context in which passes run in a precision: bf16 by autocast, whose outputs are bfloat16 too."""
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
 
 
 class Engine(Generic[P, R]):

@@ -61,13 +61,13 @@ class DistillRun:
         """Return the engine for students of a network, the same at every call."""
         if network not in self.engines:
             plan = TrainingPlan.of(self.protocol, real.info, self.distilled.ipc)
-            built = make_network(network, InputShape.of(real.info), make_generator(0, "engine")).to(device)
+            shape = InputShape.of(real.info)
+            built = make_network(network, shape, make_generator(0, "engine")).to(device)
             times = plan.schedule.epochs * self.students
             sizes = Sizes(
                 training=batch_sizes(len(self.distilled.labels), plan.batch_size, times),
                 test=batch_sizes(len(real.test), chunk_size(device, plan.precision), self.students),
             )
-            shape = InputShape.of(real.info)
             self.engines[network] = plan_engine(network, built, shape, plan.precision, device, sizes)
         return self.engines[network]
 

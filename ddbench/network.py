@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -50,6 +51,12 @@ class Network(nn.Module, ABC):
         The same numbers to float tolerance; the network itself where it knows of no faster form.
         """
         return self
+
+
+def named_parts(parameters: Tensor, shapes: Mapping[str, torch.Size]) -> dict[str, Tensor]:
+    """Cut a (P,) vector into parameters of the given shapes, by name, in their order; parts share its memory."""
+    parts = parameters.split([shape.numel() for shape in shapes.values()])
+    return {name: part.view(shape) for part, (name, shape) in zip(parts, shapes.items(), strict=True)}
 
 
 def has_batch_norm(network: nn.Module) -> bool:

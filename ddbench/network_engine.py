@@ -6,22 +6,20 @@ a timing, so that a rerun takes the same path. The precision is a protocol's, an
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from ddbench.engine import Engine
+from ddbench.chunking import even_size
+from ddbench.engine import Engine, in_precision
 from ddbench.network import InputShape, Network, has_batch_norm
+from ddbench.recipe import Precision
 from ddbench.work import profile_network
 
-Precision = Literal["fp32", "bf16"]
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 # Bytes (outputs of all layers) of a chunk's images, the size at which a training step is fastest on two cores: of 32x32
@@ -75,7 +73,7 @@ class NetworkEngine:
         """Return (B, K) float32 logits of (B, C, H, W) images in `network`, in the mode that it is in."""
         trains = torch.is_grad_enabled()
         if len(images) not in (self._training_sizes if trains else self._test_sizes):
-            with self._autocast(images.device):
+            with in_precision(self.precision, images.device):
                 return self._float(network(images))
         state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
         self._structure.train(network.training)
@@ -92,7 +90,7 @@ class NetworkEngine:
         """
         size = self.training_chunk or len(images)
         for part, part_labels in zip(images.split(size), labels.split(size), strict=True):
-            part = part.contiguous(memory_format=torch.channels_last)
+            part = channels_last(part)
             mean = loss(self.logits(network, part), part, part_labels)
             (mean * (len(part) / len(images))).backward()
 
@@ -105,14 +103,16 @@ class NetworkEngine:
         }
 
     def _call(self, state: Mapping[str, Tensor], images: Tensor) -> Tensor:
-        with self._autocast(images.device):
+        with in_precision(self.precision, images.device):
             return self._float(functional_call(self._structure, dict(state), (images,)))
-
-    def _autocast(self, device: torch.device) -> AbstractContextManager[object]:
-        return torch.autocast(device.type, torch.bfloat16) if self.precision == "bf16" else nullcontext()
 
     def _float(self, logits: Tensor) -> Tensor:
         return logits.float() if self.precision == "bf16" else logits
+
+
+def channels_last(images: Tensor) -> Tensor:
+    """Return (B, C, H, W) images in channels-last memory, which convolutions on a CPU read faster."""
+    return images.contiguous(memory_format=torch.channels_last)
 
 
 def plan_engine(
@@ -151,7 +151,7 @@ def _chunk_of(batch_size: int, limit: int) -> int:
     """Return a chunk's size, `limit` at most: one that leaves no rest where there is such a one, else an even part."""
     limit = max(1, min(limit, batch_size))
     whole = [size for size in range(limit, limit // 2, -1) if batch_size % size == 0]
-    return whole[0] if whole else math.ceil(batch_size / math.ceil(batch_size / limit))
+    return whole[0] if whole else even_size(batch_size, limit)
 
 
 def _chunked(sizes: Mapping[int, int], chunk: int | None) -> dict[int, int]:

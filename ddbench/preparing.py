@@ -42,8 +42,7 @@ def prepare_once(
     """
     if type(method).prepare is Method.prepare:
         return None, None
-    config = asdict(method.config)
-    settings = {key: config[key] for key in method.prepare_fields}
+    settings = _settings_of(method)
     return _keep(method.prepare_name or name, settings, method.prepare, train, seed, ctx, checkpoint_seconds)
 
 
@@ -51,9 +50,7 @@ def prepared_folder(name: str, method: Method, train: LabeledImages, seed: int) 
     """Return the folder that a method's preparation has or will have, and whether it is done; None without one."""
     if type(method).prepare is Method.prepare:
         return None, False
-    config = asdict(method.config)
-    settings = {key: config[key] for key in method.prepare_fields}
-    folder = find_cache_dir() / "prepared" / _folder_name(method.prepare_name or name, settings, train, seed)
+    folder = _folder_of(method.prepare_name or name, _settings_of(method), train, seed)
     return folder, (folder / DONE_FILE).is_file()
 
 
@@ -78,7 +75,7 @@ def _keep(
     checkpoint_seconds: float,
 ) -> tuple[Path | None, Phase | None]:
     """Return the folder of a piece of work, filled where it is not there yet, and what filling it cost."""
-    folder = find_cache_dir() / "prepared" / _folder_name(name, settings, train, seed)
+    folder = _folder_of(name, settings, train, seed)
     make_folder(folder)
     with FileLock(folder.with_name(f"{folder.name}.lock")):
         done = folder / DONE_FILE
@@ -104,11 +101,17 @@ def _read_cost(done: Path) -> Reading:
         raise DataMismatchError(f"{done} is damaged ({reason}); remove it to prepare again what is missing") from error
 
 
-def _folder_name(name: str, settings: Mapping[str, Any], train: LabeledImages, seed: int) -> str:
+def _settings_of(method: Method) -> dict[str, Any]:
+    """Return the settings that a method's preparation depends on."""
+    config = asdict(method.config)
+    return {key: config[key] for key in method.prepare_fields}
+
+
+def _folder_of(name: str, settings: Mapping[str, Any], train: LabeledImages, seed: int) -> Path:
     content = {
         "config": dict(settings),
         "dataset": train.info.name,
         "fingerprint": train.info.fingerprint,
         "seed": seed,
     }
-    return keyed_name(content, name, train.info.name)
+    return find_cache_dir() / "prepared" / keyed_name(content, name, train.info.name)

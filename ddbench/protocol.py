@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ddbench.errors import BadInputError, UnknownNameError
 from ddbench.files import sha256_of
-from ddbench.recipe import CutMix, ImageAugmentation, ManyClasses, Schedule, ScheduleByIpc, Teacher
+from ddbench.recipe import CutMix, ImageAugmentation, ManyClasses, Precision, Schedule, ScheduleByIpc, Teacher
 from ddbench.registry import suggest
 
 __all__ = ["PROTOCOLS", "Protocol", "Protocols", "Schedule", "dsa_strategy"]
@@ -63,7 +63,7 @@ class Protocol(BaseModel):
     batch_size: int = 256
     augmentation: str = ""
     augmentation_for: Mapping[str, str] = {}
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Precision = "fp32"
     reported: Literal["last epoch"] = "last epoch"
     image_augmentation: ImageAugmentation | None = None
     cutmix: CutMix | None = None

@@ -9,6 +9,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+Precision = Literal["fp32", "bf16"]  # of passes through a network; parameters and losses stay float32
+
 
 class Part(BaseModel):
     """Base of what protocols are made of: frozen, and an unknown field is an error."""

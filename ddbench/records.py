@@ -268,6 +268,11 @@ class DistilledDataset:
             )
 
 
+def size_words(ipc: int | None) -> str:
+    """Return images per class in words; None is the whole training set."""
+    return "whole set" if ipc is None else f"ipc {ipc}"
+
+
 class Record(BaseModel):
     """Base of what is stored: frozen, and an unknown field is an error."""
 
@@ -379,6 +384,11 @@ class Result(Record):
     def metric(self, name: str) -> Metric | None:
         """Return the metric called `name`, or None."""
         return next((m for m in self.metrics if m.name == name), None)
+
+    @property
+    def title(self) -> str:
+        """Method, data set and size in words."""
+        return f"{self.method} on {self.dataset}, {size_words(self.ipc)}"
 
     def phase(self, name: str) -> Phase | None:
         """Return the phase called `name`, or None."""

@@ -92,9 +92,9 @@ def evaluate(
     with shrunk_chunks(options.log) as shrunk:
         run, metrics = _measure(run, real, built, first_use.reading, options)
     teacher = None if teaching is None else teaching.record
+    run.engine.update(shrunk)
     result = _result_of(run, real, metrics, evaluators, options)
-    engine = {**result.engine, **shrunk}
-    return result.model_copy(update={"started_at": started_at, "teacher": teacher, "engine": engine})
+    return result.model_copy(update={"started_at": started_at, "teacher": teacher})
 
 
 def run_cell(cell: Cell, options: RunOptions, folder: Path, reuse: Path | None = None) -> Result:

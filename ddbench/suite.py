@@ -16,6 +16,7 @@ from ddbench.method import config_of, make_method
 from ddbench.network import split_spec
 from ddbench.presets import preset_settings
 from ddbench.protocol import PROTOCOLS
+from ddbench.records import size_words
 from ddbench.registry import DATASETS, suggest
 
 DEFAULT_EVALUATORS = ("accuracy", "wall_clock", "peak_memory")
@@ -55,8 +56,7 @@ class Cell(BaseModel):
     @property
     def title(self) -> str:
         """A few words for progress bars and messages."""
-        size = "whole set" if self.ipc is None else f"ipc {self.ipc}"
-        return f"{self.method} on {self.dataset}, {size}, {self.network}, seed {self.distill_seed}"
+        return f"{self.method} on {self.dataset}, {size_words(self.ipc)}, {self.network}, seed {self.distill_seed}"
 
 
 def _as_seeds(value: object) -> object:

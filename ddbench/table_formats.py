@@ -12,6 +12,7 @@ import pandas as pd
 
 from ddbench.errors import BadInputError
 from ddbench.registry import suggest
+from ddbench.report.page_templates import page_templates
 from ddbench.tables import Table
 
 if TYPE_CHECKING:
@@ -133,10 +134,8 @@ def render_latex(table: Table) -> str:
 
 def render_html(table: Table) -> str:
     """Return one HTML page that needs no other file: captions, header cells with scope, notes below each block."""
-    from jinja2 import Environment
-
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(_PAGE).render(blocks=table.blocks, names=NAME_COLUMNS, body=_body) + "\n"
+    page = page_templates().get_template("table.html")
+    return page.render(blocks=table.blocks, names=NAME_COLUMNS, body=_body) + "\n"
 
 
 RENDERERS: dict[str, Callable[[Table], Group | str]] = {
@@ -195,74 +194,3 @@ def _finite(value: object) -> object:
 
 def _escape_latex(text: str) -> str:
     return "".join(_LATEX.get(character, character) for character in text)
-
-
-_PAGE = """\
-<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>ddbench: {{ blocks | map(attribute="title") | join("; ") }}</title>
-<style>
-:root { color-scheme: light dark; }
-body { font: 1rem/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: 1rem 0; }
-caption { font-weight: 600; padding: .3rem 0; text-align: left; }
-th, td { border-bottom: 1px solid #8886; padding: .3rem .8rem; text-align: right; white-space: nowrap; }
-thead th { border-bottom: 2px solid; }
-th.name, td.name { text-align: left; }
-tbody th { font-weight: 600; }
-.notes { font-size: .9rem; }
-</style>
-</head>
-<body>
-<main>
-<h1>Dataset distillation: comparison</h1>
-{% for block in blocks %}
-<section>
-<h2>{{ block.title }}</h2>
-<ul>
-{% for line in block.header %}
-<li>{{ line }}</li>
-{% endfor %}
-</ul>
-{% for caption, frame in block.parts %}
-<div class="wide" role="region" tabindex="0" aria-label="{{ caption }}: {{ block.title }}">
-<table>
-<caption>{{ caption }}</caption>
-<thead>
-<tr>
-{% for name in frame.columns %}
-<th scope="col"{{ ' class="name"' | safe if name in names }}>{{ name }}</th>
-{% endfor %}
-</tr>
-</thead>
-<tbody>
-{% for row in body(frame) %}
-<tr>
-{% for cell in row %}
-{% if loop.first %}
-<th scope="row" class="name">{{ cell }}</th>
-{% else %}
-<td{{ ' class="name"' | safe if frame.columns[loop.index0] in names }}>{{ cell }}</td>
-{% endif %}
-{% endfor %}
-</tr>
-{% endfor %}
-</tbody>
-</table>
-</div>
-{% endfor %}
-<h3>Notes</h3>
-<ul class="notes">
-{% for note in block.notes %}
-<li>{{ note }}</li>
-{% endfor %}
-</ul>
-</section>
-{% endfor %}
-</main>
-</body>
-</html>"""

@@ -78,8 +78,7 @@ def teacher_plan(protocol: Protocol, real: RealDataset) -> TrainingPlan | None:
     if teacher is None or teacher.path:
         return None
     plan = _plan_of(protocol, teacher, real)
-    kept = find_cache_dir() / "teachers" / _folder_name(plan, teacher, real) / RECORD_FILE
-    return None if kept.is_file() else plan
+    return None if (_folder_of(plan, teacher, real) / RECORD_FILE).is_file() else plan
 
 
 def _train_once(
@@ -92,7 +91,7 @@ def _train_once(
 ) -> tuple[_Kept, bool]:
     """Give `network` the kept parameters, trained first where there are none; also returns whether there were."""
     plan = _plan_of(protocol, teacher, real)
-    folder = find_cache_dir() / "teachers" / _folder_name(plan, teacher, real)
+    folder = _folder_of(plan, teacher, real)
     make_folder(folder)
     with FileLock(folder.with_name(f"{folder.name}.lock")):
         if (folder / RECORD_FILE).is_file():
@@ -114,7 +113,7 @@ def _plan_of(protocol: Protocol, teacher: Teacher, real: RealDataset) -> Trainin
     return TrainingPlan.of(whole, real.info, None)
 
 
-def _folder_name(plan: TrainingPlan, teacher: Teacher, real: RealDataset) -> str:
+def _folder_of(plan: TrainingPlan, teacher: Teacher, real: RealDataset) -> Path:
     parts = {key: value.model_dump() if hasattr(value, "model_dump") else value for key, value in vars(plan).items()}
     content = {
         "plan": parts,
@@ -123,7 +122,7 @@ def _folder_name(plan: TrainingPlan, teacher: Teacher, real: RealDataset) -> str
         "dataset": real.info.name,
         "fingerprint": real.info.fingerprint,
     }
-    return keyed_name(content, real.info.name)
+    return find_cache_dir() / "teachers" / keyed_name(content, real.info.name)
 
 
 def _read_kept(folder: Path, network: Network, teacher: Teacher, real: RealDataset) -> _Kept:

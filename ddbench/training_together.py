@@ -24,7 +24,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from ddbench.augment.dsa import Draw, apply_dsa, draw_dsa
 from ddbench.method import Tracker, untracked
-from ddbench.network import Network, has_batch_norm
+from ddbench.network import Network, has_batch_norm, named_parts
 from ddbench.training import StudentDivergedError, TrainingPlan, TrainingSet, channels_last
 
 Form = Literal["stacked", "side by side"]
@@ -166,8 +166,7 @@ class Students:
 
     def _loss(self, parameters: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         """Return the mean cross entropy, (), of one student's batch at parameters (P,)."""
-        parts = parameters.split([shape.numel() for shape in self._shapes.values()])
-        named = {name: part.view(shape) for part, (name, shape) in zip(parts, self._shapes.items(), strict=True)}
+        named = named_parts(parameters, self._shapes)
         is_half = self._plan.precision == "bf16"
         # No cache of cast weights: they are used once, and a graph would be captured with those of an earlier step.
         with torch.autocast(images.device.type, torch.bfloat16, enabled=is_half, cache_enabled=False):

@@ -102,7 +102,7 @@ def values_of(results: Sequence[Result], metric: str, unit: str | None = None) -
     """
     values = _costs_by_seed(results, metric) if is_cost(metric) else values_by_seed(results, metric)
     if not values:
-        raise UnjudgedError("not measured", f"{_title(results)}: no result holds a {metric} of its own")
+        raise UnjudgedError("not measured", f"{results[0].title}: no result holds a {metric} of its own")
     _check_units(results, metric, unit)
     return {seed: fmean(found) for seed, found in sorted(values.items())}
 
@@ -141,12 +141,12 @@ def _check_units(results: Sequence[Result], name: str, unit: str | None) -> None
     metrics = [metric for result in results if (metric := result.metric(name)) is not None]
     units = sorted({"percent" if metric.unit == "fraction" else metric.unit for metric in metrics})
     if len(units) > 1:
-        raise BadInputError(f"{_title(results)}: {name} is in mixed units ({', '.join(units)}); keep results of one")
+        raise BadInputError(f"{results[0].title}: {name} is in mixed units ({', '.join(units)}); keep results of one")
     if unit is not None and units and units != [unit]:
-        raise BadInputError(f"{_title(results)}: {name} is in {units[0]}, the claim in {unit}; state it in {units[0]}")
+        raise BadInputError(f"{results[0].title}: {name} is in {units[0]}, the claim in {unit}; state it in {units[0]}")
     bases = sorted({metric.basis for metric in metrics})
     if len(bases) > 1:
-        raise UnjudgedError("not comparable", f"{_title(results)}: {name} is relative to several bases")
+        raise UnjudgedError("not comparable", f"{results[0].title}: {name} is relative to several bases")
 
 
 def _check_alike(cell: ClaimCell, results: Sequence[Result]) -> None:
@@ -170,8 +170,3 @@ def _identity(result: Result) -> tuple[Any, ...]:
 
 def _machine(result: Result) -> str:
     return str(result.machine.get("id", "unknown"))
-
-
-def _title(results: Sequence[Result]) -> str:
-    first = results[0]
-    return f"{first.method} on {first.dataset}, {'whole set' if first.ipc is None else f'ipc {first.ipc}'}"

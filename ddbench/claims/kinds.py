@@ -12,6 +12,7 @@ from ddbench.errors import BadInputError
 from ddbench.network import split_spec
 from ddbench.protocol import PROTOCOLS
 from ddbench.published import find_published
+from ddbench.records import size_words
 from ddbench.registry import DATASETS, METHODS, suggest
 from ddbench.table_cells import PEAKS, PHASES
 
@@ -57,8 +58,7 @@ class ClaimCell(Strict):
     @property
     def title(self) -> str:
         """The cell in a few words."""
-        size = "whole set" if self.ipc in ("full", None) else f"ipc {self.ipc}"
-        return f"{self.method} on {self.dataset}, {size}, {self.network}"
+        return f"{self.method} on {self.dataset}, {size_words(self.budget)}, {self.network}"
 
     def check_names(self) -> None:
         """Raise UnknownNameError or BadInputError for a name that no registry has."""

@@ -73,7 +73,7 @@ def record(results: Sequence[Result], family: str) -> Recording:
     cells = _cells(finished)
     for name, runs in zip(_names(cells), cells, strict=True):
         if len({result.distill_seed for result in runs}) < FEWEST_RECORDED:
-            left_out.append(f"{_title(runs[0])}: fewer than {FEWEST_RECORDED} runs")
+            left_out.append(f"{runs[0].title}: fewer than {FEWEST_RECORDED} runs")
             continue
         drafts += _drafts(name, runs)
     kept = [draft for draft in drafts if _closes(draft, len(drafts))]
@@ -131,7 +131,7 @@ def _drafts(name: str, runs: Sequence[Result]) -> list[_Draft]:
             "recorded": accuracy,
             "cell": cell,
         }
-        title = f"{_title(first)}: test accuracy"
+        title = f"{first.title}: test accuracy"
         drafts.append(_Draft(entry, title, accuracy, 1.0, ACCURACY_MARGIN, WIDEST_ACCURACY))
     for metric in _cost_metrics(runs):
         costs = _values(runs, metric)
@@ -149,7 +149,7 @@ def _drafts(name: str, runs: Sequence[Result]) -> list[_Draft]:
             "machine": str(first.machine.get("id", "unknown")),
             "cell": cell,
         }
-        title = f"{_title(first)}: {metric.replace('_', ' ')}"
+        title = f"{first.title}: {metric.replace('_', ' ')}"
         drafts.append(_Draft(entry, title, [log(cost) for cost in costs], -1.0, log(limit), log(widest)))
     return drafts
 
@@ -185,10 +185,6 @@ def _sentence(draft: _Draft, family: int) -> str:
     limit = _limit(draft, family)
     shown = f"{limit:+.2g} points" if draft.sign > 0 else f"\N{MULTIPLICATION SIGN}{exp(limit):.3g}"
     return f"{draft.title} as recorded; {FEWEST_RECORDED} fresh runs may differ by {shown}."
-
-
-def _title(result: Result) -> str:
-    return f"{result.method} on {result.dataset}, {'whole set' if result.ipc is None else f'ipc {result.ipc}'}"
 
 
 def _names(groups: Sequence[Sequence[Result]]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -23,3 +23,7 @@ Device = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:<index>.", s
 PresetName = Annotated[
     str | None, typer.Option("--preset", help="Settings to start from: one of `ddbench list presets`, or a .toml file.")
 ]
+TableFormat = Annotated[
+    Literal["terminal", "md", "csv", "latex", "html", "json"], typer.Option("--format", help="Output format.")
+]
+TableFile = Annotated[Path | None, typer.Option("--out", "-o", help="Write to this file.")]

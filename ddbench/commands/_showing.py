@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ddbench.distilling import RunOptions
     from ddbench.records import Result
     from ddbench.suite import Suite
+    from ddbench.table_formats import TextFormat
+    from ddbench.tables import Table
 
 
 def run_cells(suite: Suite, results: Path, device: str | None, data_dir: Path | None) -> list[Result]:
@@ -28,9 +30,8 @@ def report_unfinished(results: Sequence[Result]) -> int:
     """Print the cells without a number and return the exit code they give."""
     unfinished = [result for result in results if result.status != "ok"]
     for result in unfinished:
-        size = "whole set" if result.ipc is None else f"ipc {result.ipc}"
         status = result.status.replace("_", " ")
-        print(f"ddbench: {status}: {result.method} on {result.dataset}, {size}: {result.reason}", file=sys.stderr)
+        print(f"ddbench: {status}: {result.title}: {result.reason}", file=sys.stderr)
     return 1 if unfinished else 0
 
 
@@ -40,6 +41,22 @@ def show_table(results: Sequence[Result], *, published: bool) -> None:
     from ddbench.tables import make_table
 
     console().print(render(make_table(results, published=published), "terminal"))
+
+
+def show_or_write(table: Table, format: TextFormat | Literal["terminal"], out: Path | None) -> None:
+    """Print a table, or write it to a file; the terminal's own form is Markdown in a file."""
+    from ddbench.files import write_text
+    from ddbench.table_formats import render
+
+    if format == "terminal" and out is None:
+        console().print(render(table, "terminal"))
+        return
+    text = render(table, "md" if format == "terminal" else format)
+    if out is None:
+        print(text)
+    else:
+        write_text(out, text)
+        say(f"written to {out}")
 
 
 @contextmanager

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ddbench.commands._app import app
-from ddbench.commands._showing import console, say
+from ddbench.commands._app import TableFile, TableFormat, app
+from ddbench.commands._showing import show_or_write
 from ddbench.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -23,29 +23,16 @@ def compare(
         list[Path] | None, typer.Argument(help="Results folders, cells or .jsonl files that hold both methods.")
     ] = None,
     level: Annotated[float, typer.Option(help="Of intervals; verdicts err at most at 1 - level.")] = 0.95,
-    format: Annotated[
-        Literal["terminal", "md", "csv", "latex", "html", "json"], typer.Option(help="Output format.")
-    ] = "terminal",
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write to this file.")] = None,
+    format: TableFormat = "terminal",
+    out: TableFile = None,
 ) -> None:
     """Compare two methods, or two folders of results, at each IPC: difference, interval, test, and a verdict in words.
 
     `ddbench compare dm random_real results/` or `ddbench compare results_a/ results_b/`
     """
     from ddbench.compared_table import comparison_table
-    from ddbench.files import write_text
-    from ddbench.table_formats import render
 
-    made = comparison_table(_compare(a, b, results or [], level))
-    if format == "terminal" and out is None:
-        console().print(render(made, "terminal"))
-        return
-    text = render(made, "md" if format == "terminal" else format)
-    if out is None:
-        print(text)
-    else:
-        write_text(out, text)
-        say(f"written to {out}")
+    show_or_write(comparison_table(_compare(a, b, results or [], level)), format, out)
 
 
 def _compare(a: str, b: str, results: list[Path], level: float) -> Comparison:

@@ -3,37 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from ddbench.commands._app import app
-from ddbench.commands._showing import console, say
+from ddbench.commands._app import TableFile, TableFormat, app
+from ddbench.commands._showing import show_or_write
 
 
 @app.command()
 def table(
     results: Annotated[list[Path], typer.Argument(help="Results folders, cells or .jsonl files.")],
-    format: Annotated[
-        Literal["terminal", "md", "csv", "latex", "html", "json"], typer.Option(help="Output format.")
-    ] = "terminal",
+    format: TableFormat = "terminal",
     published: Annotated[bool, typer.Option(help="Show published numbers in their own column.")] = False,
     mix_protocols: Annotated[bool, typer.Option(help="Allow different protocol hashes, shown as a column.")] = False,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write to this file.")] = None,
+    out: TableFile = None,
 ) -> None:
     """Compare methods across IPC settings: accuracy, spread, counts, time and memory."""
-    from ddbench.files import write_text
     from ddbench.store import read_results
-    from ddbench.table_formats import render
     from ddbench.tables import make_table
 
-    made = make_table(read_results(results), published=published, mix_protocols=mix_protocols)
-    if format == "terminal" and out is None:
-        console().print(render(made, "terminal"))
-        return
-    text = render(made, "md" if format == "terminal" else format)
-    if out is None:
-        print(text)
-    else:
-        write_text(out, text)
-        say(f"written to {out}")
+    show_or_write(make_table(read_results(results), published=published, mix_protocols=mix_protocols), format, out)

@@ -27,8 +27,10 @@ from ddbench.diffusion.inputs import InputSource
 from ddbench.diffusion.minimax import ClassMemory, diversity, representativeness
 from ddbench.diffusion.noising import NUM_TIMESTEPS, NoiseSchedule, diffusion_loss, split_output
 from ddbench.diffusion.team import Team, gathered_team
+from ddbench.engine import in_precision
 from ddbench.errors import DenoiserDivergedError
 from ddbench.method import RunContext
+from ddbench.recipe import Precision
 from ddbench.seeding import make_generator
 
 REFERENCE_DECAY, REFERENCE_STEPS = 0.9999, 12_000
@@ -70,7 +72,7 @@ class TuningPlan:
     label_dropout: float = 0.1
     parts: int = 1
     devices: int = 1
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Precision = "fp32"
     rate: Literal["constant", "cosine"] = "constant"
     representativeness_weight: float = 0.0
     diversity_weight: float = 0.0
@@ -199,7 +201,7 @@ class FineTuning:
     def _loss(self, batch: NoisyBatch) -> tuple[Tensor, Tensor]:
         """Return the loss of a part of a batch, (), and the clean inputs it predicts, (B, C, H, W)."""
         noisy = self._schedule.add_noise(batch.clean, batch.noise, batch.timesteps)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.plan.precision == "bf16"):
+        with in_precision(self.plan.precision, self.device):
             output = self.denoiser(noisy, batch.timesteps, batch.class_ids)
         output = output.float()
         loss = diffusion_loss(output, batch.clean, noisy, batch.noise, batch.timesteps, self._schedule)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from ddbench.engine import Engine
-from ddbench.network import Network
+from ddbench.network import Network, named_parts
 
 
 class FlatNetwork:
@@ -39,8 +39,7 @@ class FlatNetwork:
 
     def loss(self, parameters: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         """Return the mean cross entropy, (), at parameters (P,), of images (B, C, H, W) and labels (B,) int64."""
-        parts = parameters.split([shape.numel() for shape in self._shapes.values()])
-        named = {name: part.view(shape) for part, (name, shape) in zip(parts, self._shapes.items(), strict=True)}
+        named = named_parts(parameters, self._shapes)
         return F.cross_entropy(functional_call(self._network, named, (images,)), labels)
 
     def gradient(self, parameters: Tensor, images: Tensor, labels: Tensor) -> Tensor:

@@ -5,7 +5,6 @@ Paper: Zhao, Mopuri, Bilen, "Dataset Condensation with Gradient Matching", ICLR 
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from torch import Tensor
 from torch.func import functional_call, grad, grad_and_value
 
 from ddbench.augment.dsa import apply_dsa, draw_dsa, dsa_augment
+from ddbench.chunking import even_size
 from ddbench.engine import Engine, compiling_pays
 from ddbench.method import Method, RunContext
 from ddbench.methods._learning import Learner
@@ -148,11 +148,6 @@ def gradient_chunk_size(device: torch.device) -> int:
     where other work left the allocator in another state), 0.57 of 64.
     """
     return chunk_size(device) // 2
-
-
-def even_size(count: int, limit: int) -> int:
-    """Return the size of the fewest equal chunks of at most `limit` that `count` images fill."""
-    return math.ceil(count / math.ceil(count / limit))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ for long runs; with a network without batch norm the numbers are the same.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -19,13 +18,13 @@ from torch.func import functional_call
 
 from ddbench.augment.dsa import Draw, apply_dsa, draw_dsa
 from ddbench.chunking import in_chunks
-from ddbench.engine import Engine, compiling_pays
+from ddbench.engine import Engine, compiling_pays, in_precision
 from ddbench.method import METHODS, Method, RunContext
 from ddbench.methods._learning import Learner
 from ddbench.methods._selection import draw_distinct, draw_real
 from ddbench.network import InputShape, Network, has_batch_norm, make_network
-from ddbench.network_engine import Precision
 from ddbench.protocol import dsa_strategy
+from ddbench.recipe import Precision
 from ddbench.records import DistilledDataset, LabeledImages
 from ddbench.training import channels_last, chunk_size
 from ddbench.work import BY_IMAGES, MethodWork, Passes, PhaseWork, image_bytes
@@ -57,10 +56,9 @@ class Branch:
         self.precision = precision
 
         def embed(state: dict[str, Tensor], images: Tensor) -> Tensor:
-            half = precision == "bf16"
-            with torch.autocast(images.device.type, torch.bfloat16) if half else nullcontext():
+            with in_precision(precision, images.device):
                 embeddings: Tensor = functional_call(structure, state, (images,))
-            return embeddings.float() if half else embeddings
+            return embeddings.float() if precision == "bf16" else embeddings
 
         self.embed = Engine(embed, compiles=compiles)
 

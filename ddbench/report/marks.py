@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
+from ddbench.comparing import accuracies
 from ddbench.statistics import difference_of_means, holm
-from ddbench.table_cells import Cell, values_by_seed
+from ddbench.table_cells import Cell
 
 LEVEL = 0.95
 Standing = Literal["best", "same", "worse", "untested"]
@@ -32,7 +33,7 @@ def mark_cells(cells: Sequence[Cell]) -> dict[CellKey, Mark]:
     """
     marks: dict[CellKey, Mark] = {}
     for ipc in dict.fromkeys(cell.ipc for cell in cells if cell.ipc is not None):
-        column = {cell.row: _means(cell) for cell in cells if cell.ipc == ipc and cell.accuracy}
+        column = {cell.row: accuracies(cell) for cell in cells if cell.ipc == ipc and cell.accuracy}
         if len(column) > 1:
             marks |= {(row, ipc): mark for row, mark in _mark_column(column).items()}
     return marks
@@ -53,11 +54,6 @@ def explain_marks(marks: Iterable[Mark]) -> str:
     level = f"{100 * (1 - LEVEL):.0f} %"
     test = f" (Welch's t test over distillation seeds, two-sided at {level}, Holm over the column)"
     return "; ".join(parts) + (test if standings & {"same", "worse"} else "") + "."
-
-
-def _means(cell: Cell) -> dict[int, float]:
-    """Return the mean accuracy of each distilled set in percent, by seed."""
-    return {seed: fmean(values) for seed, values in values_by_seed(cell.ok, "test_accuracy").items()}
 
 
 def _mark_column(column: Mapping[tuple[str, str, str], dict[int, float]]) -> dict[tuple[str, str, str], Mark]:

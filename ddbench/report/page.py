@@ -15,6 +15,7 @@ from ddbench.records import Result
 from ddbench.report.circumstances import Circumstances, describe
 from ddbench.report.marks import CellKey, Mark, explain_marks, mark_cells
 from ddbench.report.matrix import matrices_of
+from ddbench.report.page_templates import TEMPLATES, page_templates
 from ddbench.report.pictures import Gallery, make_gallery
 from ddbench.report.plot_style import INK, number_rows
 from ddbench.report.plots import inline_svg, plots_of
@@ -26,7 +27,6 @@ from ddbench.tables import Block, Table, make_table
 if TYPE_CHECKING:
     from ddbench.claims import Verdict
 
-TEMPLATES = Path(__file__).parent / "templates"
 TRAITS = ("space", "labels", "student lr")
 
 
@@ -107,12 +107,9 @@ def write_report(
 
 def render_page(table: Table, gallery: Gallery, verdicts: Sequence[Verdict] = ()) -> str:
     """Return the page as text; see `write_report`."""
-    from jinja2 import Environment, FileSystemLoader
     from markupsafe import Markup
 
-    environment = Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, loader=FileSystemLoader(TEMPLATES, encoding="utf-8")
-    )
+    environment = page_templates()
     environment.filters["svg"] = Markup
     styles = number_rows(table.blocks)
     views = [_view(index, block, styles) for index, block in enumerate(table.blocks)]

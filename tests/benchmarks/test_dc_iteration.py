@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ddbench.methods._gradient_matching import NetworkGradients, even_size, gradient_chunk_size
+from ddbench.chunking import even_size
+from ddbench.methods._gradient_matching import NetworkGradients, gradient_chunk_size
 from ddbench.network import InputShape, Network, make_network
 from tests.benchmarks._pairs import alternate
 
