@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
 import torch
 
+from ddbench.allocator import keeping_freed_memory
 from ddbench.records import Reading
 
 _STATUS = Path("/proc/self/status")
@@ -21,7 +23,8 @@ class Meter:
 
     The device is synchronised before the clock is read at both ends. Peak GPU bytes are torch's own, allocated and
     reserved; memory outside its allocator is not seen. Peak host bytes are the process's resident set: reset at the
-    start on Linux, elsewhere the peak since the process began, which `host_source` says.
+    start on Linux, elsewhere the peak since the process began, which `host_source` says. What the block frees stays
+    with the process until the block ends.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -30,12 +33,14 @@ class Meter:
         self._processor_started = time.process_time()
         self._resets_host = False
         self._reading: Reading | None = None
+        self._kept = ExitStack()
 
     def __enter__(self) -> Meter:
         self._reading = None
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
             torch.cuda.reset_peak_memory_stats(self._device)
+        self._kept.enter_context(keeping_freed_memory())
         self._resets_host = _reset_host_peak()
         self._processor_started = time.process_time()
         self._started = time.perf_counter()
@@ -45,6 +50,7 @@ class Meter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._reading = self.so_far()
+        self._kept.close()
 
     def so_far(self) -> Reading:
         """Return the measurement from the start of the block until now."""

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from torch.func import functional_call
+from torch.func import functional_call, grad
 
 from ddbench.chunking import even_size
 from ddbench.engine import Engine, in_precision
@@ -20,7 +21,8 @@ from ddbench.network import InputShape, Network, has_batch_norm
 from ddbench.recipe import Precision
 from ddbench.work import profile_network
 
-Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+# (logits, targets) of some images -> their mean loss, (). One that is made anew with other constants is compiled anew.
+Loss = Callable[[Tensor, Tensor], Tensor]
 
 # Bytes (outputs of all layers) of a chunk's images, the size at which a training step is fastest on two cores: of 32x32
 # images in convnet-d3 25 to 32, in bf16 50 (of 100: 92 ms, in chunks of 25 99 ms, whole 107 ms).
@@ -28,6 +30,10 @@ CHUNK_BYTES = 8.0e7
 VALUE_BYTES: dict[Precision, int] = {"fp32": 4, "bf16": 2}
 # Compiling one size costs some seconds; it is paid back after about so many values passed, in training and in testing.
 TRAINING_VALUES, TEST_VALUES = 4.0e9, 2.0e10
+
+
+Parameters = dict[str, Tensor]
+State = tuple[Parameters, Parameters]  # parameters and buffers, by name
 
 
 @dataclass(frozen=True)
@@ -66,48 +72,78 @@ class NetworkEngine:
         self.precision = precision
         self._training_sizes, self._test_sizes = frozenset(training_sizes), frozenset(test_sizes)
         self._structure = network.fused() if self._training_sizes or self._test_sizes else network
-        sizes = {True: self._training_sizes, False: self._test_sizes}
-        self._engines = {trains: Engine(self._call, compiles=bool(found)) for trains, found in sizes.items()}
+        self._training = Engine(self._gradients, compiles=bool(self._training_sizes))
+        self._testing = Engine(self._call, compiles=bool(self._test_sizes))
 
     def logits(self, network: Network, images: Tensor) -> Tensor:
         """Return (B, K) float32 logits of (B, C, H, W) images in `network`, in the mode that it is in."""
-        trains = torch.is_grad_enabled()
-        if len(images) not in (self._training_sizes if trains else self._test_sizes):
+        if torch.is_grad_enabled() or len(images) not in self._test_sizes:
             with in_precision(self.precision, images.device):
                 return self._float(network(images))
-        state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
         self._structure.train(network.training)
-        return self._engines[trains](state, images)
+        return self._testing(_state_of(network), images)
 
-    def backward(self, network: Network, images: Tensor, labels: Tensor, loss: Loss) -> None:
+    def backward(self, network: Network, images: Tensor, targets: Tensor, loss: Loss = F.cross_entropy) -> None:
         """Add a batch's gradient to `.grad` of the network's parameters.
 
         Args:
             network: in training mode.
             images: (B, C, H, W).
-            labels: (B, ...), cut like the images.
-            loss: (logits, images, labels) of some images -> their mean loss, ().
+            targets: (B, ...), cut like the images.
+            loss: as described at `Loss`.
         """
         size = self.training_chunk or len(images)
-        for part, part_labels in zip(images.split(size), labels.split(size), strict=True):
-            part = channels_last(part)
-            mean = loss(self.logits(network, part), part, part_labels)
-            (mean * (len(part) / len(images))).backward()
+        for part, part_targets in zip(images.split(size), targets.split(size), strict=True):
+            part, share = channels_last(part), len(part) / len(images)
+            if len(part) in self._training_sizes:
+                self._structure.train(network.training)
+                with torch.no_grad():  # the gradient is part of what is compiled
+                    found = self._training(_state_of(network), part, part_targets, torch.tensor(share), loss)
+                    _add_gradients(network, found)
+            else:
+                (loss(self.logits(network, part), part_targets) * share).backward()
 
     def record(self) -> dict[str, object]:
         """Return what a Result says of how its students were computed."""
         return {
-            "students": self._engines[True].mode,
-            "test": self._engines[False].mode,
+            "students": self._training.mode,
+            "test": self._testing.mode,
             "training_chunk": self.training_chunk,
         }
 
-    def _call(self, state: Mapping[str, Tensor], images: Tensor) -> Tensor:
+    def _gradients(self, state: State, images: Tensor, targets: Tensor, share: Tensor, loss: Loss) -> Parameters:
+        """Return the gradients of a `share` of some images' loss, by parameter."""
+        parameters, buffers = state
+
+        def shared_loss(parameters: Parameters) -> Tensor:
+            return loss(self._call((parameters, buffers), images), targets) * share
+
+        found: Parameters = grad(shared_loss)(parameters)
+        return found
+
+    def _call(self, state: State, images: Tensor) -> Tensor:
         with in_precision(self.precision, images.device):
-            return self._float(functional_call(self._structure, dict(state), (images,)))
+            return self._float(functional_call(self._structure, state, (images,)))
 
     def _float(self, logits: Tensor) -> Tensor:
         return logits.float() if self.precision == "bf16" else logits
+
+
+def _state_of(network: Network) -> State:
+    return dict(network.named_parameters()), dict(network.named_buffers())
+
+
+def _add_gradients(network: Network, gradients: Parameters) -> None:
+    known: list[Tensor] = []
+    added: list[Tensor] = []
+    for name, parameter in network.named_parameters():
+        if parameter.grad is None:
+            parameter.grad = gradients[name]
+        else:
+            known.append(parameter.grad)
+            added.append(gradients[name])
+    if known:
+        torch._foreach_add_(known, added)
 
 
 def channels_last(images: Tensor) -> Tensor:
@@ -120,16 +156,18 @@ def plan_engine(
 ) -> NetworkEngine:
     """Return the engine for networks called `name`, of which `network` is one, and the passes that `sizes` declares.
 
-    On a CPU batches pass in chunks whose outputs stay in its cache, unless the network has batch norm, and the sizes
-    that pass often enough are compiled, where the network has a faster form for that. On a GPU nothing is cut, and
-    nothing compiled: not measured yet.
+    On a CPU batches pass in chunks whose outputs stay in its cache, and the sizes that pass often enough are compiled,
+    where the network has a faster form for that. A network with batch norm trains on whole batches, eagerly: its
+    statistics are changed by a pass, which a compiled gradient cannot do. On a GPU nothing is cut, and nothing
+    compiled: not measured yet.
     """
     if device.type != "cpu":
         return NetworkEngine(network, precision)
     values = profile_network(name, shape).activations
     limit = int(CHUNK_BYTES / (values * VALUE_BYTES[precision]))
-    chunk = None if has_batch_norm(network) else _chunk_of(max(sizes.training), limit)
-    training = _chunked(sizes.training, chunk)
+    keeps_statistics = has_batch_norm(network)
+    chunk = None if keeps_statistics else _chunk_of(max(sizes.training), limit)
+    training = {} if keeps_statistics else _chunked(sizes.training, chunk)
     compiles = network.fused() is not network
     return NetworkEngine(
         network,

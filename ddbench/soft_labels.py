@@ -9,7 +9,9 @@ which AdamW hardly feels and SGD would: at temperature 20 its steps were 400 tim
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -37,8 +39,13 @@ class SoftLabels:
         """Freeze a network and make a teacher of it."""
         return cls(teacher.eval().requires_grad_(False), temperature)
 
-    def loss(self, student_logits: Tensor, images: Tensor) -> Tensor:
-        """Return the loss of a student's (B, K) logits on the (B, C, H, W) images that it saw, a scalar."""
-        with torch.no_grad():
-            teacher_logits = self.teacher(images)
-        return soft_label_loss(student_logits, teacher_logits, self.temperature)
+    @torch.no_grad()
+    def targets(self, images: Tensor) -> Tensor:
+        """Return the teacher's (B, K) logits on the (B, C, H, W) images that a student sees."""
+        logits: Tensor = self.teacher(images)
+        return logits
+
+    @property
+    def loss(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """The mean loss of a student's (B, K) logits and `targets`, ()."""
+        return partial(soft_label_loss, temperature=self.temperature)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ddbench.augment.cutmix import draw_cutmix, mix_images, mix_labels
@@ -21,7 +20,7 @@ from ddbench.chunking import in_chunks
 from ddbench.errors import DDBenchError
 from ddbench.method import Tracker, untracked
 from ddbench.network import Network
-from ddbench.network_engine import Loss, NetworkEngine, channels_last
+from ddbench.network_engine import NetworkEngine, channels_last
 from ddbench.protocol import Protocol, Schedule
 from ddbench.recipe import CutMix, ImageAugmentation, Precision
 from ddbench.records import DatasetInfo, LabeledImages, Whitening
@@ -107,9 +106,8 @@ def train_student(
     Raises:
         StudentDivergedError: parameters are not finite at the end.
     """
-    network.train()
+    network.train().to(memory_format=torch.channels_last)
     engine = engine or NetworkEngine(network, plan.precision)
-    loss = _cross_entropy if soft_labels is None else _taught_by(soft_labels)
     lr = plan.lr
     optimiser = _make_optimiser(network, plan, lr)
     for epoch in track(range(plan.schedule.epochs), "training"):
@@ -120,21 +118,16 @@ def train_student(
         for images, labels in data.batches(order, plan.batch_size):
             images, labels = _augment(images, labels, data, plan, generator)
             optimiser.zero_grad(set_to_none=True)
-            engine.backward(network, images, labels, loss)
+            if soft_labels is None:
+                engine.backward(network, images, labels)
+            else:
+                engine.backward(network, images, soft_labels.targets(images), soft_labels.loss)
             optimiser.step()
     if not all(parameter.isfinite().all() for parameter in network.parameters()):
         raise StudentDivergedError(
             f"a student's parameters are not finite after {plan.schedule.epochs} epochs at lr {plan.lr}; "
             "look at the distilled images' range and at student_lr"
         )
-
-
-def _cross_entropy(logits: Tensor, images: Tensor, labels: Tensor) -> Tensor:
-    return F.cross_entropy(logits, labels)
-
-
-def _taught_by(soft_labels: SoftLabels) -> Loss:
-    return lambda logits, images, labels: soft_labels.loss(logits, images)
 
 
 def _augment(
@@ -206,8 +199,10 @@ def chunk_size(device: torch.device, precision: Precision = "fp32") -> int:
 
 
 def _make_optimiser(network: Network, plan: TrainingPlan, lr: float) -> torch.optim.SGD:
+    parameters = list(network.parameters())
+    has_fused = all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
     return torch.optim.SGD(
-        network.parameters(), lr=lr, momentum=plan.momentum, weight_decay=plan.weight_decay, foreach=True
+        parameters, lr=lr, momentum=plan.momentum, weight_decay=plan.weight_decay, fused=has_fused, foreach=not has_fused
     )
 
 

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 from ddbench.network import InputShape, make_network
 from ddbench.network_engine import NetworkEngine, Sizes, batch_sizes, plan_engine
 from ddbench.protocol import DSA_STRATEGY, Schedule
 from ddbench.records import DatasetInfo
+from ddbench.soft_labels import SoftLabels
 from ddbench.training import TrainingPlan, TrainingSet, train_student
 
 SHAPE = InputShape(3, 32, 10)
@@ -25,14 +25,10 @@ def make(name=CONVNET, seed=0):
     return make_network(name, SHAPE, seeded(seed))
 
 
-def cross_entropy(logits, images, labels):
-    return F.cross_entropy(logits, labels)
-
-
 def gradient(engine, network, count=12):
     network.zero_grad()
     images = torch.randn(count, 3, 32, 32, generator=seeded(1), dtype=next(network.parameters()).dtype)
-    engine.backward(network, images, torch.arange(count) % 10, cross_entropy)
+    engine.backward(network, images, torch.arange(count) % 10)
     return torch.cat([parameter.grad.flatten() for parameter in network.parameters()])
 
 
@@ -59,22 +55,35 @@ def test_a_training_in_chunks_is_the_training_in_whole_batches():
 
 @pytest.mark.slow
 def test_one_engine_passes_every_network_of_its_structure_with_its_own_parameters():
-    engine = NetworkEngine(make(seed=0), training_sizes=[4], test_sizes=[4])
+    engine = NetworkEngine(make(), training_sizes=[4], test_sizes=[4])
     images = torch.randn(4, 3, 32, 32, generator=seeded(1))
     for seed in (1, 2):
-        network = make(seed=seed)
-        torch.testing.assert_close(engine.logits(network, images), network(images), rtol=1e-4, atol=1e-5)
+        network, plain = make(seed=seed), make(seed=seed)
+        expected = gradient(NetworkEngine(plain), plain, 4)
+        torch.testing.assert_close(gradient(engine, network, 4), expected, rtol=1e-3, atol=1e-5)
         with torch.no_grad():
             torch.testing.assert_close(engine.logits(network, images), network(images), rtol=1e-4, atol=1e-5)
-        expected = gradient(NetworkEngine(network), network, 4)
-        torch.testing.assert_close(gradient(engine, network, 4), expected, rtol=1e-3, atol=1e-5)
     assert engine.record()["students"] == engine.record()["test"] == "compiled"
+
+
+@pytest.mark.slow
+def test_compiled_chunks_add_up_under_any_loss():
+    network, teacher = make().to(memory_format=torch.channels_last), SoftLabels.of(make(seed=1), 20.0)
+    images = torch.randn(12, 3, 32, 32, generator=seeded(1))
+    found = []
+    for engine in (NetworkEngine(network), NetworkEngine(network, training_chunk=5, training_sizes=[5])):
+        network.zero_grad()
+        engine.backward(network, images, teacher.targets(images), teacher.loss)
+        found.append(torch.cat([parameter.grad.flatten() for parameter in network.parameters()]))
+    torch.testing.assert_close(*found, rtol=1e-3, atol=1e-4)
+    assert engine.record()["students"] == "compiled"
 
 
 def test_sizes_that_are_not_compiled_run_eagerly(monkeypatch):
     network = make()
     engine = NetworkEngine(network, training_sizes=[4])
-    monkeypatch.setattr(engine, "_engines", {})  # a compiled call would fail
+    for name in ("_training", "_testing"):
+        monkeypatch.setattr(engine, name, None)  # a compiled call would fail
     images = torch.randn(3, 3, 32, 32, generator=seeded(1))
     assert torch.equal(engine.logits(network, images), network(images))
     with torch.no_grad():
@@ -120,10 +129,10 @@ def test_small_work_and_networks_without_a_faster_form_run_eagerly():
     }
 
 
-def test_a_network_with_batch_norm_sees_whole_batches():
-    engine = plan("convnet-d3-w8-bn", Sizes({100: OFTEN}, {}))
+def test_a_network_with_batch_norm_sees_whole_batches_eagerly():
+    engine = plan("convnet-d3-w8-bn", Sizes({100: OFTEN}, {32: OFTEN}))
     assert engine.training_chunk is None
-    assert engine._training_sizes == {100}
+    assert (engine._training_sizes, engine._test_sizes) == (frozenset(), {32})
 
 
 def test_a_gpu_runs_whole_batches_eagerly_and_keeps_the_precision():

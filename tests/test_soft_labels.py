@@ -50,10 +50,10 @@ def test_a_teacher_sees_the_same_images_in_evaluation_mode_and_learns_nothing():
     before = {name: value.clone() for name, value in network.state_dict().items()}
     soft = SoftLabels.of(network, 20.0)
     student = torch.zeros(6, 5, requires_grad=True)
-    soft.loss(student, images).backward()
+    soft.loss(student, soft.targets(images)).backward()
     assert not network.training
     assert all(parameter.grad is None and not parameter.requires_grad for parameter in network.parameters())
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     with torch.no_grad():
         expected = soft_label_loss(student, network.eval()(images), 20.0)
-    torch.testing.assert_close(soft.loss(student, images), expected)
+    torch.testing.assert_close(soft.loss(student, soft.targets(images)), expected)

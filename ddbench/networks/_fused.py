@@ -1,5 +1,7 @@
 """Instance norm, ReLU and 2x2 average pooling as one step whose gradient passes over the maps as rarely as it can.
 
+The bias of a convolution before it is left out: the norm takes it away, and its gradient costs a pass over the maps.
+
 For compiled code: what torch derives for group norm stores the rectified maps and several gradients of their size. Here
 the backward pass keeps the conv's output alone and computes the rest anew. Run eagerly it is slower than the layers.
 """
@@ -88,6 +90,23 @@ class NormReluPool(nn.Module):
         return pooled
 
 
+class ConvBeforeNorm(nn.Module):
+    """A convolution whose bias, which an instance norm takes away again, is not added; its gradient is exactly zero.
+
+    Args:
+        conv: whose parameters are shared.
+    """
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.weight, self.bias = conv.weight, conv.bias
+        self._arguments = (conv.stride, conv.padding, conv.dilation, conv.groups)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the maps of (B, C, H, W) images, less a constant per channel."""
+        return F.conv2d(images, self.weight, None, *self._arguments)
+
+
 def fuse(network: N) -> N:
     """Return a network with the same parameters under the same names, every fitting sequence of layers as one step.
 
@@ -107,6 +126,9 @@ def _fuse_layers(layers: nn.Sequential) -> None:
         if _fits(*(layers[start + offset] for offset in range(3))):
             layers[start] = NormReluPool(cast(nn.GroupNorm, layers[start]))
             layers[start + 1] = layers[start + 2] = nn.Identity()
+            before = layers[start - 1] if start else None
+            if isinstance(before, nn.Conv2d) and before.padding_mode == "zeros":
+                layers[start - 1] = ConvBeforeNorm(before)
 
 
 def _fits(norm: nn.Module, activation: nn.Module, pool: nn.Module) -> bool:
