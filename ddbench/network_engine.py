@@ -80,8 +80,7 @@ class NetworkEngine:
         if torch.is_grad_enabled() or len(images) not in self._test_sizes:
             with in_precision(self.precision, images.device):
                 return self._float(network(images))
-        self._structure.train(network.training)
-        return self._testing(_state_of(network), images)
+        return self._testing(self._state_of(network), images)
 
     def backward(self, network: Network, images: Tensor, targets: Tensor, loss: Loss = F.cross_entropy) -> None:
         """Add a batch's gradient to `.grad` of the network's parameters.
@@ -96,10 +95,10 @@ class NetworkEngine:
         for part, part_targets in zip(images.split(size), targets.split(size), strict=True):
             part, share = channels_last(part), len(part) / len(images)
             if len(part) in self._training_sizes:
-                self._structure.train(network.training)
+                state = self._state_of(network)
                 with torch.no_grad():  # the gradient is part of what is compiled
-                    found = self._training(_state_of(network), part, part_targets, torch.tensor(share), loss)
-                    _add_gradients(network, found)
+                    found = self._training(state, part, part_targets, torch.tensor(share), loss)
+                    _add_gradients(state[0], found)
             else:
                 (loss(self.logits(network, part), part_targets) * share).backward()
 
@@ -110,6 +109,12 @@ class NetworkEngine:
             "test": self._testing.mode,
             "training_chunk": self.training_chunk,
         }
+
+    def _state_of(self, network: Network) -> State:
+        """Return a network's parameters and buffers, and bring the structure into its mode."""
+        if self._structure.training != network.training:
+            self._structure.train(network.training)
+        return dict(network.named_parameters()), dict(network.named_buffers())
 
     def _gradients(self, state: State, images: Tensor, targets: Tensor, share: Tensor, loss: Loss) -> Parameters:
         """Return the gradients of a `share` of some images' loss, by parameter."""
@@ -129,14 +134,10 @@ class NetworkEngine:
         return logits.float() if self.precision == "bf16" else logits
 
 
-def _state_of(network: Network) -> State:
-    return dict(network.named_parameters()), dict(network.named_buffers())
-
-
-def _add_gradients(network: Network, gradients: Parameters) -> None:
+def _add_gradients(parameters: Parameters, gradients: Parameters) -> None:
     known: list[Tensor] = []
     added: list[Tensor] = []
-    for name, parameter in network.named_parameters():
+    for name, parameter in parameters.items():
         if parameter.grad is None:
             parameter.grad = gradients[name]
         else:

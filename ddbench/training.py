@@ -202,7 +202,12 @@ def _make_optimiser(network: Network, plan: TrainingPlan, lr: float) -> torch.op
     parameters = list(network.parameters())
     has_fused = all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
     return torch.optim.SGD(
-        parameters, lr=lr, momentum=plan.momentum, weight_decay=plan.weight_decay, fused=has_fused, foreach=not has_fused
+        parameters,
+        lr=lr,
+        momentum=plan.momentum,
+        weight_decay=plan.weight_decay,
+        fused=has_fused,
+        foreach=not has_fused,
     )
 
 

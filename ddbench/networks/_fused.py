@@ -31,10 +31,7 @@ class _NormReluPool(torch.autograd.Function):
     @staticmethod
     def forward(maps: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
         scale, shift, _, _ = _affine(maps, weight, bias, eps)
-        height, width = (side // 2 * 2 for side in maps.shape[2:])  # pooling leaves out an odd last row and column
-        corners = [maps[:, :, row:height:2, column:width:2] for row in (0, 1) for column in (0, 1)]
-        first, second, third, fourth = (torch.relu(corner * scale + shift) for corner in corners)
-        return (first + second + third + fourth) / 4
+        return _total([torch.relu(corner * scale + shift) for corner in _corners(maps)]) / 4
 
     @staticmethod
     def setup_context(ctx: _Context, inputs: tuple[Tensor, Tensor, Tensor, float], output: Tensor) -> None:
@@ -47,21 +44,42 @@ class _NormReluPool(torch.autograd.Function):
         # A compiler merges this with the same of the forward pass; statistics saved there would count as constants in
         # a second derivative.
         scale, shift, mean, inverse_std = _affine(maps, weight, bias, ctx.eps)
-        rectified = torch.where(maps * scale + shift > 0, _spread(gradient / 4, maps), 0)
-        normalised = (maps - mean) * inverse_std
-        by_bias = rectified.sum((2, 3), keepdim=True)
-        by_weight = (rectified * normalised).sum((2, 3), keepdim=True)
+        quarter, corners = gradient / 4, _corners(maps)
+        # Summed corner by corner, so that the rectified gradient is never stored at the maps' size.
+        rectified = [torch.where(corner * scale + shift > 0, quarter, 0) for corner in corners]
+        by_bias = _sum(_total(rectified))
+        products = [part * (corner - mean) for part, corner in zip(rectified, corners, strict=True)]
+        by_weight = _sum(_total(products)) * inverse_std
         places = maps.shape[2] * maps.shape[3]
-        by_maps = scale * (rectified - by_bias / places - normalised * (by_weight / places))
+        slope = inverse_std * by_weight / places
+        spread = torch.where(maps * scale + shift > 0, _spread(quarter, maps), 0)
+        by_maps = scale * (spread - by_bias / places - (maps - mean) * slope)
         return by_maps, by_weight.sum((0, 2, 3)), by_bias.sum((0, 2, 3)), None
 
 
 def _affine(maps: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return scale and shift of the norm of (B, C, H, W) maps, and their mean and 1 / std, each (B, C, 1, 1)."""
-    variance, mean = torch.var_mean(maps, (2, 3), correction=0, keepdim=True)
-    inverse_std = torch.rsqrt(variance + eps)
+    places = maps.shape[2] * maps.shape[3]
+    mean = _sum(maps) / places
+    inverse_std = torch.rsqrt(_sum((maps - mean).square()) / places + eps)
     scale = inverse_std * weight.view(1, -1, 1, 1)
     return scale, bias.view(1, -1, 1, 1) - mean * scale, mean, inverse_std
+
+
+def _sum(maps: Tensor) -> Tensor:
+    """Return the sums (B, C, 1, 1) over (B, C, H, W) maps, row by row: in channels-last memory a row stays in cache."""
+    return maps.sum(3, keepdim=True).sum(2, keepdim=True)
+
+
+def _corners(maps: Tensor) -> list[Tensor]:
+    """Return the four (B, C, H // 2, W // 2) corners of 2x2 places; pooling leaves out an odd last row and column."""
+    height, width = (side // 2 * 2 for side in maps.shape[2:])
+    return [maps[:, :, row:height:2, column:width:2] for row in (0, 1) for column in (0, 1)]
+
+
+def _total(corners: list[Tensor]) -> Tensor:
+    first, second, third, fourth = corners
+    return first + second + third + fourth
 
 
 def _spread(pooled: Tensor, maps: Tensor) -> Tensor:
@@ -85,7 +103,8 @@ class NormReluPool(nn.Module):
         self.weight, self.bias, self.eps = norm.weight, norm.bias, norm.eps
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Return the pooled maps."""
+        """Return the pooled maps, in the precision of the norm's parameters."""
+        maps = maps.to(self.weight.dtype)  # bfloat16 sums would lose digits
         pooled: Tensor = _NormReluPool.apply(maps, self.weight, self.bias, self.eps)
         return pooled
 

@@ -45,7 +45,7 @@ def toy_set(count: int) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.speed
 @pytest.mark.parametrize(
     ("batch", "precision", "epochs", "bar", "least_share"),
-    [(100, "fp32", 3, 1.6, 0.8), (10, "fp32", 30, 1.45, None), (100, "bf16", 3, 3.5, None)],
+    [(100, "fp32", 10, 1.6, 0.8), (10, "fp32", 100, 1.45, None), (100, "bf16", 10, 3.5, None)],
 )
 def test_student_training_against_a_plain_loop(benchmark, batch, precision, epochs, bar, least_share):
     pixels, labels = toy_set(batch)
