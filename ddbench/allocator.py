@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from threading import Lock
-from typing import Any
 
 # mallopt's numbers in <malloc.h>.
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
@@ -46,13 +45,13 @@ def keeping_freed_memory() -> Iterator[None]:
                 library.malloc_trim(0)
 
 
-def _set(library: Any, thresholds: dict[int, int]) -> None:
+def _set(library: ctypes.CDLL, thresholds: dict[int, int]) -> None:
     for number, size in thresholds.items():
         library.mallopt(number, size)
 
 
 @cache
-def _glibc() -> Any:
+def _glibc() -> ctypes.CDLL | None:
     """Return the C library if it is glibc, else None."""
     try:
         library = ctypes.CDLL(None)
