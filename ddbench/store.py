@@ -77,7 +77,7 @@ def write_result(result: Result, folder: Path) -> None:
 
 
 def read_results(sources: Iterable[Path | str]) -> list[Result]:
-    """Return the results of result folders, single cells and `.jsonl` files, oldest first.
+    """Return the results of result folders, single cells, `.jsonl` files and folders of those, oldest first.
 
     Duplicates are kept: tables report them.
 
@@ -104,6 +104,8 @@ def _read_source(source: Path) -> Iterator[Result]:
         paths = [source / RESULT_FILE] if (source / RESULT_FILE).is_file() else sorted(source.glob(f"*/{RESULT_FILE}"))
         # Folders named .tmp-... belong to a run that is being written or was killed.
         yield from (_read_result(path) for path in paths if not path.parent.name.startswith("."))
+        if not paths:
+            yield from (result for path in sorted(source.rglob("*.jsonl")) for result in _read_source(path))
     elif source.is_file():
         # Not splitlines(): that would also split at characters that may stand inside a JSON string.
         for number, line in enumerate(source.read_bytes().split(b"\n"), 1):

@@ -12,13 +12,15 @@ from torch import Tensor
 
 from ddbench.records import DatasetInfo, DistilledDataset, ImageSource, LabeledImages
 
+FEW_VALUES = 16 * 2**20  # normalised once and not in every epoch: 64 MiB in float32, 5,000 images of 3x32x32
+
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
     """Images and labels to train on.
 
     Attributes:
-        images: (M, C, H, W), on the device: uint8 pixels, normalised when a batch is taken, or float32 already
+        images: (M, C, H, W), on the device: uint8 pixels, which batches have normalised, or float32 already
             normalised or whitened. Without content, on the device `meta`, where there is a `source`.
         labels: (M,) int64 or (M, K) float32, on the device.
         info: mean and std.
@@ -92,7 +94,7 @@ class TrainingSet:
         """Return float32 images in the students' space and labels at `indices`, on the device."""
         if self.source is not None:
             return self._batch_of(self.source[indices.cpu()].to(self.device, non_blocking=True), indices)
-        return self._batch_of(self.images[indices], indices)
+        return self._batch_of(self._held[indices], indices)
 
     def to_pixels(self, images: Tensor) -> Tensor:
         """Undo the normalisation of (B, C, H, W) images: float pixels, not clipped to [0, 1]."""
@@ -105,9 +107,15 @@ class TrainingSet:
         return pixels.sub(mean).div(std)
 
     def _batch_of(self, images: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
-        if images.dtype == torch.uint8:
-            images = self.normalise(images.float().div(255))
-        return images, self.labels[indices.to(self.device, non_blocking=True)]
+        return self._in_space(images), self.labels[indices.to(self.device, non_blocking=True)]
+
+    def _in_space(self, images: Tensor) -> Tensor:
+        return self.normalise(images.float().div(255)) if images.dtype == torch.uint8 else images
+
+    @cached_property
+    def _held(self) -> Tensor:
+        """The images on the device: few of them in the students' space already, many as they are stored."""
+        return self._in_space(self.images) if self.images.numel() <= FEW_VALUES else self.images
 
     @cached_property
     def _mean_and_std(self) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-EPOCHS = 21  # of the protocol's 1001
+EPOCHS = 51  # of the protocol's 1001
 IPCS, STUDENTS = (1, 10, 50, 100), (1, 2, 4, 8)
 PROTOCOL_NAMES = ("dsa", "dsa-bf16")
 

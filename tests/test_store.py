@@ -144,6 +144,12 @@ def test_damaged_line_is_named_with_its_number(tmp_path):
         read_results([tmp_path / "a.jsonl"])
 
 
+def test_a_folder_of_recorded_files_is_read_at_any_depth(tmp_path):
+    write_lines([make_result()], tmp_path / "one_machine" / "a.jsonl")
+    write_lines([make_result()], tmp_path / "other" / "deeper" / "b.jsonl")
+    assert read_results([tmp_path]) == [make_result(), make_result()]
+
+
 @pytest.mark.parametrize(("name", "message"), [("empty", "holds no results"), ("missing", "does not exist")])
 def test_source_without_results_is_named(tmp_path, name, message):
     (tmp_path / "empty").mkdir()

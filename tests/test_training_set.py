@@ -50,6 +50,16 @@ def trained(data: TrainingSet, plan: TrainingPlan) -> Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
 
 
+def test_few_images_normalised_once_are_those_normalised_in_every_batch(monkeypatch):
+    few = TrainingSet.of_real(toy_split(), CPU)
+    assert few._held.dtype == torch.float32
+    monkeypatch.setattr("ddbench.training_set.FEW_VALUES", 0)
+    many = TrainingSet.of_real(toy_split(), CPU)
+    assert many._held.dtype == torch.uint8
+    indices = torch.tensor([3, 1, 7])
+    assert torch.equal(few.batch(indices)[0], many.batch(indices)[0])
+
+
 @pytest.mark.parametrize("plan", [PLAN, replace(PLAN, augmentation=DSA_STRATEGY), HARD], ids=["plain", "dsa", "hard"])
 def test_streaming_trains_as_holding_does_to_the_last_bit_and_asks_for_batches_alone(plan):
     split = toy_split()

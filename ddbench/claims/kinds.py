@@ -61,8 +61,14 @@ class ClaimCell(Strict):
         return f"{self.method} on {self.dataset}, {size_words(self.budget)}, {self.network}"
 
     def check_names(self) -> None:
-        """Raise UnknownNameError or BadInputError for a name that no registry has."""
-        for registry, name in ((METHODS, self.method), (DATASETS, re.split("[:,]", self.dataset)[0])):
+        """Raise UnknownNameError or BadInputError for a name that no registry has.
+
+        A data set with a fingerprint may have a name of its own, as small copies have.
+        """
+        names = [(METHODS, self.method)]
+        if self.fingerprint is None:
+            names.append((DATASETS, re.split("[:,]", self.dataset)[0]))
+        for registry, name in names:
             if name not in registry.names():
                 raise BadInputError(f"unknown name {name!r}; {suggest(name, registry.names())}")
         split_spec(self.network)

@@ -37,20 +37,21 @@ def read_sources(paths: Iterable[Path | str]) -> Sources:
     """
     results: list[Result] = []
     benchmarks: list[SavedBenchmark] = []
-    for path in (file for source in map(Path, paths) for file in _expand(source)):
-        if path.suffix == ".json" and path.is_file():
-            benchmarks += _read_saved(path)
-        else:
-            results += read_results([path])
+    for source in map(Path, paths):
+        saved = _saved_runs(source)
+        benchmarks += (benchmark for path in saved for benchmark in _read_saved(path))
+        if not saved or any(source.rglob("*.jsonl")):
+            results += read_results([source])
     return Sources(tuple(results), tuple(benchmarks))
 
 
-def _expand(source: Path) -> list[Path]:
-    """Return the files of a folder of recorded runs; a results folder, a cell or a file stands for itself."""
-    if not source.is_dir() or (source / RESULT_FILE).is_file() or any(source.glob(f"*/{RESULT_FILE}")):
-        return [source]
-    found = sorted(path for pattern in ("*.jsonl", "*.json") for path in source.rglob(pattern))
-    return found or [source]
+def _saved_runs(source: Path) -> list[Path]:
+    """Return the `.json` files of a folder of recorded runs, or the one given; a results folder or cell has none."""
+    if source.is_file():
+        return [source] if source.suffix == ".json" else []
+    if (source / RESULT_FILE).is_file() or any(source.glob(f"*/{RESULT_FILE}")):
+        return []
+    return sorted(source.rglob("*.json"))
 
 
 def _read_saved(path: Path) -> list[SavedBenchmark]:
