@@ -31,7 +31,6 @@ VALUE_BYTES: dict[Precision, int] = {"fp32": 4, "bf16": 2}
 # Compiling one size costs some seconds; it is paid back after about so many values passed, in training and in testing.
 TRAINING_VALUES, TEST_VALUES = 4.0e9, 2.0e10
 
-
 Parameters = dict[str, Tensor]
 State = tuple[Parameters, Parameters]  # parameters and buffers, by name
 
@@ -97,7 +96,8 @@ class NetworkEngine:
             if len(part) in self._training_sizes:
                 state = self._state_of(network)
                 with torch.no_grad():  # the gradient is part of what is compiled
-                    found = self._training(state, part, part_targets, torch.tensor(share), loss)
+                    portion = torch.tensor(share, dtype=torch.float64)
+                    found = self._training(state, part, part_targets, portion, loss)
                     _add_gradients(state[0], found)
             else:
                 (loss(self.logits(network, part), part_targets) * share).backward()

@@ -1,11 +1,12 @@
 """Training and testing students at CIFAR-10 shapes, against a plain eager loop with the plain augmentation.
 
-Run alone on a machine: `uv run pytest tests/benchmarks/test_student_training.py -m speed -s`. Steady state; the first
+Run alone on a machine: `uv run pytest tests/benchmarks/test_student_training.py -m speed -s`; `DDBENCH_ROUNDS` sets how often. Steady state; the first
 call, with compilation, is printed apart.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import pytest
@@ -25,7 +26,7 @@ from tests.benchmarks._roof import convolution_roof
 INFO = DatasetInfo("toy", tuple("0123456789"), 3, 32, (0.5,) * 3, (0.25,) * 3, "toy")
 SHAPE, CPU = InputShape.of(INFO), torch.device("cpu")
 OFTEN = 10**9  # images: the steady state of a long run
-ROUNDS, TEST_IMAGES = 7, 10_000
+ROUNDS, TEST_IMAGES = int(os.environ.get("DDBENCH_ROUNDS", "7")), 10_000
 
 
 def make_student() -> Network:

@@ -42,6 +42,14 @@ def test_published_number_is_looked_up(tmp_path):
     assert claim.target == 48.9
 
 
+def test_a_data_set_with_a_fingerprint_may_have_a_name_of_its_own(tmp_path):
+    named = ABSOLUTE.replace('"dm"', '"dm", dataset = "small-copy,size=64"')
+    with pytest.raises(BadInputError, match="unknown name 'small-copy'"):
+        load_claims(write_claims(tmp_path, named))
+    (claim,) = load_claims(write_claims(tmp_path, named.replace("size=64", 'size=64", fingerprint = "3a7d'))).claims
+    assert claim.cell.dataset == "small-copy,size=64"
+
+
 @pytest.mark.parametrize(
     ("claim", "message"),
     [
