@@ -1,7 +1,7 @@
 """Training and testing students at CIFAR-10 shapes, against a plain eager loop with the plain augmentation.
 
-Run alone on a machine: `uv run pytest tests/benchmarks/test_student_training.py -m speed -s`; `DDBENCH_ROUNDS` sets how often. Steady state; the first
-call, with compilation, is printed apart.
+Run alone on a machine: `uv run pytest tests/benchmarks/test_student_training.py -m speed -s`; `DDBENCH_ROUNDS` sets how
+often. Steady state; the first call, with compilation, is printed apart.
 """
 
 from __future__ import annotations
