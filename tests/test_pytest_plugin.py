@@ -1,5 +1,6 @@
 """The pytest plug-in in a pytest of its own: the project's recorded claims hold, and others fail or are skipped."""
 
+import json
 import subprocess
 import sys
 
@@ -9,7 +10,8 @@ from ddbench.files import baselines_dir
 from tests.claims._made import make_results, write_claims
 
 BASELINES = baselines_dir()
-RECORDED = ["--ddbench-results", str(BASELINES / "results" / "epyc_2_cores" / "digits_gate_fresh.jsonl")]
+MACHINE = BASELINES / "results" / "xeon_2_cores"
+RECORDED = ["--ddbench-results", str(MACHINE / "digits_gate_fresh.jsonl")]
 
 
 def run_pytest(folder, *arguments):
@@ -22,7 +24,22 @@ def test_the_projects_recorded_claims_hold_against_fresh_runs(tmp_path):
     done = run_pytest(tmp_path, "--ddbench-claims", str(claims), *RECORDED)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "digits_gate.toml::dm-digits-ipc10-accuracy PASSED" in done.stdout
-    assert "8 passed" in done.stdout
+    assert "12 passed" in done.stdout
+
+
+def test_the_projects_speed_claims_hold_against_saved_runs_and_a_slower_one_is_caught(tmp_path):
+    claims, saved = BASELINES / "claims" / "speed.toml", MACHINE / "student_training"
+    done = run_pytest(tmp_path, "--ddbench-claims", str(claims), "--ddbench-results", str(saved))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "5 passed" in done.stdout
+    for path in saved.glob("*.json"):
+        run = json.loads(path.read_text())
+        for benchmark in run["benchmarks"]:
+            benchmark["extra_info"]["ratio"] /= 3
+        (tmp_path / path.name).write_text(json.dumps(run))
+    done = run_pytest(tmp_path, "--ddbench-claims", str(claims), "--ddbench-results", str(tmp_path))
+    assert done.returncode == 1
+    assert "5 failed" in done.stdout
 
 
 CELL = 'cell = { method = "dm", ipc = 10 }'

@@ -8,7 +8,7 @@ from ddbench.files import baselines_dir
 from ddbench.records import DistilledDataset
 from ddbench.store import read_results, write_lines
 
-FOLDER = baselines_dir() / "results" / "epyc_2_cores"
+FOLDER = baselines_dir() / "results" / "xeon_2_cores"
 METHODS = ["dm", "full_real"]
 
 
@@ -53,9 +53,10 @@ def with_cost(result, name, factor):
     return result.model_copy(update={"phases": tuple(phases)})
 
 
-@pytest.mark.parametrize("first", [100, 103, 106])
-def test_fresh_seeds_of_unchanged_code_pass(baseline, tmp_path, capsys, first):
-    assert judged(baseline, fresh(range(first, first + 3)), tmp_path, capsys) == (0, [])
+def test_fresh_seeds_of_unchanged_code_pass_at_least_19_times_of_20(baseline, tmp_path, capsys):
+    codes = [judged(baseline, fresh(range(first, first + 3)), tmp_path, capsys)[0] for first in range(100, 160, 3)]
+    assert len(codes) == 20
+    assert codes.count(0) >= 19
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -63,13 +64,11 @@ def test_fresh_seeds_of_unchanged_code_pass(baseline, tmp_path, capsys, first):
     ("plant", "words"),
     [
         (lambda result: with_accuracy(result, 0.03), ("accuracy", "points")),
-        (
-            lambda result: with_cost(result, "processor_seconds", 1.5),
-            ("evaluate-processor-seconds", "\N{MULTIPLICATION SIGN}1."),
-        ),
+        (lambda result: with_cost(result, "processor_seconds", 1.5), ("-processor-seconds", "\N{MULTIPLICATION SIGN}1.")),
+        (lambda result: with_cost(result, "seconds", 1.5), ("-seconds", "\N{MULTIPLICATION SIGN}1.")),
         (lambda result: with_cost(result, "peak_host_bytes", 1.3), ("peak-host-bytes", "\N{MULTIPLICATION SIGN}1.3 [")),
     ],
-    ids=["accuracy -3 points", "time x1.5", "memory x1.3"],
+    ids=["accuracy -3 points", "processor time x1.5", "time x1.5", "memory x1.3"],
 )
 def test_planted_regression_is_refuted_and_said(baseline, tmp_path, capsys, method, plant, words):
     results = [plant(result) if result.method == method else result for result in fresh()]
@@ -99,7 +98,7 @@ def test_cost_of_another_machine_is_not_comparable_but_accuracy_is(baseline, tmp
     results = [result.model_copy(update={"machine": {"id": "elsewhere"}}) for result in fresh()]
     code, lines = judged(baseline, results, tmp_path, capsys)
     assert code == 3
-    assert len(lines) == 6
+    assert len(lines) == 10
     assert all("measured on machine elsewhere" in line for line in lines)
 
 
