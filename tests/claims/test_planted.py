@@ -10,6 +10,7 @@ from ddbench.store import read_results, write_lines
 
 FOLDER = baselines_dir() / "results" / "xeon_2_cores"
 METHODS = ["dm", "full_real"]
+TIMES = "\N{MULTIPLICATION SIGN}1."
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,10 @@ def test_fresh_seeds_of_unchanged_code_pass_at_least_19_times_of_20(baseline, tm
     ("plant", "words"),
     [
         (lambda result: with_accuracy(result, 0.03), ("accuracy", "points")),
-        (lambda result: with_cost(result, "processor_seconds", 1.5), ("-processor-seconds", "\N{MULTIPLICATION SIGN}1.")),
+        (
+            lambda result: with_cost(result, "processor_seconds", 1.5),
+            ("-processor-seconds", "\N{MULTIPLICATION SIGN}1."),
+        ),
         (lambda result: with_cost(result, "seconds", 1.5), ("-seconds", "\N{MULTIPLICATION SIGN}1.")),
         (lambda result: with_cost(result, "peak_host_bytes", 1.3), ("peak-host-bytes", "\N{MULTIPLICATION SIGN}1.3 [")),
     ],
