@@ -65,12 +65,12 @@ class ClaimCell(Strict):
 
         A data set with a fingerprint may have a name of its own, as small copies have.
         """
-        names = [(METHODS, self.method)]
+        named = [(self.method, METHODS.names())]
         if self.fingerprint is None:
-            names.append((DATASETS, re.split("[:,]", self.dataset)[0]))
-        for registry, name in names:
-            if name not in registry.names():
-                raise BadInputError(f"unknown name {name!r}; {suggest(name, registry.names())}")
+            named.append((re.split("[:,]", self.dataset)[0], DATASETS.names()))
+        for name, known in named:
+            if name not in known:
+                raise BadInputError(f"unknown name {name!r}; {suggest(name, known)}")
         split_spec(self.network)
         PROTOCOLS.get(self.protocol.partition("@")[0])
 
