@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from ddbench.cli import main
 from ddbench.files import baselines_dir
 from tests.claims._made import make_results, write_claims
 
@@ -37,9 +38,7 @@ def test_the_projects_speed_claims_hold_against_saved_runs_and_a_slower_one_is_c
         for benchmark in run["benchmarks"]:
             benchmark["extra_info"]["ratio"] /= 3
         (tmp_path / path.name).write_text(json.dumps(run))
-    done = run_pytest(tmp_path, "--ddbench-claims", str(claims), "--ddbench-results", str(tmp_path))
-    assert done.returncode == 1
-    assert "5 failed" in done.stdout
+    assert main(["claims", str(claims), str(tmp_path)]) == 1
 
 
 CELL = 'cell = { method = "dm", ipc = 10 }'
