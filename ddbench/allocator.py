@@ -26,8 +26,7 @@ _depth = 0
 def keeping_freed_memory() -> Iterator[None]:
     """Keep freed memory for the next allocation while the block runs; at the end of the outermost hand it all back.
 
-    Peaks stay what they are but for what lies free between blocks; only a process other than this one sees less memory
-    between two peaks.
+    A peak may rise by what lies free between blocks in use; between two peaks the process holds more than it uses.
     """
     global _depth
     library = _glibc()

@@ -49,8 +49,8 @@ class Meter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._reading = self.so_far()
-        self._kept.close()
+        with self._kept:  # closed even where the device reports an error late
+            self._reading = self.so_far()
 
     def so_far(self) -> Reading:
         """Return the measurement from the start of the block until now."""

@@ -99,9 +99,15 @@ def write_lines(results: Iterable[Result], path: Path) -> None:
     write_text(path, "".join(result.model_dump_json() + "\n" for result in results))
 
 
+def result_files(folder: Path) -> list[Path]:
+    """Return the `result.json` of a cell's folder, or those of a results folder's cells; none of any other folder."""
+    own = folder / RESULT_FILE
+    return [own] if own.is_file() else sorted(folder.glob(f"*/{RESULT_FILE}"))
+
+
 def _read_source(source: Path) -> Iterator[Result]:
     if source.is_dir():
-        paths = [source / RESULT_FILE] if (source / RESULT_FILE).is_file() else sorted(source.glob(f"*/{RESULT_FILE}"))
+        paths = result_files(source)
         # Folders named .tmp-... belong to a run that is being written or was killed.
         yield from (_read_result(path) for path in paths if not path.parent.name.startswith("."))
         if not paths:

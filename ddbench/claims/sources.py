@@ -10,7 +10,7 @@ from typing import Any
 
 from ddbench.errors import BadInputError
 from ddbench.records import Result
-from ddbench.store import RESULT_FILE, read_results
+from ddbench.store import read_results, result_files
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,7 @@ def _saved_runs(source: Path) -> list[Path]:
     """Return the `.json` files of a folder of recorded runs, or the one given; a results folder or cell has none."""
     if source.is_file():
         return [source] if source.suffix == ".json" else []
-    if (source / RESULT_FILE).is_file() or any(source.glob(f"*/{RESULT_FILE}")):
-        return []
-    return sorted(source.rglob("*.json"))
+    return [] if result_files(source) else sorted(source.rglob("*.json"))
 
 
 def _read_saved(path: Path) -> list[SavedBenchmark]:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from ddbench.claims import load_claims
 from ddbench.cli import main
 from ddbench.distilled import load_distilled
 from ddbench.files import baselines_dir
@@ -78,7 +79,12 @@ def test_planted_regression_is_refuted_and_said(baseline, tmp_path, capsys, meth
     results = [plant(result) if result.method == method else result for result in fresh()]
     code, lines = judged(baseline, results, tmp_path, capsys)
     assert code == 1
-    assert lines
+    recorded = [claim.id for claim in load_claims(baseline).claims if claim.id.startswith(f"{method}-")]
+    planted = [
+        name for name in recorded if name.endswith(words[0]) and (words[0] != "-seconds" or "processor" not in name)
+    ]
+    assert planted
+    assert [line.split(": ")[1] for line in lines] == planted
     for line in lines:
         assert line.startswith(f"refuted: {method}-digits")
         assert "recorded" in line
