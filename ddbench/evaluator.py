@@ -13,7 +13,7 @@ from ddbench.chunking import in_chunks
 from ddbench.errors import BadInputError
 from ddbench.method import RunContext
 from ddbench.network import InputShape, Network, make_network
-from ddbench.network_engine import NetworkEngine, Sizes, batch_sizes, plan_engine
+from ddbench.network_engine import NetworkEngine, plan_engine
 from ddbench.protocol import Protocol
 from ddbench.records import DistilledDataset, Metric, Phase, RealDataset
 from ddbench.registry import EVALUATORS
@@ -63,12 +63,8 @@ class DistillRun:
             plan = TrainingPlan.of(self.protocol, real.info, self.distilled.ipc)
             shape = InputShape.of(real.info)
             built = make_network(network, shape, make_generator(0, "engine")).to(device)
-            times = plan.schedule.epochs * self.students
-            sizes = Sizes(
-                training=batch_sizes(len(self.distilled.labels), plan.batch_size, times),
-                test=batch_sizes(len(real.test), chunk_size(device, plan.precision), self.students),
-            )
-            self.engines[network] = plan_engine(network, built, shape, plan.precision, device, sizes)
+            batch_size = min(plan.batch_size, len(self.distilled.labels))
+            self.engines[network] = plan_engine(network, built, shape, plan.precision, device, batch_size)
         return self.engines[network]
 
 

@@ -52,6 +52,13 @@ class Network(nn.Module, ABC):
         """
         return self
 
+    def native(self) -> Network:
+        """Return a network with the same parameters, by name and value, that is faster run eagerly on this CPU.
+
+        The same numbers to float tolerance, first derivatives only; the network itself where there is no such form.
+        """
+        return self
+
 
 def named_parts(parameters: Tensor, shapes: Mapping[str, torch.Size]) -> dict[str, Tensor]:
     """Cut a (P,) vector into parameters of the given shapes, by name, in their order; parts share its memory."""

@@ -107,7 +107,8 @@ def train_student(
         StudentDivergedError: parameters are not finite at the end.
     """
     network.train().to(memory_format=torch.channels_last)
-    engine = engine or NetworkEngine(network, plan.precision)
+    engine = engine or NetworkEngine(plan.precision)
+    passed = engine.form_of(network)
     lr = plan.lr
     optimiser = _make_optimiser(network, plan, lr)
     for epoch in track(range(plan.schedule.epochs), "training"):
@@ -119,9 +120,9 @@ def train_student(
             images, labels = _augment(images, labels, data, plan, generator)
             optimiser.zero_grad(set_to_none=True)
             if soft_labels is None:
-                engine.backward(network, images, labels)
+                engine.backward(passed, images, labels)
             else:
-                engine.backward(network, images, soft_labels.targets(images), soft_labels.loss)
+                engine.backward(passed, images, soft_labels.targets(images), soft_labels.loss)
             optimiser.step()
     if not all(parameter.isfinite().all() for parameter in network.parameters()):
         raise StudentDivergedError(
@@ -177,7 +178,8 @@ def forward_in_chunks(
     The network sees the images whitened where a `whitening` is given, else normalised. `engine` gives logits.
     """
     network.eval()
-    engine = engine or NetworkEngine(network)
+    engine = engine or NetworkEngine()
+    passed = engine.form_of(network)
     constants = None if whitening is None else whitening.to(device)
 
     def run(chunk: Tensor) -> Tensor:
@@ -185,7 +187,7 @@ def forward_in_chunks(
             taken = images.normalised(chunk, device)
         else:
             taken = whiten(images.pixels(chunk).to(device, non_blocking=True), constants)
-        return network.embed(channels_last(taken)) if embed else engine.logits(network, channels_last(taken))
+        return passed.embed(channels_last(taken)) if embed else engine.logits(passed, channels_last(taken))
 
     return torch.cat(in_chunks("test_chunk", run, torch.arange(len(images)), chunk_size(device, engine.precision)))
 

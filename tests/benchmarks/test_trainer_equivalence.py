@@ -15,12 +15,12 @@ import torch
 
 from ddbench import distill, load_dataset
 from ddbench.network import InputShape, make_network
-from ddbench.network_engine import NetworkEngine, Sizes, batch_sizes, plan_engine
+from ddbench.network_engine import NetworkEngine, plan_engine
 from ddbench.protocol import PROTOCOLS
 from ddbench.records import DistilledDataset, RealDataset
 from ddbench.seeding import make_generator
 from ddbench.statistics import equivalence
-from ddbench.training import TrainingPlan, TrainingSet, chunk_size, measure_accuracy, train_student
+from ddbench.training import TrainingPlan, TrainingSet, measure_accuracy, train_student
 from tests.benchmarks._plain import train_plainly
 
 STUDENTS = int(os.environ.get("DDBENCH_STUDENTS", "10"))
@@ -31,12 +31,8 @@ NETWORK = "convnet-d3"
 
 
 def engine_for(precision: str, distilled: DistilledDataset, real: RealDataset, plan: TrainingPlan) -> NetworkEngine:
-    sizes = Sizes(
-        batch_sizes(len(distilled.labels), plan.batch_size, plan.schedule.epochs * STUDENTS),
-        batch_sizes(len(real.test), chunk_size(CPU, precision), STUDENTS),
-    )
-    shape = InputShape.of(real.info)
-    return plan_engine(NETWORK, make_network(NETWORK, shape, torch.Generator()), shape, precision, CPU, sizes)
+    shape, batch_size = InputShape.of(real.info), min(plan.batch_size, len(distilled.labels))
+    return plan_engine(NETWORK, make_network(NETWORK, shape, torch.Generator()), shape, precision, CPU, batch_size)
 
 
 @pytest.mark.speed

@@ -1,9 +1,9 @@
 """Whole evaluations, from a set to its accuracy, against a plain loop; first use and compilation included.
 
 Run alone on a machine: `DDBENCH_DATA_DIR=... uv run pytest tests/benchmarks/test_whole_evaluation.py -m speed -s`.
-Each of our evaluations is a process of its own, as a user's command is, with Inductor's cache empty or warm; imports
-and loading the data are left out on both sides. `DDBENCH_ROUNDS` sets how often, `DDBENCH_EPOCHS` cuts the 1001 epochs
-on both sides; what is compiled then still follows from 1001. A path with a space is more than Inductor can take.
+Each of our evaluations is a process of its own, as a user's command is, with the cache of compiled code empty or warm;
+imports and loading the data are left out on both sides. `DDBENCH_ROUNDS` sets how often, `DDBENCH_EPOCHS` cuts the 1001
+epochs on both sides.
 """
 
 from __future__ import annotations
@@ -32,10 +32,9 @@ ROUNDS = int(os.environ.get("DDBENCH_ROUNDS", "3"))
 OURS = """
 import json, sys, time
 import torch
-from ddbench import distill, evaluate, load_dataset, network_engine
-from tests.benchmarks.test_whole_evaluation import EPOCHS, WHOLE, shortened
+from ddbench import distill, evaluate, load_dataset
+from tests.benchmarks.test_whole_evaluation import shortened
 name, ipc, students = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-network_engine.TRAINING_VALUES *= EPOCHS / WHOLE
 real = load_dataset("cifar10")
 distilled = distill("random_real", real, ipc, seed=0)
 start = time.perf_counter()
@@ -52,7 +51,7 @@ def shortened(name: str) -> Protocol:
 
 
 def evaluate_in_a_process(name: str, ipc: int, students: int, cache: Path) -> dict[str, object]:
-    environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(cache)}
+    environment = {**os.environ, "DDBENCH_CACHE_DIR": str(cache)}
     command = [sys.executable, "-c", OURS, name, str(ipc), str(students)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
     found: dict[str, object] = json.loads(done.stdout.splitlines()[-1])

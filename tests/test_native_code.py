@@ -1,0 +1,72 @@
+"""Tests of native code: compiled once, kept, compiled anew when it changes, and one line where it cannot be."""
+
+import warnings
+
+import pytest
+
+from ddbench.native_code import load_native
+
+SOURCE = 'extern "C" int add(int a, int b) { return a + b; }\n'
+
+
+@pytest.fixture
+def source(own_cache, tmp_path):
+    load_native.cache_clear()
+    path = tmp_path / "_sum.cpp"
+    path.write_text(SOURCE)
+    yield path
+    load_native.cache_clear()
+
+
+def kept(own_cache):
+    folder = own_cache / "native"
+    return {path: path.stat().st_mtime_ns for path in folder.iterdir()} if folder.exists() else {}
+
+
+def test_it_is_compiled_once_and_kept(source, own_cache):
+    assert load_native(source).add(2, 3) == 5
+    first = kept(own_cache)
+    assert [path.suffix for path in first] == [".so"]
+    load_native.cache_clear()
+    assert load_native(source).add(4, 3) == 7
+    assert kept(own_cache) == first
+
+
+def test_a_changed_source_is_another_file(source, own_cache):
+    load_native(source)
+    load_native.cache_clear()
+    source.write_text(SOURCE.replace("a + b", "a - b"))
+    assert load_native(source).add(2, 3) == -1
+    assert len(kept(own_cache)) == 2
+
+
+def test_a_source_that_does_not_compile_is_one_line_and_leaves_nothing(source, own_cache):
+    source.write_text("no C++ at all\n")
+    with pytest.warns(UserWarning, match=r"^compiling failed, running without \(slower\): .*_sum\.cpp:1.*error") as found:
+        assert load_native(source) is None
+    assert "\n" not in str(found[0].message)
+    assert kept(own_cache) == {}
+
+
+def test_a_machine_without_a_compiler_is_one_line_said_once(source, monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.warns(UserWarning, match="there is no C\\+\\+ compiler 'no-such-compiler'"):
+        assert load_native(source) is None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert load_native(source) is None
+
+
+def test_a_damaged_file_in_the_cache_is_made_anew(source, own_cache):
+    load_native(source)
+    load_native.cache_clear()
+    (path,) = kept(own_cache)
+    path.unlink()  # written over in place it would change under the process that has loaded it
+    path.write_bytes(b"damaged")
+    assert load_native(source).add(2, 3) == 5
+
+
+def test_a_cache_that_cannot_be_written_is_one_line(source, own_cache):
+    own_cache.write_text("a file where the folder should be")
+    with pytest.warns(UserWarning, match="cannot write to folder"):
+        assert load_native(source) is None
