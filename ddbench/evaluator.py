@@ -19,7 +19,7 @@ from ddbench.records import DistilledDataset, Metric, Phase, RealDataset
 from ddbench.registry import EVALUATORS
 from ddbench.seeding import make_generator
 from ddbench.soft_labels import SoftLabels
-from ddbench.training import TrainingPlan, TrainingSet, chunk_size, measure_accuracy, train_student
+from ddbench.training import TrainingPlan, TrainingSet, measure_accuracy, train_student
 from ddbench.training_together import students_at_once, together_unsupported, train_students
 
 __all__ = ["EVALUATORS", "DistillRun", "Evaluator", "make_evaluator", "student_accuracies"]

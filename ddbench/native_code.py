@@ -22,7 +22,7 @@ from ddbench.errors import BadInputError
 from ddbench.files import digest_of, find_cache_dir, make_folder, staged_file
 
 # No header of torch and no exception: -fno-math-errno alone departs from the language's rules for numbers.
-OPTIONS = ("-O3", "-std=c++17", "-fno-math-errno", "-fPIC", "-shared", "-fopenmp")
+OPTIONS = ("-O2", "-std=c++17", "-fno-math-errno", "-fPIC", "-shared", "-fopenmp")
 # What the processor must know, by torch's word for it: the compiled file must not be one for another machine's.
 INSTRUCTIONS = {
     "AVX2": ("-mavx2", "-mfma"),
@@ -40,7 +40,8 @@ def load_native(source: Path) -> ctypes.CDLL | None:
     options = (*OPTIONS, *INSTRUCTIONS.get(torch.backends.cpu.get_cpu_capability(), ()))
     found = shutil.which(compiler)
     if found is None:
-        return _give_up(f"there is no C++ compiler {compiler!r}")
+        _warn(f"there is no C++ compiler {compiler!r}")
+        return None
     key = {"source": source.read_text(encoding="utf-8"), "command": [found, *options], "machine": platform.machine()}
     target = find_cache_dir() / "native" / f"{source.stem.removeprefix('_')}-{digest_of(key)}.so"
     try:
@@ -52,10 +53,11 @@ def load_native(source: Path) -> ctypes.CDLL | None:
             subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
         return ctypes.CDLL(str(target))
     except subprocess.CalledProcessError as error:
-        return _give_up(next(iter(error.stderr.splitlines()), "the compiler failed"))
+        _warn(next(iter(error.stderr.splitlines()), "the compiler failed"))
     except (OSError, BadInputError, subprocess.TimeoutExpired) as error:
-        return _give_up(str(error))
+        _warn(str(error))
+    return None
 
 
-def _give_up(reason: str) -> None:
+def _warn(reason: str) -> None:
     warnings.warn(f"compiling failed, running without (slower): {reason}".split("\n", 1)[0], stacklevel=3)

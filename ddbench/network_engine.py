@@ -64,9 +64,6 @@ class NetworkEngine:
         for part, part_targets in zip(images.split(size), targets.split(size), strict=True):
             share = len(part) / len(images)
             (loss(self.logits(network, channels_last(part)), part_targets) * share).backward()
-        for parameter in network.parameters():
-            if parameter.grad is None:  # a bias that a norm takes away: its gradient is zero, and SGD is to decay it
-                parameter.grad = torch.zeros_like(parameter)
 
     def record(self) -> dict[str, object]:
         """Return what a Result says of how its students were computed."""

@@ -55,7 +55,7 @@ LAYERS = (
     ),
     ("datasets/", "networks/", "augment/"),
     ("dataset", "network", "protocol", "recipe", "meter", "seeding", "machine", "engine", "chunking", "work"),
-    ("records", "registry", "errors", "files", "distilled", "allocator"),
+    ("records", "registry", "errors", "files", "distilled", "allocator", "native_code"),
 )
 PLUGINS = ("methods", "evaluators")  # found by name through their registries, never by an import statement
 # The one import that points back, made inside a function: by contract a distilled set has `save` and `load` of its own.

@@ -42,7 +42,9 @@ def test_a_changed_source_is_another_file(source, own_cache):
 
 def test_a_source_that_does_not_compile_is_one_line_and_leaves_nothing(source, own_cache):
     source.write_text("no C++ at all\n")
-    with pytest.warns(UserWarning, match=r"^compiling failed, running without \(slower\): .*_sum\.cpp:1.*error") as found:
+    with pytest.warns(
+        UserWarning, match=r"^compiling failed, running without \(slower\): .*_sum\.cpp:1.*error"
+    ) as found:
         assert load_native(source) is None
     assert "\n" not in str(found[0].message)
     assert kept(own_cache) == {}

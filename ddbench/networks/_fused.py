@@ -9,7 +9,6 @@ the backward pass keeps the conv's output alone and computes the rest anew. Run 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import torch
@@ -131,34 +130,37 @@ class ConvBeforeNorm(nn.Module):
         return F.conv2d(images, self.weight, None, *self._arguments)
 
 
-def fuse(network: N, step: Callable[[nn.GroupNorm], nn.Module]) -> N:
-    """Return a network with the same parameters under the same names, every fitting sequence of layers as one `step`.
+def fuse(network: N) -> N:
+    """Return a network with the same parameters under the same names, every fitting sequence of layers as one step.
 
-    Layers of any other kind stay as they are. The given network is not changed, and returned where nothing fits.
+    Layers of any other kind stay as they are; the given network is not changed.
     """
-    sequences = [layers for layers in network.modules() if isinstance(layers, nn.Sequential)]
-    if not any(_fits(*layers[start : start + 3]) for layers in sequences for start in range(len(layers) - 2)):
-        return network
-    shared: dict[int, Any] = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
-    twin = copy.deepcopy(network, shared)
+    twin = twin_of(network)
     for layers in twin.modules():
         if isinstance(layers, nn.Sequential):
-            _fuse_layers(layers, step)
+            _fuse_layers(layers)
     return twin
 
 
-def _fuse_layers(layers: nn.Sequential, step: Callable[[nn.GroupNorm], nn.Module]) -> None:
+def twin_of(network: N) -> N:
+    """Return a copy of a network's structure with the parameters and buffers of the network itself."""
+    shared: dict[int, Any] = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
+    return copy.deepcopy(network, shared)
+
+
+def _fuse_layers(layers: nn.Sequential) -> None:
     """Put each fitting sequence's step in its first place, so that the parameters keep their names."""
     for start in range(len(layers) - 2):
-        if _fits(*(layers[start + offset] for offset in range(3))):
-            layers[start] = step(cast(nn.GroupNorm, layers[start]))
+        if is_norm_relu_pool(*(layers[start + offset] for offset in range(3))):
+            layers[start] = NormReluPool(cast(nn.GroupNorm, layers[start]))
             layers[start + 1] = layers[start + 2] = nn.Identity()
             before = layers[start - 1] if start else None
             if isinstance(before, nn.Conv2d) and before.padding_mode == "zeros":
                 layers[start - 1] = ConvBeforeNorm(before)
 
 
-def _fits(norm: nn.Module, activation: nn.Module, pool: nn.Module) -> bool:
+def is_norm_relu_pool(norm: nn.Module, activation: nn.Module, pool: nn.Module) -> bool:
+    """Return whether three layers after one another are what the step computes."""
     if not (isinstance(norm, nn.GroupNorm) and isinstance(activation, nn.ReLU) and isinstance(pool, nn.AvgPool2d)):
         return False
     is_halving = (pool.kernel_size, pool.stride, pool.padding, pool.ceil_mode) == (2, 2, 0, False)

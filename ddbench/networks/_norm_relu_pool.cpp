@@ -60,7 +60,7 @@ inline void store(bfloat16* to, Vector<A, N> values) {
 
 template <class A, int N>
 inline Vector<A, N> rectify(Vector<A, N> values, Vector<A, N> kept) {
-    return values > 0 ? kept : Vector<A, N>{};
+    return values <= 0 ? Vector<A, N>{} : kept;  // what is no number stays none, as in torch
 }
 
 struct Sides {
@@ -110,7 +110,7 @@ struct Block {
             const V variance = squares[u] / A(sides.places()) - beside * beside;
             V inverse_std;
             for (int lane = 0; lane < N; ++lane)
-                inverse_std[lane] = 1 / std::sqrt((variance[lane] > 0 ? variance[lane] : 0) + eps);
+                inverse_std[lane] = 1 / std::sqrt((variance[lane] < 0 ? 0 : variance[lane]) + eps);
             const V mean = near[u] + beside;
             scale[u] = inverse_std * load<A, N>(weight + u * N);
             shift[u] = load<A, N>(bias + u * N) - mean * scale[u];
@@ -132,8 +132,8 @@ struct Block {
                 }
     }
 
-    static void backward(const T* maps, const T* gradient, Sides sides, Statistics<A> kept, T* by_maps, A* by_weight,
-                         A* by_bias) {
+    // The maps' gradient takes the place of the maps.
+    static void backward(T* maps, const T* gradient, Sides sides, Statistics<A> kept, A* by_weight, A* by_bias) {
         const int64_t row = sides.width * sides.channels, step = sides.channels;
         const int64_t pooled_row = sides.width / 2 * step;
         V scale[U], shift[U], mean[U], weight_sum[U] = {}, bias_sum[U] = {};
@@ -165,20 +165,25 @@ struct Block {
             slope[u] = inverse_std * weight_sum[u] / A(sides.places());
             offset[u] = bias_sum[u] / A(sides.places());
         }
-        for (int64_t y = 0; y < sides.height; ++y)
-            for (int64_t x = 0; x < sides.width; ++x) {
-                const bool is_pooled = y / 2 < sides.height / 2 && x / 2 < sides.width / 2;
+        for (int64_t y = 0; y < sides.height / 2; ++y)
+            for (int64_t x = 0; x < sides.width / 2; ++x)
                 for (int u = 0; u < U; ++u) {
-                    const V value = load<A, N>(maps + y * row + x * step + u * N);
-                    V rectified = {};
-                    if (is_pooled) {
-                        const V quarter = load<A, N>(gradient + y / 2 * pooled_row + x / 2 * step + u * N) / A(4);
-                        rectified = rectify<A, N>(value * scale[u] + shift[u], quarter);
+                    const V quarter = load<A, N>(gradient + y * pooled_row + x * step + u * N) / A(4);
+                    for (int corner = 0; corner < 4; ++corner) {
+                        T* place = maps + (2 * y + corner / 2) * row + (2 * x + corner % 2) * step + u * N;
+                        const V value = load<A, N>(place);
+                        const V rectified = rectify<A, N>(value * scale[u] + shift[u], quarter);
+                        store<A, N>(place, scale[u] * (rectified - offset[u] - (value - mean[u]) * slope[u]));
                     }
-                    store<A, N>(by_maps + y * row + x * step + u * N,
-                                scale[u] * (rectified - offset[u] - (value - mean[u]) * slope[u]));
                 }
-            }
+        // An odd last row or column is not pooled.
+        for (int64_t y = 0; y < sides.height; ++y)
+            for (int64_t x = y < sides.height / 2 * 2 ? sides.width / 2 * 2 : 0; x < sides.width; ++x)
+                for (int u = 0; u < U; ++u) {
+                    T* place = maps + y * row + x * step + u * N;
+                    const V value = load<A, N>(place);
+                    store<A, N>(place, scale[u] * (-offset[u] - (value - mean[u]) * slope[u]));
+                }
     }
 };
 
@@ -211,14 +216,13 @@ void forward(const T* maps, T* pooled, const A* weight, const A* bias, double ep
 }
 
 template <class T, class A>
-void backward(const T* maps, const T* gradient, Sides sides, A* kept, T* by_maps, A* by_weight, A* by_bias,
-              int threads) {
+void backward(T* maps, const T* gradient, Sides sides, A* kept, A* by_weight, A* by_bias, int threads) {
     const int64_t size = sides.places() * sides.channels;
     const int64_t pooled_size = (sides.height / 2) * (sides.width / 2) * sides.channels;
     for_each_block<T>(sides, threads, [=](int64_t image, int64_t channel, auto block) {
         const int64_t at = image * sides.channels + channel;
         block.backward(maps + image * size + channel, gradient + image * pooled_size + channel, sides,
-                       statistics_at(kept, sides, at), by_maps + image * size + channel, by_weight + at, by_bias + at);
+                       statistics_at(kept, sides, at), by_weight + at, by_bias + at);
     });
 }
 
@@ -230,10 +234,9 @@ void backward(const T* maps, const T* gradient, Sides sides, A* kept, T* by_maps
                                    int threads) {                                                                  \
         forward(maps, pooled, weight, bias, eps, {batch, height, width, channels}, kept, threads);                 \
     }                                                                                                              \
-    extern "C" void backward_##NAME(const T* maps, const T* gradient, int64_t batch, int64_t height,               \
-                                    int64_t width, int64_t channels, A* kept, T* by_maps, A* by_weight,            \
-                                    A* by_bias, int threads) {                                                     \
-        backward(maps, gradient, {batch, height, width, channels}, kept, by_maps, by_weight, by_bias, threads);    \
+    extern "C" void backward_##NAME(T* maps, const T* gradient, int64_t batch, int64_t height, int64_t width,      \
+                                    int64_t channels, A* kept, A* by_weight, A* by_bias, int threads) {            \
+        backward(maps, gradient, {batch, height, width, channels}, kept, by_weight, by_bias, threads);             \
     }
 
 EXPORT(float32, float, float)

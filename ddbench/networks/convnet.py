@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from ddbench.errors import BadInputError
 from ddbench.network import InputShape, Network, parse_variant
-from ddbench.networks._fused import NormReluPool, fuse
+from ddbench.networks._fused import fuse
 from ddbench.networks._layers import NORMS, first_padding, make_norm
-from ddbench.networks._native import NativeNormReluPool, native_passes
+from ddbench.networks._native import with_native_blocks
 from ddbench.registry import NETWORKS
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -82,11 +82,11 @@ class ConvNet(Network):
 
     def fused(self) -> Network:
         """Return this network with each block's instance norm, ReLU and average pooling as one step."""
-        return fuse(self, NormReluPool)
+        return fuse(self)
 
     def native(self) -> Network:
-        """Return this network with each such step in compiled code of our own, where this machine can compile it."""
-        return fuse(self, NativeNormReluPool) if native_passes() else self
+        """Return this network with each block as one step in native code, where this machine can compile it."""
+        return with_native_blocks(self)
 
 
 @NETWORKS.register("convnet")

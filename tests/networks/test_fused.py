@@ -97,7 +97,8 @@ def test_parameters_are_shared_under_their_names_and_the_plain_network_stays(spe
 @pytest.mark.parametrize("spec", UNFUSED)
 def test_other_layers_keep_their_path(spec, generator):
     plain = make_network(spec, InputShape(3, 8, 5), generator)
-    assert plain.fused() is plain.native() is plain
+    assert str(plain.fused()) == str(plain)
+    assert plain.native() is plain
 
 
 @pytest.mark.parametrize(
@@ -115,7 +116,7 @@ def test_other_layers_keep_their_path(spec, generator):
 )
 def test_only_the_three_layers_it_computes_are_replaced(layers):
     plain = nn.Sequential(*layers)
-    assert fuse(plain, NormReluPool) is plain
+    assert str(fuse(plain)) == str(plain)
 
 
 @pytest.mark.slow
