@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from ddbench.meter import Meter
-from ddbench.network import InputShape, make_network
+from ddbench.network import InputShape, Network, make_network
+from ddbench.network_engine import NetworkEngine, plan_engine
 from ddbench.protocol import Schedule
 from ddbench.records import DatasetInfo, LabeledImages
 from ddbench.training import TrainingPlan, TrainingSet, chunk_size, forward_in_chunks, train_student
@@ -46,30 +47,45 @@ class Calibration:
         self._device, self._info = device, info
         self._speeds: dict[object, Speed] = {}
 
-    def seconds(self, passes: Iterable[Passes], plan: TrainingPlan = PLAIN) -> float:
-        """Return the seconds that some passes would take; `plan` gives the augmentation of those that train."""
-        return sum(self._seconds_of(part, plan) for part in passes)
+    def seconds(self, passes: Iterable[Passes], plan: TrainingPlan = PLAIN, *, of_students: bool = False) -> float:
+        """Return the seconds that some passes would take.
 
-    def _seconds_of(self, part: Passes, plan: TrainingPlan) -> float:
+        `plan` gives the augmentation of those that train, and the precision of students, which pass as an evaluation
+        passes them.
+        """
+        return sum(self._seconds_of(part, plan, of_students) for part in passes)
+
+    def _seconds_of(self, part: Passes, plan: TrainingPlan, of_students: bool) -> float:
         if part.images == 0:
             return 0.0
         trains = part.cost > FORWARD
-        plan = replace(plan, schedule=PLAIN.schedule, lr=0.0) if trains else PLAIN
-        key = (part.network, trains, plan.augmentation, plan.image_augmentation, plan.cutmix)
+        chosen = plan if trains else replace(PLAIN, precision=plan.precision)
+        chosen = replace(chosen, schedule=PLAIN.schedule, lr=0.0)
+        key = (
+            part.network,
+            trains,
+            of_students,
+            plan.precision,
+            plan.augmentation,
+            plan.image_augmentation,
+            plan.cutmix,
+        )
         if key not in self._speeds:
-            self._speeds[key] = self._measure(part.network, plan, trains=trains)
+            self._speeds[key] = self._measure(part.network, chosen, trains=trains, of_students=of_students)
         speed = self._speeds[key]
         weight = part.cost / (TRAINING if trains else FORWARD)
         steps = part.images / max(1, part.batch_size)
         return weight * (steps * speed.per_step + part.images * speed.per_image)
 
-    def _measure(self, network: str, plan: TrainingPlan, *, trains: bool) -> Speed:
+    def _measure(self, network: str, plan: TrainingPlan, *, trains: bool, of_students: bool) -> Speed:
         shape = InputShape.of(self._info)
         cost = TRAINING if trains else FORWARD
         affordable = int(MEASURED_FLOPS / (cost * max(1, profile_network(network, shape).flops)))
         many = min(max(FEWEST_IMAGES, affordable), MOST_IMAGES if trains else chunk_size(torch.device("cpu")))
         few = many // 4
-        run = self._trainer(network, plan) if trains else self._passer(network)
+        built = make_network(network, shape, torch.Generator().manual_seed(0)).to(self._device)
+        engine = plan_engine(network, built, shape, plan.precision, self._device, many) if of_students else None
+        run = self._trainer(built, plan, engine) if trains else self._passer(built, engine)
         slow, fast = self._time(run, many), self._time(run, few)
         per_image = (slow - fast) / (many - few)
         per_image = min(max(per_image, 0.0), slow / many)  # noise can make either part negative
@@ -85,24 +101,20 @@ class Calibration:
             seconds.append(meter.reading.seconds / STEPS)
         return min(seconds)
 
-    def _trainer(self, network: str, plan: TrainingPlan) -> Callable[[int], None]:
+    def _trainer(self, built: Network, plan: TrainingPlan, engine: NetworkEngine | None) -> Callable[[int], None]:
         generator = torch.Generator().manual_seed(0)
-        built = make_network(network, InputShape.of(self._info), generator).to(self._device)
 
         def run(count: int) -> None:
             images = self._noise(count)
             data = TrainingSet.of_real(images, self._device)
-            train_student(built, data, replace(plan, batch_size=count), generator)
+            train_student(built, data, replace(plan, batch_size=count), generator, engine=engine)
 
         return run
 
-    def _passer(self, network: str) -> Callable[[int], None]:
-        generator = torch.Generator().manual_seed(0)
-        built = make_network(network, InputShape.of(self._info), generator).to(self._device)
-
+    def _passer(self, built: Network, engine: NetworkEngine | None) -> Callable[[int], None]:
         def run(count: int) -> None:
             for _ in range(STEPS):
-                forward_in_chunks(built, self._noise(count), self._device)
+                forward_in_chunks(built, self._noise(count), self._device, engine=engine)
 
         return run
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from ddbench.dataset import find_data_dir, load_dataset
 from ddbench.errors import DataMissingError, DDBenchError
 from ddbench.files import find_cache_dir
 from ddbench.machine import describe_machine, describe_versions, git_commit, resolve_device
+from ddbench.networks._native import native_passes
 from ddbench.registry import DATASETS, EVALUATORS, METHODS, NETWORKS, Registry
 
 # Their classes are those of folders a user brings; there is nothing to look for without being asked.
@@ -45,6 +47,7 @@ def diagnose(data_dir: Path | None = None) -> list[Finding]:
         Finding("machine", f"{machine['processor']}, {machine['threads']} threads, {gpu}, id {machine['id']}"),
         Finding("cache folder", str(find_cache_dir())),
         Finding("data folder", str(find_data_dir(data_dir))),
+        check_native_code(),
     ]
     for registry in (METHODS, NETWORKS, EVALUATORS):
         findings += check_imports(registry)
@@ -73,6 +76,19 @@ def explain_torch_build(code: int, errors: str, versions: dict[str, str]) -> Fin
             is_error=True,
         )
     return Finding("torch build", f"torchvision cannot be imported: {last}; reinstall it together with torch", True)
+
+
+def check_native_code() -> Finding:
+    """Compile the passes of our own, or find them compiled; a machine that cannot is slower, which is no error."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        works = native_passes() is not None
+    if works:
+        return Finding("native code", "compiled")
+    reason = str(caught[-1].message) if caught else "compiling failed earlier in this process"
+    return Finding(
+        "native code", f"{reason}; install a C++ compiler, or name it by $CXX: students train slower without"
+    )
 
 
 def check_imports(registry: Registry[Any]) -> list[Finding]:

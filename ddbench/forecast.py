@@ -168,30 +168,36 @@ class Forecaster:
         networks = [cell.network] if "accuracy" in cell.evaluators else []
         if "cross_architecture" in cell.evaluators:
             networks += cell.cross_networks
-        work = evaluation_work(networks, protocol, cell.ipc, cell.students, real, chunk_size(self._device))
+        work = evaluation_work(
+            networks, protocol, cell.ipc, cell.students, real, chunk_size(self._device, protocol.precision)
+        )
         plan = TrainingPlan.of(protocol, real.info, cell.ipc)
-        return work, self._cost(work, plan, self._earlier_evaluations(cell, real), real)
+        return work, self._cost(work, plan, self._earlier_evaluations(cell, real), real, of_students=True)
 
     def _cost(
-        self, work: PhaseWork | None, plan: TrainingPlan, earlier: list[Earlier], real: RealDataset
+        self,
+        work: PhaseWork | None,
+        plan: TrainingPlan,
+        earlier: list[Earlier],
+        real: RealDataset,
+        *,
+        of_students: bool = False,
     ) -> PhaseForecast:
+        def calibrated(part: PhaseWork) -> float:
+            return self._calibration(real).seconds(part.passes, plan, of_students=of_students)
+
         flops = 0 if work is None else count_flops(work.passes, InputShape.of(real.info))
         if work is None:
             same = [seconds for seconds, _ in earlier]
             return PhaseForecast(median(same) if same else None, 0, "earlier" if same else "unknown")
         scaled: dict[float, list[float]] = {}
         for seconds, then in earlier:
-            factor = 1.0 if then is None or then.passes == work.passes else self._ratio(work, then, plan, real)
+            factor = 1.0 if then is None or then.passes == work.passes else _ratio(calibrated(work), calibrated(then))
             if factor is not None:
                 scaled.setdefault(abs(math.log(factor)), []).append(seconds * factor)
         if scaled:
             return PhaseForecast(median(scaled[min(scaled)]), flops, "earlier")
-        return PhaseForecast(self._calibration(real).seconds(work.passes, plan), flops, "calibrated")
-
-    def _ratio(self, work: PhaseWork, then: PhaseWork, plan: TrainingPlan, real: RealDataset) -> float | None:
-        """Return how much longer work takes than other work; None where one of them is none."""
-        now, before = (self._calibration(real).seconds(part.passes, plan) for part in (work, then))
-        return now / before if now > 0 and before > 0 else None
+        return PhaseForecast(calibrated(work), flops, "calibrated")
 
     def _calibration(self, real: RealDataset) -> Calibration:
         name = real.info.name
@@ -236,3 +242,8 @@ class Forecaster:
         shared = work in self._done_before
         self._done_before.add(work)
         return shared
+
+
+def _ratio(now: float, before: float) -> float | None:
+    """Return how much longer work takes than other work; None where one of them is none."""
+    return now / before if now > 0 and before > 0 else None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from ddbench import load_dataset
 from ddbench.calibration import PLAIN, Calibration, Speed
+from ddbench.network_engine import NetworkEngine
 from ddbench.work import FORWARD, META, TRAINING, Passes
 
 
@@ -38,10 +41,23 @@ def test_seconds_are_steps_and_images_at_a_speed_measured_once(calibration):
 )
 def test_noise_makes_no_part_negative(calibration, monkeypatch, few, many, speed):
     monkeypatch.setattr(calibration, "_time", lambda run, count: many if count == 32 else few)
-    assert calibration._measure("convnet-d1-w8", PLAIN, trains=False) == speed
+    assert calibration._measure("convnet-d1-w8", PLAIN, trains=False, of_students=False) == speed
 
 
 def test_measuring_draws_nothing_from_the_global_generator(calibration):
     before = torch.get_rng_state()
     calibration.seconds([Passes("convnet-d1-w8", 10, 10, TRAINING)])
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("cost", [FORWARD, TRAINING])
+def test_students_pass_as_in_an_evaluation_and_methods_as_they_are(calibration, monkeypatch, cost):
+    passed = []
+    monkeypatch.setattr(NetworkEngine, "form_of", lambda self, network: passed.append(self) or network)
+    plan = replace(PLAIN, precision="bf16")
+    calibration.seconds([Passes("convnet-d1-w8", 100, 10, cost)], plan, of_students=True)
+    assert all(engine.is_native and engine.precision == "bf16" for engine in passed)
+    passed.clear()
+    calibration.seconds([Passes("convnet-d1-w8", 100, 10, cost)])
+    assert passed
+    assert not any(engine.is_native for engine in passed)

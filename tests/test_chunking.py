@@ -11,7 +11,7 @@ from ddbench import load_dataset
 from ddbench.chunking import in_chunks, is_out_of_memory, shrunk_chunks
 from ddbench.distilling import RunOptions, distill
 from ddbench.method import METHODS
-from ddbench.methods.dm import Embedding
+from ddbench.networks.convnet import ConvNet
 from ddbench.runner import run_cell
 from ddbench.suite import Suite
 
@@ -83,14 +83,14 @@ def test_a_method_that_meets_a_small_memory_keeps_its_numbers_and_says_what_it_u
     settings = {"network": "convnet-d1-w8", "steps": 3, "real_batch_size": 16}
     digits = load_dataset("digits")
     whole = distill("dm", digits, 1, config=settings, device="cpu")
-    forward = Embedding.forward
+    embed = ConvNet.embed
 
     def narrow(self, images):
         if not torch.is_grad_enabled() and len(images) > 6:
             raise torch.OutOfMemoryError("out of memory on purpose")
-        return forward(self, images)
+        return embed(self, images)
 
-    monkeypatch.setattr(Embedding, "forward", narrow)
+    monkeypatch.setattr(ConvNet, "embed", narrow)
     log = tmp_path / "log.txt"
     small = distill("dm", digits, 1, config=settings, device="cpu", options=RunOptions(log_path=log))
     torch.testing.assert_close(small.images, whole.images, rtol=1e-5, atol=1e-5)

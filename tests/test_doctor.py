@@ -3,7 +3,17 @@
 import pytest
 
 from ddbench.dataset import load_dataset
-from ddbench.doctor import Finding, check_dataset, check_imports, check_torch_build, diagnose, explain_torch_build
+from ddbench.doctor import (
+    Finding,
+    check_dataset,
+    check_imports,
+    check_native_code,
+    check_torch_build,
+    diagnose,
+    explain_torch_build,
+)
+from ddbench.native_code import load_native
+from ddbench.networks._native import native_passes
 from ddbench.registry import Registry
 
 VERSIONS = {"torch": "2.9.0+cpu", "torchvision": "0.24.0+cu128"}
@@ -109,3 +119,18 @@ def test_entries_that_all_import_are_counted():
     things = Registry("thing")
     things.register("one")(1)
     assert check_imports(things) == [Finding("things", "1 import")]
+
+
+def test_native_code_is_compiled_or_said_to_be_missing_with_its_remedy(own_cache, monkeypatch):
+    assert check_native_code() == Finding("native code", "compiled")
+    for function in (load_native, native_passes):
+        function.cache_clear()
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    try:
+        found = check_native_code()
+    finally:
+        for function in (load_native, native_passes):
+            function.cache_clear()
+    assert not found.is_error
+    assert "no C++ compiler 'no-such-compiler'" in found.text
+    assert "install a C++ compiler" in found.text

@@ -2,8 +2,8 @@
 
 Paper: Zhao, Bilen, "Dataset Condensation with Distribution Matching", WACV 2023 (arXiv 2110.04181), equation 5.
 Checked against: VICO-UoE/DatasetCondensation, main_DM.py.
-Differs from it: the real branch runs without gradient, and both run in chunks that fit the processor's cache, compiled
-for long runs; with a network without batch norm the numbers are the same.
+Differs from it: the real branch runs without gradient, and both run in chunks that fit the processor's cache, in the
+network's native form; with a network without batch norm the numbers are the same.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
-from torch.func import functional_call
+from torch import Tensor
 
 from ddbench.augment.dsa import Draw, apply_dsa, draw_dsa
 from ddbench.chunking import in_chunks
-from ddbench.engine import Engine, compiling_pays, in_precision
+from ddbench.engine import in_precision
 from ddbench.method import METHODS, Method, RunContext
 from ddbench.methods._learning import Learner
 from ddbench.methods._selection import draw_distinct, draw_real
@@ -35,86 +34,49 @@ def mean_embedding_gap(real_means: Tensor, synthetic_means: Tensor) -> Tensor:
     return (real_means - synthetic_means).square().sum()
 
 
-class Embedding(nn.Module):
-    """A network's embedding as a module, so that its parameters can be handed in."""
+@torch.no_grad()
+def mean_real_embeddings(
+    network: Network, batches: list[Tensor], draws: list[Draw], precision: Precision = "fp32"
+) -> Tensor:
+    """Return (K, D) means over each of K batches of (B, C, H, W) normalised images, augmented by their draws.
 
-    def __init__(self, network: Network) -> None:
-        super().__init__()
-        self.network = network
+    A network with batch norm sees all classes in one forward, as in the reference code; others see chunks.
+    """
+    augmented = [channels_last(apply_dsa(images, draw)) for images, draw in zip(batches, draws, strict=True)]
+    if has_batch_norm(network):
+        embeddings = network.embed(torch.cat(augmented))
+        return torch.stack([part.mean(0) for part in embeddings.split([len(images) for images in batches])])
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return (B, D) embeddings of (B, C, H, W) normalised images."""
-        return self.network.embed(images)
+    def total(images: Tensor) -> Tensor:
+        with in_precision(precision, images.device):
+            embeddings = network.embed(images)
+        return (embeddings.float() if precision == "bf16" else embeddings).sum(0)
 
-
-class Branch:
-    """Embeddings in a new network each time, by code that is compiled once where that pays."""
-
-    def __init__(self, network: Network, *, compiles: bool, precision: Precision = "fp32") -> None:
-        # Compiled code keeps this network's structure and is handed each new network's parameters.
-        structure = Embedding(network.fused() if compiles else network)
-        self.precision = precision
-
-        def embed(state: dict[str, Tensor], images: Tensor) -> Tensor:
-            with in_precision(precision, images.device):
-                embeddings: Tensor = functional_call(structure, state, (images,))
-            return embeddings.float() if precision == "bf16" else embeddings
-
-        self.embed = Engine(embed, compiles=compiles)
+    size = chunk_size(batches[0].device, precision)
+    sums = [torch.stack(in_chunks("real_chunk", total, part, size)).sum(0) for part in augmented]
+    return torch.stack([total / len(part) for total, part in zip(sums, augmented, strict=True)])
 
 
-class RealBranch(Branch):
-    """Mean embeddings of real images, without gradient."""
+def gap_and_gradient(
+    network: Network, synthetic: Tensor, draws: list[Draw], real_means: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the loss, (), and its gradient by (K * ipc, C, H, W) images sorted by class.
 
-    @torch.no_grad()
-    def means(self, network: Network, batches: list[Tensor], draws: list[Draw]) -> Tensor:
-        """Return (K, D) means over each of K batches of (B, C, H, W) normalised images, augmented by their draws.
+    A few classes at a time, since no class's part needs another's; a network with batch norm sees all of them in one
+    forward, as in the reference code.
+    """
+    ipc = len(synthetic) // len(draws)
 
-        A network with batch norm sees all classes in one forward, as in the reference code; others see chunks.
-        """
-        state = Embedding(network).state_dict()
-        augmented = [channels_last(apply_dsa(images, draw)) for images, draw in zip(batches, draws, strict=True)]
-        if has_batch_norm(network):
-            embeddings = network.embed(torch.cat(augmented))
-            return torch.stack([part.mean(0) for part in embeddings.split([len(images) for images in batches])])
-        size = chunk_size(batches[0].device, self.precision)
-        sums = [
-            torch.stack(in_chunks("real_chunk", lambda chunk: self.embed(state, chunk).sum(0), part, size))
-            for part in augmented
-        ]
-        return torch.stack([chunks.sum(0) / len(part) for chunks, part in zip(sums, augmented, strict=True)])
+    def part(classes: Tensor) -> tuple[Tensor, Tensor]:
+        first, end = int(classes[0]), int(classes[-1]) + 1
+        images = synthetic[first * ipc : end * ipc].detach().requires_grad_()
+        loss = mean_embedding_gap(real_means[first:end], mean_synthetic_embeddings(network, images, draws[first:end]))
+        return loss.detach(), torch.autograd.grad(loss, images)[0]
 
-
-class SyntheticBranch(Branch):
-    """The loss's gradient by the synthetic images, for a few classes at a time: no class's part needs another's."""
-
-    def gradient(
-        self, network: Network, synthetic: Tensor, draws: list[Draw], real_means: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Return the loss, (), and its gradient by (K * ipc, C, H, W) images sorted by class.
-
-        A network with batch norm sees all classes in one forward, as in the reference code.
-        """
-        if has_batch_norm(network):
-            images = synthetic.detach().requires_grad_()
-            loss = mean_embedding_gap(real_means, mean_synthetic_embeddings(network, images, draws))
-            return loss.detach(), torch.autograd.grad(loss, images)[0]
-        state = Embedding(network).state_dict()
-        ipc = len(synthetic) // len(draws)
-
-        def part(classes: Tensor) -> tuple[Tensor, Tensor]:
-            first, end = int(classes[0]), int(classes[-1]) + 1
-            images = synthetic[first * ipc : end * ipc].detach().requires_grad_()
-            augmented = augment_classes(images, draws[first:end])
-            leaf = augmented.detach().requires_grad_()  # compiled code takes no tensor from the middle of a graph
-            means = mean_embeddings(self.embed(state, leaf), end - first)
-            loss = mean_embedding_gap(real_means[first:end], means)
-            (by_augmented,) = torch.autograd.grad(loss, leaf)
-            return loss.detach(), torch.autograd.grad(augmented, images, by_augmented)[0]
-
-        size = classes_at_once(len(draws), ipc, chunk_size(synthetic.device))
-        losses, gradients = zip(*in_chunks("synthetic_classes", part, torch.arange(len(draws)), size), strict=True)
-        return torch.stack(losses).sum(), torch.cat(gradients)
+    limit = len(synthetic) if has_batch_norm(network) else chunk_size(synthetic.device)
+    size = classes_at_once(len(draws), ipc, limit)
+    losses, gradients = zip(*in_chunks("synthetic_classes", part, torch.arange(len(draws)), size), strict=True)
+    return torch.stack(losses).sum(), torch.cat(gradients)
 
 
 def classes_at_once(num_classes: int, ipc: int, limit: int) -> int:
@@ -165,16 +127,15 @@ class DistributionMatching(Method):
         start = torch.cat(draw_real(train, ipc, ctx.generator))
         synthetic = train.normalised(start, ctx.device).requires_grad_()
         optimiser = torch.optim.SGD([synthetic], lr=config.image_lr, momentum=config.image_momentum)
-        num_real = config.steps * sum(min(config.real_batch_size, len(indices)) for indices in classes)
-        compiles = compiling_pays(num_real, train.info.image_size, ctx.device)
+        # Drawn before the loop to say how networks pass; the draws after it are those of every recorded set.
         network = self._make_network(train, ctx)
-        real_branch = RealBranch(network, compiles=compiles, precision=config.real_precision)
-        synthetic_branch = SyntheticBranch(network, compiles=compiles)
+        passes = "eager" if self._form_of(network) is network else "native"
         learner = Learner(optimiser, ctx.generator)
         for step in ctx.track(range(config.steps), "matching distributions", learner):
             network, draws, batches = self._draw(train, classes, ctx)
-            real_means = real_branch.means(network, batches, draws)
-            loss, gradient = synthetic_branch.gradient(network, synthetic, draws, real_means)
+            passed = self._form_of(network)
+            real_means = mean_real_embeddings(passed, batches, draws, config.real_precision)
+            loss, gradient = gap_and_gradient(passed, synthetic, draws, real_means)
             learner.descend([gradient])
             if step % 100 == 0:
                 ctx.log(f"loss[{step}]", loss.item())
@@ -183,9 +144,7 @@ class DistributionMatching(Method):
             labels=torch.arange(train.num_classes).repeat_interleave(ipc),
             num_classes=train.num_classes,
             ipc=ipc,
-            provenance={
-                "engine": {"real_branch": real_branch.embed.mode, "synthetic_branch": synthetic_branch.embed.mode}
-            },
+            provenance={"engine": {"passes": passes}},
         )
 
     def work(self, train: LabeledImages, ipc: int) -> MethodWork:
@@ -210,6 +169,9 @@ class DistributionMatching(Method):
             for indices in classes
         ]
         return network, draws, batches
+
+    def _form_of(self, network: Network) -> Network:
+        return network.native() if next(network.parameters()).device.type == "cpu" else network
 
     def _make_network(self, train: LabeledImages, ctx: RunContext) -> Network:
         network = make_network(self.config.network, InputShape.of(train.info), ctx.generator)

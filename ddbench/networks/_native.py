@@ -148,7 +148,7 @@ class _Block(torch.autograd.Function):
         stride, padding, dilation, groups = ctx.geometry
         ctx.geometry = None
         geometry = (stride, padding, dilation, False, (0, 0), groups)
-        wanted = (ctx.needs_input_grad[0], True, False)
+        wanted = (*ctx.needs_input_grad[:2], False)
         by_images, by_kernel, _ = torch.ops.aten.convolution_backward(maps, images, kernel, None, *geometry, wanted)
         by_kernel_bias = None if ctx.bias_like is None else torch.zeros_like(ctx.bias_like)
         return by_images, by_kernel, by_kernel_bias, *by_norm.sum(1), None, None

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ddbench.augment.dsa import Draw, apply_dsa, draw_dsa
-from ddbench.methods.dm import RealBranch, SyntheticBranch
+from ddbench.methods.dm import gap_and_gradient, mean_real_embeddings
 from ddbench.network import InputShape, Network, make_network
 from ddbench.protocol import DSA_STRATEGY
 from tests.benchmarks._pairs import first_seconds, report, take_turns
@@ -31,10 +31,8 @@ def plain_loop(network: Network, batches: list[Tensor], synthetic: Tensor, draws
 
 
 @pytest.mark.speed
-@pytest.mark.parametrize(
-    ("compiles", "precision", "bar"), [(False, "fp32", 1.5), (True, "fp32", 2.5), (True, "bf16", 5)]
-)
-def test_dm_iteration_is_faster_than_the_plain_loop(benchmark, generator, compiles, precision, bar):
+@pytest.mark.parametrize(("precision", "bar"), [("fp32", 2.5), ("bf16", 5)])
+def test_dm_iteration_is_faster_than_the_plain_loop(benchmark, generator, precision, bar):
     batches = [torch.randn(REAL_BATCH, 3, 32, 32, generator=generator) for _ in range(CLASSES)]
     synthetic = torch.randn(CLASSES * IPC, 3, 32, 32, generator=generator).requires_grad_()
     draws = [draw_dsa(generator, DSA_STRATEGY, 1, siamese=True) for _ in range(CLASSES)]
@@ -42,12 +40,10 @@ def test_dm_iteration_is_faster_than_the_plain_loop(benchmark, generator, compil
     plain_network = make_network("convnet-d3", shape, torch.Generator().manual_seed(1)).requires_grad_(False)
     our_network = make_network("convnet-d3", shape, torch.Generator().manual_seed(1)).requires_grad_(False)
     our_network = our_network.to(memory_format=torch.channels_last)
-    real_branch = RealBranch(our_network, compiles=compiles, precision=precision)
-    synthetic_branch = SyntheticBranch(our_network, compiles=compiles)
 
     def ours() -> tuple[Tensor, Tensor]:
-        real = real_branch.means(our_network, batches, draws)
-        return synthetic_branch.gradient(our_network, synthetic, draws, real)
+        passed = our_network.native()  # made in each step, whose network is a new one
+        return gap_and_gradient(passed, synthetic, draws, mean_real_embeddings(passed, batches, draws, precision))
 
     def plain() -> tuple[Tensor, Tensor]:
         loss = plain_loop(plain_network, batches, synthetic, draws)
@@ -65,7 +61,7 @@ def test_dm_iteration_is_faster_than_the_plain_loop(benchmark, generator, compil
     synthetic_roof = convolution_roof(CLASSES * IPC)
     functions = {"ours": ours, "plain": plain, "roof": lambda: (real_roof(), synthetic_roof())}
     seconds = take_turns(functions, ROUNDS)
-    work = f"DM iteration, {real_branch.embed.mode}, real branch in {precision}"
+    work = f"DM iteration, real branch in {precision}"
     ratio = report(work, seconds, ROUNDS, benchmark, first)
     benchmark.pedantic(ours, rounds=1)
     assert ratio >= bar

@@ -1,19 +1,22 @@
 """Speed does not change the science: students of the fast trainer are as accurate as those of a plain loop.
 
 Run: `DDBENCH_DATA_DIR=... uv run pytest tests/benchmarks/test_trainer_equivalence.py -m speed -s`; about an hour and a
-half of one core. Students are paired: the same start, order and augmentation. `DDBENCH_STUDENTS` sets their number.
+half of one core. Students are paired: the same start, order and augmentation. `DDBENCH_STUDENTS` sets their number. The
+seconds of each training and test are printed beside its accuracy.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import time
 
 import numpy as np
 import pytest
 import torch
 
 from ddbench import distill, load_dataset
+from ddbench.allocator import keeping_freed_memory
 from ddbench.network import InputShape, make_network
 from ddbench.network_engine import NetworkEngine, plan_engine
 from ddbench.protocol import PROTOCOLS
@@ -21,7 +24,7 @@ from ddbench.records import DistilledDataset, RealDataset
 from ddbench.seeding import make_generator
 from ddbench.statistics import equivalence
 from ddbench.training import TrainingPlan, TrainingSet, measure_accuracy, train_student
-from tests.benchmarks._plain import train_plainly
+from tests.benchmarks._plain import measure_plainly, train_plainly
 
 STUDENTS = int(os.environ.get("DDBENCH_STUDENTS", "10"))
 MARGIN = 0.01  # one percentage point
@@ -42,20 +45,29 @@ def test_accuracies_are_equivalent_within_a_point(method, ipc):
     real = load_dataset("cifar10")
     distilled = distill(method, real, ipc, seed=0, config={"steps": DM_STEPS} if method == "dm" else {})
     data = TrainingSet.of(distilled, real.info, CPU)
-    every, held = torch.arange(len(data)), {"plain": [], "fp32": [], "bf16": []}
-    plans = {name: TrainingPlan.of(PROTOCOLS.get(name), real.info, ipc) for name in ("dsa", "dsa-bf16")}
-    engines = {plan.precision: engine_for(plan.precision, distilled, real, plan) for plan in plans.values()}
+    plans = {"fp32": "dsa", "bf16": "dsa-bf16"}
+    plans = {precision: TrainingPlan.of(PROTOCOLS.get(name), real.info, ipc) for precision, name in plans.items()}
+    engines = {precision: engine_for(precision, distilled, real, plan) for precision, plan in plans.items()}
+
+    def accuracy_of(name: str, student: int) -> float:
+        network = make_network(NETWORK, InputShape.of(real.info), make_generator(student, "equivalence", "initial"))
+        generator = make_generator(student, "equivalence", "training")
+        if name == "plain":
+            train_plainly(network, *data.batch(torch.arange(len(data))), plans["fp32"], generator)
+            return measure_plainly(network, real.test)
+        with keeping_freed_memory():
+            train_student(network, data, plans[name], generator, engine=engines[name])
+            return measure_accuracy(network, real.test, CPU, engine=engines[name])
+
+    held: dict[str, list[float]] = {"plain": [], "fp32": [], "bf16": []}
     for student in range(STUDENTS):
+        seconds = {}
         for name, values in held.items():
-            network = make_network(NETWORK, InputShape.of(real.info), make_generator(student, "equivalence", "initial"))
-            generator = make_generator(student, "equivalence", "training")
-            if name == "plain":
-                train_plainly(network, *data.batch(every), plans["dsa"], generator)
-            else:
-                plan = plans["dsa" if name == "fp32" else "dsa-bf16"]
-                train_student(network, data, plan, generator, engine=engines[name])
-            values.append(measure_accuracy(network, real.test, CPU, engine=engines.get(name)))
-        print(json.dumps({"method": method, "ipc": ipc, "student": student, **{n: v[-1] for n, v in held.items()}}))
+            started = time.perf_counter()
+            values.append(accuracy_of(name, student))
+            seconds[name] = round(time.perf_counter() - started, 1)
+        found = {name: values[-1] for name, values in held.items()}
+        print(json.dumps({"method": method, "ipc": ipc, "student": student, **found, "seconds": seconds}), flush=True)
     plain = np.array(held["plain"])
     for name in ("fp32", "bf16"):
         found = equivalence(np.array(held[name]), plain, MARGIN, paired=True)

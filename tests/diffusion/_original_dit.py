@@ -44,8 +44,12 @@ def random_state(*, width=16, depth=3, patch=2, channels=2, classes=5, side=8, l
     return {"pos_embed": positions(width, side // patch)} | state
 
 
-def original_forward(state, noisy, timesteps, labels, *, heads, shift=0, eps=1e-6):
-    """The raw output (B, C or 2C, H, W) in float64; `shift` and `eps` are diffusers' deviations, for comparison."""
+def original_forward(state, noisy, timesteps, labels, *, heads, shift=0, eps=1e-6, apart=False):
+    """The raw output (B, C or 2C, H, W) in float64; `shift` and `eps` are diffusers' deviations, for comparison.
+
+    `apart` multiplies by queries, keys and values one after the other and calls torch's attention, as diffusers does:
+    the same formula, rounded alike.
+    """
     state = {name: tensor.double() for name, tensor in state.items()}
 
     def linear(name, x):
@@ -56,6 +60,11 @@ def original_forward(state, noisy, timesteps, labels, *, heads, shift=0, eps=1e-
 
     def attention(name, x):
         batch, tokens, width = x.shape
+        if apart:
+            kernels = zip(state[f"{name}.qkv.weight"].chunk(3), state[f"{name}.qkv.bias"].chunk(3), strict=True)
+            parts = [F.linear(x, *kernel).view(batch, tokens, heads, -1).transpose(1, 2) for kernel in kernels]
+            attended = F.scaled_dot_product_attention(*parts)
+            return linear(f"{name}.proj", attended.transpose(1, 2).reshape(x.shape))
         queries, keys, values = linear(f"{name}.qkv", x).view(batch, tokens, 3, heads, -1).permute(2, 0, 3, 1, 4)
         weights = (queries @ keys.transpose(2, 3) / math.sqrt(width // heads)).softmax(-1)
         return linear(f"{name}.proj", (weights @ values).transpose(1, 2).reshape(x.shape))

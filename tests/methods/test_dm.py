@@ -13,10 +13,10 @@ from ddbench.errors import BadInputError
 from ddbench.method import RunContext, config_of, make_method
 from ddbench.methods import dm
 from ddbench.methods.dm import (
-    RealBranch,
-    SyntheticBranch,
     classes_at_once,
+    gap_and_gradient,
     mean_embedding_gap,
+    mean_real_embeddings,
     mean_synthetic_embeddings,
 )
 from ddbench.network import InputShape, Network, make_network
@@ -56,20 +56,22 @@ def test_the_gap_is_the_sum_over_classes_of_squared_distances():
 def test_real_means_do_not_depend_on_chunks(size, monkeypatch):
     network, batches, draws = frozen_network("convnet-d2-w4"), uneven_batches(), siamese_draws()
     monkeypatch.setattr(dm, "chunk_size", lambda device, precision: size)
-    found = RealBranch(network, compiles=False).means(network, batches, draws)
+    found = mean_real_embeddings(network, batches, draws)
     for row, images, draw in zip(found, batches, draws, strict=True):
         one_by_one = [network.embed(apply_dsa(image, draw))[0] for image in images.split(1)]
         torch.testing.assert_close(row, sum(one_by_one) / len(images), rtol=1e-10, atol=1e-12)
 
 
-def test_the_real_branch_uses_the_network_of_the_step_and_not_its_first():
-    batches, draws = uneven_batches(), siamese_draws()
-    first = make_network("convnet-d1-w4", COLOUR, seeded(1)).double()
-    branch = RealBranch(first, compiles=False)
-    second = make_network("convnet-d1-w4", COLOUR, seeded(2)).double()
-    found = branch.means(second, batches, draws)
-    assert torch.equal(found, RealBranch(second, compiles=False).means(second, batches, draws))
-    assert not torch.allclose(found, branch.means(first, batches, draws))
+@pytest.mark.parametrize("spec", ["convnet-d2-w4", "convnet-d2-w20"])
+def test_the_native_form_has_the_means_loss_and_gradient_of_the_network(spec):
+    network, draws = frozen_network(spec), siamese_draws()
+    synthetic = torch.randn(12, 3, 8, 8, dtype=torch.float64, generator=seeded(3))
+    found = []
+    for passed in (network, network.native()):
+        means = mean_real_embeddings(passed, uneven_batches(), draws)
+        found.append((means, *gap_and_gradient(passed, synthetic, draws, means)))
+    assert network.native() is not network
+    torch.testing.assert_close(*found, rtol=1e-9, atol=1e-9)
 
 
 def test_batch_norm_sees_all_classes_at_once():
@@ -77,7 +79,7 @@ def test_batch_norm_sees_all_classes_at_once():
     batches = uneven_batches()
     calls = []
     network.features[0].register_forward_pre_hook(lambda module, inputs: calls.append(len(inputs[0])))
-    found = RealBranch(network, compiles=False).means(network, batches, draws)
+    found = mean_real_embeddings(network, batches, draws)
     synthetic = mean_synthetic_embeddings(network, torch.cat(batches)[:12], draws)
     assert calls == [15, 12]
     assert synthetic.shape == found.shape == (3, 64)
@@ -104,10 +106,10 @@ def test_synthetic_means_are_those_of_each_class():
 def test_the_gradient_does_not_depend_on_how_many_classes_go_at_once(spec, limit, monkeypatch):
     network, draws = frozen_network(spec), siamese_draws()
     synthetic = torch.randn(12, 3, 8, 8, dtype=torch.float64, generator=seeded(3)).requires_grad_()
-    real_means = RealBranch(network, compiles=False).means(network, uneven_batches(), draws)
+    real_means = mean_real_embeddings(network, uneven_batches(), draws)
     expected = mean_embedding_gap(real_means, mean_synthetic_embeddings(network, synthetic, draws))
     monkeypatch.setattr(dm, "chunk_size", lambda device, precision="fp32": limit)
-    loss, gradient = SyntheticBranch(network, compiles=False).gradient(network, synthetic, draws, real_means)
+    loss, gradient = gap_and_gradient(network, synthetic, draws, real_means)
     torch.testing.assert_close(loss, expected.detach(), rtol=1e-10, atol=1e-12)
     torch.testing.assert_close(gradient, torch.autograd.grad(expected, synthetic)[0], rtol=1e-10, atol=1e-12)
 
@@ -123,8 +125,8 @@ def test_as_many_classes_go_at_once_as_leave_no_rest(num_classes, ipc, limit, ex
 def test_the_real_branch_in_bf16_is_close_and_float32():
     network = make_network("convnet-d2-w4", COLOUR, seeded(4))
     batches, draws = [images.float() for images in uneven_batches()], siamese_draws()
-    expected = RealBranch(network, compiles=False).means(network, batches, draws)
-    found = RealBranch(network, compiles=False, precision="bf16").means(network, batches, draws)
+    expected = mean_real_embeddings(network, batches, draws)
+    found = mean_real_embeddings(network, batches, draws, "bf16")
     assert found.dtype == torch.float32
     assert 0 < (found - expected).abs().max() < 0.05 * expected.abs().max()
 
@@ -134,7 +136,7 @@ def test_the_real_branch_keeps_no_gradient():
     batches = [images.requires_grad_() for images in uneven_batches()]
     for spec in ("convnet-d1-w4", "convnet-d1-w4-bn"):
         network = make_network(spec, COLOUR, seeded(4)).double()
-        means = RealBranch(network, compiles=False).means(network, batches, siamese_draws())
+        means = mean_real_embeddings(network, batches, siamese_draws())
         assert not means.requires_grad
 
 
@@ -215,14 +217,14 @@ def test_real_batches_are_cut_to_small_classes_and_larger_ipc_is_refused(toy, co
 
 def test_the_loss_decreases_on_digits(digits, context, monkeypatch):
     losses: list[float] = []
-    plain = SyntheticBranch.gradient
+    plain = dm.gap_and_gradient
 
     def watched(*args):
         loss, gradient = plain(*args)
         losses.append(loss.item())
         return loss, gradient
 
-    monkeypatch.setattr(SyntheticBranch, "gradient", watched)
+    monkeypatch.setattr(dm, "gap_and_gradient", watched)
     settings = {"network": "convnet-d1-w8", "steps": 40, "real_batch_size": 32, "image_lr": 5.0}
     distilled = make_method("dm", settings).distill(digits, 1, context)
     assert len(losses) == 40
