@@ -50,6 +50,7 @@ def test_measuring_draws_nothing_from_the_global_generator(calibration):
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.compiler
 @pytest.mark.parametrize("cost", [FORWARD, TRAINING])
 def test_students_pass_as_in_an_evaluation_and_methods_as_they_are(calibration, monkeypatch, cost):
     passed = []

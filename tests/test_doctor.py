@@ -121,6 +121,7 @@ def test_entries_that_all_import_are_counted():
     assert check_imports(things) == [Finding("things", "1 import")]
 
 
+@pytest.mark.compiler
 def test_native_code_is_compiled_or_said_to_be_missing_with_its_remedy(own_cache, monkeypatch):
     assert check_native_code() == Finding("native code", "compiled")
     for function in (load_native, native_passes):

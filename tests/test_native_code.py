@@ -23,6 +23,7 @@ def kept(own_cache):
     return {path: path.stat().st_mtime_ns for path in folder.iterdir()} if folder.exists() else {}
 
 
+@pytest.mark.compiler
 def test_it_is_compiled_once_and_kept(source, own_cache):
     assert load_native(source).add(2, 3) == 5
     first = kept(own_cache)
@@ -32,6 +33,7 @@ def test_it_is_compiled_once_and_kept(source, own_cache):
     assert kept(own_cache) == first
 
 
+@pytest.mark.compiler
 def test_a_changed_source_is_another_file(source, own_cache):
     load_native(source)
     load_native.cache_clear()
@@ -40,6 +42,7 @@ def test_a_changed_source_is_another_file(source, own_cache):
     assert len(kept(own_cache)) == 2
 
 
+@pytest.mark.compiler
 def test_a_source_that_does_not_compile_is_one_line_and_leaves_nothing(source, own_cache):
     source.write_text("no C++ at all\n")
     with pytest.warns(
@@ -59,6 +62,7 @@ def test_a_machine_without_a_compiler_is_one_line_said_once(source, monkeypatch)
         assert load_native(source) is None
 
 
+@pytest.mark.compiler
 def test_a_damaged_file_in_the_cache_is_made_anew(source, own_cache):
     load_native(source)
     load_native.cache_clear()
@@ -68,6 +72,7 @@ def test_a_damaged_file_in_the_cache_is_made_anew(source, own_cache):
     assert load_native(source).add(2, 3) == 5
 
 
+@pytest.mark.compiler
 def test_a_cache_that_cannot_be_written_is_one_line(source, own_cache):
     own_cache.write_text("a file where the folder should be")
     with pytest.warns(UserWarning, match="cannot write to folder"):

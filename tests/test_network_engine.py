@@ -101,6 +101,7 @@ def test_chunks_of_the_usual_network_leave_no_rest_where_they_can(batch, chunk, 
     assert plan("convnet-d3", batch, "bf16").training_chunk == chunk_in_bf16
 
 
+@pytest.mark.compiler
 def test_networks_without_a_native_form_run_as_they_are():
     engine = plan("mlp-w8", 10)
     assert engine.record() == {"passes": "eager", "training_chunk": 10}

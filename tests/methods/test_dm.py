@@ -62,6 +62,7 @@ def test_real_means_do_not_depend_on_chunks(size, monkeypatch):
         torch.testing.assert_close(row, sum(one_by_one) / len(images), rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.compiler
 @pytest.mark.parametrize("spec", ["convnet-d2-w4", "convnet-d2-w20"])
 def test_the_native_form_has_the_means_loss_and_gradient_of_the_network(spec):
     network, draws = frozen_network(spec), siamese_draws()

@@ -43,6 +43,7 @@ def drawn(shape, width, generator, dtype=torch.float64):
     return 2 + 3 * torch.randn(*shape, generator=generator, dtype=dtype), direction
 
 
+@pytest.mark.compiler
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize(("batch", "channels", "height", "side", "width"), SHAPES)
@@ -58,6 +59,7 @@ def test_values_and_gradients_are_those_of_the_layers(
     assert not bias or not found[3].any()  # exactly zero: the norm takes the bias away
 
 
+@pytest.mark.compiler
 @pytest.mark.parametrize("width", [128, 117])
 def test_float32_is_right_to_its_digits(width, generator):
     layers = block_of(3, width)
@@ -69,6 +71,7 @@ def test_float32_is_right_to_its_digits(width, generator):
         torch.testing.assert_close(part.double(), wanted, rtol=1e-4, atol=1e-5 * max(1, float(wanted.abs().max())))
 
 
+@pytest.mark.compiler
 @pytest.mark.parametrize("width", [128, 117])
 def test_bf16_maps_are_summed_in_float32_and_rounded_once(width, generator):
     layers = block_of(1, width)
@@ -84,6 +87,7 @@ def test_bf16_maps_are_summed_in_float32_and_rounded_once(width, generator):
         assert ((found[part].double() - wanted).abs() <= nearest).all()
 
 
+@pytest.mark.compiler
 def test_under_autocast_maps_are_bf16_and_gradients_float32(generator):
     layers = block_of(3, 20, torch.float32)
     images, _ = drawn((2, 3, 6, 6), 20, generator, torch.float32)
@@ -95,6 +99,7 @@ def test_under_autocast_maps_are_bf16_and_gradients_float32(generator):
     assert {tensor.grad.dtype for tensor in (images, *layers.parameters())} == {torch.float32}
 
 
+@pytest.mark.compiler
 def test_a_mean_far_from_zero_costs_no_digits(generator):
     layers = block_of(1, 16)
     images = 1000 + torch.randn(2, 1, 32, 32, dtype=torch.float64, generator=generator)
@@ -103,6 +108,7 @@ def test_a_mean_far_from_zero_costs_no_digits(generator):
     torch.testing.assert_close(found.double(), expected, rtol=1e-2, atol=1e-2)
 
 
+@pytest.mark.compiler
 def test_maps_without_spread_and_values_that_are_no_numbers():
     layers = block_of(1, 20, torch.float32, bias=False)
     native, flat = NativeBlock(*layers[:2]), torch.zeros(2, 1, 4, 4)
@@ -112,6 +118,7 @@ def test_maps_without_spread_and_values_that_are_no_numbers():
     assert native(flat)[1].isfinite().all()
 
 
+@pytest.mark.compiler
 def test_the_number_of_threads_changes_no_number(generator):
     layers, before, found = block_of(3, 40, torch.float32), torch.get_num_threads(), []
     images, direction = drawn((5, 3, 6, 6), 40, generator, torch.float32)
@@ -128,6 +135,7 @@ def test_the_number_of_threads_changes_no_number(generator):
     assert all(torch.equal(one[part], many[part]) for part in (0, 1, 3, 4))
 
 
+@pytest.mark.compiler
 def test_a_second_backward_pass_is_refused(generator):
     images, direction = drawn((2, 3, 4, 4), 5, generator)
     pooled = NativeBlock(*block_of(3, 5)[:2])(images.requires_grad_())
@@ -136,6 +144,7 @@ def test_a_second_backward_pass_is_refused(generator):
         pooled.backward(direction)
 
 
+@pytest.mark.compiler
 @pytest.mark.parametrize(("spec", "channels", "side"), [("convnet-d3-w8", 1, 28), ("convnet-d2-w20", 3, 11)])
 def test_a_native_network_shares_parameters_and_has_the_outputs_of_the_plain_one(spec, channels, side, generator):
     plain = make_network(spec, InputShape(channels, side, 5), generator).double()
