@@ -86,9 +86,7 @@ def check_native_code() -> Finding:
     if works:
         return Finding("native code", "compiled")
     reason = str(caught[-1].message) if caught else "compiling failed earlier in this process"
-    return Finding(
-        "native code", f"{reason}; install a C++ compiler, or name it by $CXX: students train slower without"
-    )
+    return Finding("native code", reason)
 
 
 def check_imports(registry: Registry[Any]) -> list[Finding]:

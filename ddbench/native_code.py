@@ -9,25 +9,37 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import warnings
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from threading import Lock
 
 import torch
 
 from ddbench.errors import BadInputError
 from ddbench.files import digest_of, find_cache_dir, make_folder, staged_file
 
-# No header of torch and no exception: -fno-math-errno alone departs from the language's rules for numbers.
-OPTIONS = ("-O2", "-std=c++17", "-fno-math-errno", "-fPIC", "-shared", "-fopenmp")
+# Nothing that reorders sums or drops what is no number; -fno-math-errno lets a square root be one instruction.
+OPTIONS = ("-O2", "-std=c++17", "-fno-math-errno", "-Wno-psabi", "-fPIC", "-shared", "-fopenmp")
 # What the processor must know, by torch's word for it: the compiled file must not be one for another machine's.
 INSTRUCTIONS = {
     "AVX2": ("-mavx2", "-mfma"),
     "AVX512": ("-mavx2", "-mfma", "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq"),
 }
+
+
+_lock = Lock()
+
+
+def find_compiler() -> list[str] | None:
+    """Return the C++ compiler's command, `$CXX` or `c++`; None where there is none."""
+    program, *options = shlex.split(os.environ.get("CXX") or "c++")
+    found = shutil.which(program)
+    return None if found is None else [found, *options]
 
 
 @cache
@@ -36,28 +48,33 @@ def load_native(source: Path) -> ctypes.CDLL | None:
 
     Compiled by `$CXX`, else `c++`, into `native` in the cache folder. None, with a warning, where that fails.
     """
-    compiler = os.environ.get("CXX") or "c++"
-    options = (*OPTIONS, *INSTRUCTIONS.get(torch.backends.cpu.get_cpu_capability(), ()))
-    found = shutil.which(compiler)
-    if found is None:
-        _warn(f"there is no C++ compiler {compiler!r}")
+    with _lock:  # a thread that comes second finds the file that the first one has made
+        return _load(source)
+
+
+def _load(source: Path) -> ctypes.CDLL | None:
+    compiler = find_compiler()
+    if compiler is None:
+        _warn("there is no C++ compiler; install one, or name it by $CXX")
         return None
-    key = {"source": source.read_text(encoding="utf-8"), "command": [found, *options], "machine": platform.machine()}
+    command = [*compiler, *OPTIONS, *INSTRUCTIONS.get(torch.backends.cpu.get_cpu_capability(), ())]
+    key = {"source": source.read_text(encoding="utf-8"), "command": command, "machine": platform.machine()}
     target = find_cache_dir() / "native" / f"{source.stem.removeprefix('_')}-{digest_of(key)}.so"
     try:
         with suppress(OSError):  # not there yet, or damaged
             return ctypes.CDLL(str(target))
         make_folder(target.parent)
         with staged_file(target) as temporary:
-            command = [found, *options, str(source), "-o", str(temporary)]
-            subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
+            whole = [*command, str(source), "-o", str(temporary)]
+            subprocess.run(whole, check=True, capture_output=True, text=True, timeout=120)
         return ctypes.CDLL(str(target))
     except subprocess.CalledProcessError as error:
-        _warn(next(iter(error.stderr.splitlines()), "the compiler failed"))
+        lines = [line for line in error.stderr.splitlines() if "error" in line]
+        _warn(lines[0] if lines else f"{compiler[0]} ended with {error.returncode}")
     except (OSError, BadInputError, subprocess.TimeoutExpired) as error:
         _warn(str(error))
     return None
 
 
 def _warn(reason: str) -> None:
-    warnings.warn(f"compiling failed, running without (slower): {reason}".split("\n", 1)[0], stacklevel=3)
+    warnings.warn(f"compiling failed, running without (slower): {reason}".split("\n", 1)[0], stacklevel=4)

@@ -53,7 +53,7 @@ class Network(nn.Module, ABC):
         return self
 
     def native(self) -> Network:
-        """Return a network with the same parameters, by name and value, that is faster run eagerly on this CPU.
+        """Return a network with the same parameters, maybe under other names, that is faster run eagerly on a CPU.
 
         The same numbers to float tolerance, first derivatives only; the network itself where there is no such form.
         """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ import torch
 
 from ddbench.dataset import DATA_DIR_VARIABLE
 from ddbench.files import CACHE_DIR_VARIABLE
+from ddbench.native_code import find_compiler
 
 ON_REQUEST = ("slow", "speed")
 
@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.skip(reason=f"{marker}: runs with `-m {marker}`"))
         if item.get_closest_marker("gpu") and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="gpu: this machine has no CUDA device"))
-        if item.get_closest_marker("compiler") and not shutil.which(os.environ.get("CXX") or "c++"):
+        if item.get_closest_marker("compiler") and find_compiler() is None:
             item.add_marker(pytest.mark.skip(reason="compiler: this machine has no C++ compiler"))
         if item.get_closest_marker("data") and not os.environ.get(DATA_DIR_VARIABLE):
             item.add_marker(pytest.mark.skip(reason=f"data: set {DATA_DIR_VARIABLE} to a folder of data sets"))

@@ -57,6 +57,7 @@ def test_students_pass_as_in_an_evaluation_and_methods_as_they_are(calibration, 
     monkeypatch.setattr(NetworkEngine, "form_of", lambda self, network: passed.append(self) or network)
     plan = replace(PLAIN, precision="bf16")
     calibration.seconds([Passes("convnet-d1-w8", 100, 10, cost)], plan, of_students=True)
+    assert passed
     assert all(engine.is_native and engine.precision == "bf16" for engine in passed)
     passed.clear()
     calibration.seconds([Passes("convnet-d1-w8", 100, 10, cost)])

@@ -133,5 +133,4 @@ def test_native_code_is_compiled_or_said_to_be_missing_with_its_remedy(own_cache
         for function in (load_native, native_passes):
             function.cache_clear()
     assert not found.is_error
-    assert "no C++ compiler 'no-such-compiler'" in found.text
-    assert "install a C++ compiler" in found.text
+    assert found.text.endswith("(slower): there is no C++ compiler; install one, or name it by $CXX")

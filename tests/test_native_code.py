@@ -1,9 +1,11 @@
 """Tests of native code: compiled once, kept, compiled anew when it changes, and one line where it cannot be."""
 
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from ddbench.files import CACHE_DIR_VARIABLE
 from ddbench.native_code import load_native
 
 SOURCE = 'extern "C" int add(int a, int b) { return a + b; }\n'
@@ -34,6 +36,13 @@ def test_it_is_compiled_once_and_kept(source, own_cache):
 
 
 @pytest.mark.compiler
+def test_a_compiler_may_be_named_with_options(source, own_cache, monkeypatch):
+    source.write_text(SOURCE.replace("a + b", "a + b + MORE"))
+    monkeypatch.setenv("CXX", "c++ -DMORE=10")
+    assert load_native(source).add(2, 3) == 15
+
+
+@pytest.mark.compiler
 def test_a_changed_source_is_another_file(source, own_cache):
     load_native(source)
     load_native.cache_clear()
@@ -55,7 +64,7 @@ def test_a_source_that_does_not_compile_is_one_line_and_leaves_nothing(source, o
 
 def test_a_machine_without_a_compiler_is_one_line_said_once(source, monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.warns(UserWarning, match="there is no C\\+\\+ compiler 'no-such-compiler'"):
+    with pytest.warns(UserWarning, match=r"there is no C\+\+ compiler; install one, or name it by \$CXX$"):
         assert load_native(source) is None
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -63,13 +72,25 @@ def test_a_machine_without_a_compiler_is_one_line_said_once(source, monkeypatch)
 
 
 @pytest.mark.compiler
-def test_a_damaged_file_in_the_cache_is_made_anew(source, own_cache):
+def test_a_damaged_file_in_the_cache_is_made_anew(source, own_cache, tmp_path, monkeypatch):
     load_native(source)
-    load_native.cache_clear()
     (path,) = kept(own_cache)
-    path.unlink()  # written over in place it would change under the process that has loaded it
-    path.write_bytes(b"damaged")
+    load_native.cache_clear()
+    # In another folder: a library that this process has loaded is not read again from where it was.
+    damaged = tmp_path / "other" / "native" / path.name
+    damaged.parent.mkdir(parents=True)
+    damaged.write_bytes(b"damaged")
+    monkeypatch.setenv(CACHE_DIR_VARIABLE, str(tmp_path / "other"))
     assert load_native(source).add(2, 3) == 5
+    assert damaged.read_bytes() != b"damaged"
+
+
+@pytest.mark.compiler
+def test_threads_that_ask_at_once_get_one_file(source, own_cache):
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda _: load_native(source), range(4)))
+    assert [library.add(1, 1) for library in found] == [2] * 4
+    assert len(kept(own_cache)) == 1
 
 
 @pytest.mark.compiler

@@ -1,4 +1,4 @@
-"""Tests of the engine that passes networks: chunks and compilation change rounding alone, and follow from shapes."""
+"""Tests of the engine that passes networks: chunks and native forms change rounding alone, and follow from shapes."""
 
 import pytest
 import torch
@@ -32,7 +32,7 @@ def gradient(engine, network, count=12):
 
 
 @pytest.mark.parametrize("name", [CONVNET, "mlp-w8", "lenet"])
-@pytest.mark.parametrize("is_native", [False, True])
+@pytest.mark.parametrize("is_native", [False, pytest.param(True, marks=pytest.mark.compiler)])
 @pytest.mark.parametrize("chunk", [1, 5, 12, 50])
 def test_gradients_of_a_batch_in_chunks_are_those_of_the_whole_batch(name, is_native, chunk):
     network = make(name).double()
@@ -66,7 +66,7 @@ def test_one_engine_passes_every_network_of_its_structure_with_its_own_parameter
             torch.testing.assert_close(found, network(images), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("is_native", [False, True])
+@pytest.mark.parametrize("is_native", [False, pytest.param(True, marks=pytest.mark.compiler)])
 def test_chunks_add_up_under_any_loss(is_native):
     network, teacher = make().to(memory_format=torch.channels_last), SoftLabels.of(make(seed=1), 20.0)
     images = torch.randn(12, 3, 32, 32, generator=seeded(1))
@@ -78,7 +78,7 @@ def test_chunks_add_up_under_any_loss(is_native):
     torch.testing.assert_close(*found, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("is_native", [False, True])
+@pytest.mark.parametrize("is_native", [False, pytest.param(True, marks=pytest.mark.compiler)])
 def test_bf16_computes_in_half_the_bits_and_gives_float32_logits(is_native):
     network, images = make(), torch.randn(4, 3, 32, 32, generator=seeded(1))
     engine = NetworkEngine("bf16", is_native=is_native)

@@ -163,5 +163,6 @@ def is_norm_relu_pool(norm: nn.Module, activation: nn.Module, pool: nn.Module) -
     """Return whether three layers after one another are what the step computes."""
     if not (isinstance(norm, nn.GroupNorm) and isinstance(activation, nn.ReLU) and isinstance(pool, nn.AvgPool2d)):
         return False
-    is_halving = (pool.kernel_size, pool.stride, pool.padding, pool.ceil_mode) == (2, 2, 0, False)
-    return is_halving and norm.affine and norm.num_groups == norm.num_channels
+    halves = (pool.kernel_size, pool.stride, pool.padding, pool.ceil_mode, pool.divisor_override)
+    has_both = norm.affine and norm.bias is not None
+    return halves == (2, 2, 0, False, None) and has_both and norm.num_groups == norm.num_channels

@@ -59,7 +59,7 @@ def with_native_blocks(network: N) -> N:
 
 
 def _replace(layers: nn.Sequential) -> bool:
-    starts = [start for start in range(len(layers) - 3) if _fits(*layers[start : start + 4])]
+    starts = [start for start in range(len(layers) - 3) if fits(*layers[start : start + 4])]
     for start in starts:
         layers[start] = NativeBlock(cast(nn.Conv2d, layers[start]), cast(nn.GroupNorm, layers[start + 1]))
         for after in range(start + 1, start + 4):
@@ -67,9 +67,12 @@ def _replace(layers: nn.Sequential) -> bool:
     return bool(starts)
 
 
-def _fits(conv: nn.Module, norm: nn.Module, activation: nn.Module, pool: nn.Module) -> bool:
-    is_plain = isinstance(conv, nn.Conv2d) and conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
-    return is_plain and is_norm_relu_pool(norm, activation, pool)
+def fits(conv: nn.Module, norm: nn.Module, activation: nn.Module, pool: nn.Module) -> bool:
+    """Return whether four layers after one another are what a `NativeBlock` computes."""
+    if not (isinstance(conv, nn.Conv2d) and is_norm_relu_pool(norm, activation, pool)):
+        return False
+    is_plain = conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
+    return is_plain and conv.out_channels == cast(nn.GroupNorm, norm).num_channels
 
 
 class NativeBlock(nn.Module):
@@ -89,9 +92,10 @@ class NativeBlock(nn.Module):
         self.geometry: Geometry = (conv.stride, conv.padding, conv.dilation, conv.groups)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the pooled maps."""
+        """Return the pooled maps; raises TypeError for dtypes and devices that it has no code for."""
         conv, norm = self.conv, self.norm
-        pooled: Tensor = _Block.apply(images, conv.weight, conv.bias, norm.weight, norm.bias, norm.eps, self.geometry)
+        weight, bias = norm.weight.contiguous(), norm.bias.contiguous()
+        pooled: Tensor = _Block.apply(images, conv.weight, conv.bias, weight, bias, norm.eps, self.geometry)
         return pooled
 
 
@@ -118,10 +122,11 @@ class _Block(torch.autograd.Function):
         eps: float,
         geometry: Geometry,
     ) -> Tensor:
-        if torch.is_autocast_enabled("cpu"):
+        if images.dtype == torch.float32 and torch.is_autocast_enabled("cpu"):
             dtype = torch.get_autocast_dtype("cpu")
             images, kernel = images.to(dtype), kernel.to(dtype)
         maps = F.conv2d(images, kernel, None, *geometry).contiguous(memory_format=torch.channels_last)
+        _check(maps, weight, bias)
         batch, channels, height, width = maps.shape
         pooled = torch.empty(
             (batch, channels, height // 2, width // 2), dtype=maps.dtype, memory_format=torch.channels_last
@@ -152,6 +157,19 @@ class _Block(torch.autograd.Function):
         by_images, by_kernel, _ = torch.ops.aten.convolution_backward(maps, images, kernel, None, *geometry, wanted)
         by_kernel_bias = None if ctx.bias_like is None else torch.zeros_like(ctx.bias_like)
         return by_images, by_kernel, by_kernel_bias, *by_norm.sum(1), None, None
+
+
+def _check(maps: Tensor, weight: Tensor, bias: Tensor) -> None:
+    """Refuse what native code, which is handed addresses, would read wrongly."""
+    found = [tensor.dtype for tensor in (maps, weight, bias)]
+    if found[1:] != [DTYPES.get(maps.dtype)] * 2 or maps.device.type != "cpu":
+        kinds = ", ".join(str(dtype).removeprefix("torch.") for dtype in found)
+        raise TypeError(
+            "a native block takes float32, float64 or bfloat16 maps on a CPU, with float32 (or float64) parameters; "
+            f"got {kinds} on {maps.device}; pass the network itself"
+        )
+    if min(maps.shape[2:]) < 2:
+        raise ValueError(f"pooling needs maps of at least 2x2, got {maps.shape[2]}x{maps.shape[3]}; use larger images")
 
 
 def _run(name: str, dtype: torch.dtype, *arguments: float) -> None:

@@ -145,6 +145,41 @@ def test_a_second_backward_pass_is_refused(generator):
 
 
 @pytest.mark.compiler
+@pytest.mark.parametrize("dtypes", [(torch.bfloat16, torch.bfloat16), (torch.float16, torch.float32)])
+def test_what_it_has_no_code_for_is_refused_before_anything_is_read(dtypes):
+    images, parameters = dtypes
+    layers = block_of(3, 5, torch.float32)
+    layers[0].to(images)
+    layers[1].to(parameters)
+    with pytest.raises(TypeError, match="a native block takes float32, float64 or bfloat16 maps on a CPU"):
+        NativeBlock(*layers[:2])(torch.zeros(2, 3, 4, 4, dtype=images))
+
+
+@pytest.mark.compiler
+def test_maps_too_small_to_pool_are_refused():
+    with pytest.raises(ValueError, match="at least 2x2, got 1x4"):
+        NativeBlock(*block_of(3, 5)[:2])(torch.zeros(2, 3, 1, 4, dtype=torch.float64))
+
+
+@pytest.mark.compiler
+def test_float64_stays_float64_under_autocast_as_in_the_layers(generator):
+    layers = block_of(3, 5)
+    images, _ = drawn((2, 3, 6, 6), 5, generator)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(NativeBlock(*layers[:2])(images), layers(images), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.compiler
+def test_parameters_that_are_parts_of_a_larger_tensor_are_read_right(generator):
+    layers, whole = block_of(3, 5), torch.randn(5, 2, dtype=torch.float64, generator=generator)
+    layers[1].weight, layers[1].bias = (nn.Parameter(column) for column in whole.unbind(1))
+    images, direction = drawn((2, 3, 6, 6), 5, generator)
+    assert not layers[1].weight.is_contiguous()
+    found = derivatives(NativeBlock(*layers[:2]), images, direction)
+    torch.testing.assert_close(found, derivatives(layers, images, direction), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.compiler
 @pytest.mark.parametrize(("spec", "channels", "side"), [("convnet-d3-w8", 1, 28), ("convnet-d2-w20", 3, 11)])
 def test_a_native_network_shares_parameters_and_has_the_outputs_of_the_plain_one(spec, channels, side, generator):
     plain = make_network(spec, InputShape(channels, side, 5), generator).double()
@@ -164,6 +199,8 @@ def test_a_native_network_shares_parameters_and_has_the_outputs_of_the_plain_one
         nn.Sequential(nn.Conv2d(3, 8, 3, padding_mode="reflect", padding=1), *block_of(3, 8)[1:]),
         nn.Sequential(nn.Conv2d(3, 8, 3, padding="same"), *block_of(3, 8)[1:]),
         nn.Sequential(nn.Conv2d(3, 8, 3), nn.GroupNorm(4, 8), nn.ReLU(), nn.AvgPool2d(2)),
+        nn.Sequential(nn.Conv2d(3, 8, 3), nn.GroupNorm(4, 4), nn.ReLU(), nn.AvgPool2d(2)),
+        nn.Sequential(nn.Conv2d(3, 8, 3), nn.GroupNorm(8, 8), nn.ReLU(), nn.AvgPool2d(2, divisor_override=3)),
     ],
 )
 def test_layers_that_it_does_not_compute_stay(layers):
