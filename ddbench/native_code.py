@@ -31,13 +31,15 @@ INSTRUCTIONS = {
     "AVX512": ("-mavx2", "-mfma", "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq"),
 }
 
-
 _lock = Lock()
 
 
 def find_compiler() -> list[str] | None:
     """Return the C++ compiler's command, `$CXX` or `c++`; None where there is none."""
-    program, *options = shlex.split(os.environ.get("CXX") or "c++")
+    try:
+        program, *options = shlex.split(os.environ.get("CXX", "")) or ["c++"]
+    except ValueError:  # a quote without its other half
+        return None
     found = shutil.which(program)
     return None if found is None else [found, *options]
 

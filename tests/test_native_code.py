@@ -62,8 +62,9 @@ def test_a_source_that_does_not_compile_is_one_line_and_leaves_nothing(source, o
     assert kept(own_cache) == {}
 
 
-def test_a_machine_without_a_compiler_is_one_line_said_once(source, monkeypatch):
-    monkeypatch.setenv("CXX", "no-such-compiler")
+@pytest.mark.parametrize("compiler", ["no-such-compiler", "c++ 'half a quote"])
+def test_a_machine_without_a_compiler_is_one_line_said_once(source, monkeypatch, compiler):
+    monkeypatch.setenv("CXX", compiler)
     with pytest.warns(UserWarning, match=r"there is no C\+\+ compiler; install one, or name it by \$CXX$"):
         assert load_native(source) is None
     with warnings.catch_warnings():
