@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.func import functional_call, grad, grad_and_value
 
 from ddbench.augment.dsa import apply_dsa, draw_dsa, dsa_augment
-from ddbench.chunking import even_size
+from ddbench.chunking import even_size, in_chunks
 from ddbench.engine import Engine, compiling_pays
 from ddbench.method import Method, RunContext
 from ddbench.methods._learning import Learner
@@ -107,16 +107,14 @@ class NetworkGradients:
         """
         count, missing = len(images), -len(images) % size
         weights = F.pad(images.new_full((count,), 1 / count), (0, missing))
-        chunks = zip(
-            in_channels_last(images, count + missing).split(size),
-            F.pad(labels, (0, missing)).split(size),
-            weights.split(size),
-            strict=True,
-        )
-        first, *others = chunks
-        total = self.part(parameters, *first)
-        for chunk in others:
-            gradient = self.part(parameters, *chunk)
+        images, labels = in_channels_last(images, count + missing), F.pad(labels, (0, missing))
+
+        def part(places: Tensor) -> Tensors:
+            chosen = slice(int(places[0]), int(places[-1]) + 1)
+            return self.part(parameters, images[chosen], labels[chosen], weights[chosen])
+
+        total, *others = in_chunks("gradient_chunk", part, torch.arange(len(images)), size)
+        for gradient in others:
             total = {name: total[name] + gradient[name] for name in total}
         return total
 
