@@ -19,6 +19,7 @@ from ddbench.files import digest_of, find_cache_dir
 from ddbench.machine import describe_machine, describe_versions, git_commit, resolve_device
 from ddbench.meter import Meter
 from ddbench.method import Method, RunContext, Tracker, config_of, make_method, untracked
+from ddbench.networks._native import native_passes
 from ddbench.preparing import lay_foundation, prepare_once
 from ddbench.records import DistilledDataset, Phase, Reading, RealDataset
 from ddbench.resuming import CHECKPOINT_SECONDS, ResumableWork
@@ -191,7 +192,10 @@ def _warm_up_device(real: RealDataset, device: torch.device) -> None:
     """One small forward and backward pass and an update, which start the device's libraries and threads.
 
     The first optimiser of a process loads torch's compiler, 5 s of processor time: ten times what DM takes on digits.
+    Native code is compiled, 1 s in an empty cache.
     """
+    if device.type == "cpu":
+        native_passes()
     images = real.train.normalised(torch.arange(min(8, len(real.train))), device).requires_grad_()
     torch.nn.functional.conv2d(images, torch.ones(4, images.shape[1], 3, 3, device=device)).sum().backward()
     torch.optim.SGD([images], lr=0.0).step()

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from ddbench import PROTOCOLS
+from ddbench import PROTOCOLS, distilling
 from ddbench.cli import main
 from ddbench.distilled import load_distilled
 from ddbench.distilling import RunOptions, distill
@@ -275,3 +275,12 @@ def test_the_first_optimiser_is_made_before_the_method_begins(monkeypatch):
     monkeypatch.setattr(METHODS.get("random_real"), "distill", distilled)
     distill("random_real", "digits", 1, seed=0)
     assert events == ["optimiser", "distill"]
+
+
+def test_native_code_is_compiled_before_the_phases_are_billed(monkeypatch):
+    events = []
+    plain = METHODS.get("random_real").distill
+    monkeypatch.setattr(distilling, "native_passes", lambda: events.append("native code"))
+    monkeypatch.setattr(METHODS.get("random_real"), "distill", lambda *args: events.append("distill") or plain(*args))
+    distill("random_real", "digits", 1, device="cpu")
+    assert events == ["native code", "distill"]
