@@ -28,7 +28,7 @@ use_and_free()
 levels = [resident_mebibytes()]
 with keeping_freed_memory():
     with keeping_freed_memory():
-        torch.ones(2)
+        use_and_free()
     levels.append(resident_mebibytes())
 levels.append(resident_mebibytes())
 print(json.dumps(levels))
