@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from pkgutil import iter_modules
@@ -23,6 +24,7 @@ for found in iter_modules(commands.__path__, f"{commands.__name__}."):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 2 with one line for bad input, never a traceback for it."""
+    plain, warnings.formatwarning = warnings.formatwarning, _format_warning
     try:
         code = app(args=arguments, standalone_mode=False, prog_name="ddbench")
         return code if isinstance(code, int) else 0
@@ -35,6 +37,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         print("ddbench: interrupted; rerun the same command to continue", file=sys.stderr)
         return 130
+    finally:
+        warnings.formatwarning = plain
+
+
+def _format_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """Return a warning as one line, without the place in the code where it arose."""
+    return f"ddbench: warning: {' '.join(str(message).split())}\n"
 
 
 @app.callback(invoke_without_command=True)

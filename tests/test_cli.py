@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -260,3 +261,16 @@ def test_settings_are_read_as_yaml_values():
 def test_version_and_module_entry():
     done = subprocess.run([sys.executable, "-m", "ddbench", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("ddbench ")
+
+
+def test_a_warning_is_one_line_without_code(tmp_path):
+    command = [sys.executable, "-m", "ddbench", *DISTILL, "--out", str(tmp_path / "set")]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, env={**os.environ, "CXX": "no-such-compiler"}
+    )
+    warned = [line for line in done.stderr.splitlines() if "compil" in line]
+    assert warned == [
+        "ddbench: warning: compiling failed, running without (slower): there is no C++ compiler; install one, or name "
+        "it by $CXX"
+    ]
+    assert "native" not in done.stderr
