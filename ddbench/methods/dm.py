@@ -129,11 +129,11 @@ class DistributionMatching(Method):
         optimiser = torch.optim.SGD([synthetic], lr=config.image_lr, momentum=config.image_momentum)
         # Drawn before the loop to say how networks pass; the draws after it are those of every recorded set.
         network = self._make_network(train, ctx)
-        passes = "eager" if self._form_of(network) is network else "native"
+        passes = "eager" if network.native() is network else "native"
         learner = Learner(optimiser, ctx.generator)
         for step in ctx.track(range(config.steps), "matching distributions", learner):
             network, draws, batches = self._draw(train, classes, ctx)
-            passed = self._form_of(network)
+            passed = network.native()
             real_means = mean_real_embeddings(passed, batches, draws, config.real_precision)
             loss, gradient = gap_and_gradient(passed, synthetic, draws, real_means)
             learner.descend([gradient])
@@ -169,9 +169,6 @@ class DistributionMatching(Method):
             for indices in classes
         ]
         return network, draws, batches
-
-    def _form_of(self, network: Network) -> Network:
-        return network.native() if next(network.parameters()).device.type == "cpu" else network
 
     def _make_network(self, train: LabeledImages, ctx: RunContext) -> Network:
         network = make_network(self.config.network, InputShape.of(train.info), ctx.generator)

@@ -51,8 +51,11 @@ def native_passes() -> dict[tuple[str, torch.dtype], Callable[..., None]] | None
 def with_native_blocks(network: N) -> N:
     """Return a network with the same parameters, every fitting sequence of layers as one step.
 
-    Names of parameters differ. The network itself, unchanged, where nothing fits or nothing can be compiled.
+    Names of parameters differ. The network itself, unchanged, where it is not on a CPU, nothing fits, or nothing can be
+    compiled.
     """
+    if any(parameter.device.type != "cpu" for parameter in network.parameters()):
+        return network
     twin = twin_of(network)
     replaced = [_replace(layers) for layers in twin.modules() if isinstance(layers, nn.Sequential)]
     return twin if any(replaced) and native_passes() is not None else network
