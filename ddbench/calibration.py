@@ -60,16 +60,8 @@ class Calibration:
             return 0.0
         trains = part.cost > FORWARD
         chosen = plan if trains else replace(PLAIN, precision=plan.precision)
-        chosen = replace(chosen, schedule=PLAIN.schedule, lr=0.0)
-        key = (
-            part.network,
-            trains,
-            of_students,
-            plan.precision,
-            plan.augmentation,
-            plan.image_augmentation,
-            plan.cutmix,
-        )
+        chosen = replace(chosen, schedule=PLAIN.schedule, lr=0.0, batch_size=PLAIN.batch_size)
+        key = (part.network, trains, of_students, chosen)
         if key not in self._speeds:
             self._speeds[key] = self._measure(part.network, chosen, trains=trains, of_students=of_students)
         speed = self._speeds[key]
