@@ -19,7 +19,7 @@ from ddbench.files import digest_of, find_cache_dir
 from ddbench.machine import describe_machine, describe_versions, git_commit, resolve_device
 from ddbench.meter import Meter
 from ddbench.method import Method, RunContext, Tracker, config_of, make_method, untracked
-from ddbench.networks._native import native_passes
+from ddbench.networks._native_block import native_passes
 from ddbench.preparing import lay_foundation, prepare_once
 from ddbench.records import DistilledDataset, Phase, Reading, RealDataset
 from ddbench.resuming import CHECKPOINT_SECONDS, ResumableWork

@@ -13,7 +13,7 @@ from ddbench.dataset import find_data_dir, load_dataset
 from ddbench.errors import DataMissingError, DDBenchError
 from ddbench.files import find_cache_dir
 from ddbench.machine import describe_machine, describe_versions, git_commit, resolve_device
-from ddbench.networks._native import native_passes
+from ddbench.networks._native_block import native_passes
 from ddbench.registry import DATASETS, EVALUATORS, METHODS, NETWORKS, Registry
 
 # Their classes are those of folders a user brings; there is nothing to look for without being asked.

@@ -45,17 +45,12 @@ class Network(nn.Module, ABC):
         """Return (B, K) logits for (B, C, H, W) normalised float images."""
         return self.classify(self.embed(images))
 
-    def fused(self) -> Network:
-        """Return a network with the same parameters, by name and value, whose gradient is faster in compiled code.
-
-        The same numbers to float tolerance; the network itself where it knows of no faster form.
-        """
-        return self
-
     def native(self) -> Network:
         """Return a network with the same parameters, maybe under other names, that is faster run eagerly on a CPU.
 
-        The same numbers to float tolerance, first derivatives only; the network itself where there is no such form.
+        The same numbers to float tolerance. Each forward pass has one backward pass by torch's autograd, which may be
+        differentiated once more; nothing of `torch.func` but `functional_call`. The network itself where there is no
+        such form.
         """
         return self
 

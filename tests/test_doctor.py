@@ -13,7 +13,7 @@ from ddbench.doctor import (
     explain_torch_build,
 )
 from ddbench.native_code import load_native
-from ddbench.networks._native import native_passes
+from ddbench.networks._native_block import native_passes
 from ddbench.registry import Registry
 
 VERSIONS = {"torch": "2.9.0+cpu", "torchvision": "0.24.0+cu128"}

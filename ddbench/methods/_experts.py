@@ -25,6 +25,7 @@ from ddbench.method import Method, RunContext
 from ddbench.methods._expert_files import Expert, expert_path, find_whitening, has_expert, save_expert
 from ddbench.methods._flat_network import FlatNetwork, flatten_parameters
 from ddbench.network import InputShape, make_network
+from ddbench.network_engine import derivatives_chunk
 from ddbench.protocol import dsa_strategy
 from ddbench.records import LabeledImages, Whitening
 from ddbench.seeding import draw_seed
@@ -116,10 +117,15 @@ class ExpertMethod(Method):
         }
 
     def flat_network(self, train: LabeledImages, ctx: RunContext, passes: int, batch_size: int) -> FlatNetwork:
-        """Return the experts' network for flat parameters, compiled where work worth `passes` forward passes pays."""
-        network = make_network(self.config.network, InputShape.of(train.info), torch.Generator().manual_seed(0))
-        compiles = compiling_pays(passes, train.info.image_size, ctx.device)
-        return FlatNetwork(network.requires_grad_(False).to(ctx.device), compiles=compiles, batch_size=batch_size)
+        """Return the experts' network for flat parameters, in native form, or compiled where `passes` images pay."""
+        shape = InputShape.of(train.info)
+        network = make_network(self.config.network, shape, torch.Generator().manual_seed(0))
+        return FlatNetwork(
+            network.requires_grad_(False).to(ctx.device),
+            compiles=compiling_pays(passes, shape.image_size, ctx.device),
+            batch_size=batch_size,
+            chunk=derivatives_chunk(self.config.network, shape, batch_size),
+        )
 
     def load_experts(self, train: LabeledImages, ctx: RunContext) -> tuple[list[Expert], Whitening | None]:
         """Return the prepared experts, opened but not read, and the whitening they were trained with.

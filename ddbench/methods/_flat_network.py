@@ -2,51 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import cast
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
+from ddbench.chunking import in_chunks
 from ddbench.engine import Engine
 from ddbench.network import Network, named_parts
 
+T = TypeVar("T")
+
 
 class FlatNetwork:
-    """Loss of a network and its derivatives at (P,) parameter vectors; each is compiled once where that pays.
+    """Loss of a network and its derivatives at (P,) parameter vectors.
+
+    In the network's native form where it has one, in chunks; else compiled where that pays.
 
     Args:
-        network: gives the structure; its own parameters are never read again.
-        compiles: run the derivatives compiled, for batches of `batch_size`; others run eagerly.
+        network: gives the structure, and must not look across images; its own parameters are never read again.
+        compiles: run the derivatives compiled, for batches of `batch_size`; others run eagerly. Not in native form.
         batch_size: the usual one, B. The odd last batch of an epoch is not worth a compilation of its own.
+        chunk: images per pass in native form, None for whole batches.
     """
 
-    def __init__(self, network: Network, *, compiles: bool, batch_size: int) -> None:
-        self._network = network
+    def __init__(self, network: Network, *, compiles: bool, batch_size: int, chunk: int | None = None) -> None:
+        self._network, self._passed = network, network.native()
         self._shapes = {name: parameter.shape for name, parameter in network.named_parameters()}
+        # The same parameters in the same order, under other names.
+        self._passed_shapes = {name: parameter.shape for name, parameter in self._passed.named_parameters()}
         self._gradient = Engine(self._plain_gradient, compiles=compiles)
         self._backward = Engine(self._plain_backward, compiles=compiles)
         self._images_backward = Engine(self._plain_images_backward, compiles=compiles)
-        self._batch_size = batch_size
+        self._batch_size, self._chunk = batch_size, chunk
+
+    @property
+    def is_native(self) -> bool:
+        """Whether the network passes in its native form."""
+        return self._passed is not self._network
 
     @property
     def mode(self) -> str:
-        """`compiled` or `eager`: how what was called ran."""
+        """`native`, `compiled` or `eager`: how what was called ran."""
+        if self.is_native:
+            return "native"
         called = [e.mode for e in (self._gradient, self._backward, self._images_backward) if e.was_called]
         return "compiled" if called and set(called) == {"compiled"} else "eager"
 
     def loss(self, parameters: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         """Return the mean cross entropy, (), at parameters (P,), of images (B, C, H, W) and labels (B,) int64."""
-        named = named_parts(parameters, self._shapes)
-        return F.cross_entropy(functional_call(self._network, named, (images,)), labels)
+        named = named_parts(parameters, self._passed_shapes)
+        return F.cross_entropy(functional_call(self._passed, named, (images,)), labels)
 
     def gradient(self, parameters: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         """Return the loss's gradient by the parameters, (P,)."""
-        if not self._runs_compiled(images):
-            return self._plain_gradient(parameters, images, labels)
-        return self._gradient(parameters, images, labels)
+        if self.is_native:
+            return _sum_of(self._in_chunks(_graph_gradient, parameters, images, labels))
+        run = self._gradient if self._runs_compiled(images) else self._plain_gradient
+        return run(parameters, images, labels)
 
     def gradients(self, parameters: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         """Return (E, P) gradients of E networks at once: parameters (E, P), images (E, B, C, H, W), labels (E, B)."""
@@ -56,6 +73,12 @@ class FlatNetwork:
         self, parameters: Tensor, images: Tensor, labels: Tensor, direction: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the derivatives of <gradient, direction> by parameters (P,) and images, and the gradient (P,)."""
+        if self.is_native:
+            function = partial(_graph_backward, direction)
+            by_parameters, by_images, gradients = zip(
+                *self._in_chunks(function, parameters, images, labels), strict=True
+            )
+            return _sum_of(by_parameters), torch.cat(by_images), _sum_of(gradients)
         run = self._backward if self._runs_compiled(images) else self._plain_backward
         return run(parameters, images, labels, direction)
 
@@ -63,14 +86,32 @@ class FlatNetwork:
         self, parameters: Tensor, images: Tensor, labels: Tensor, direction: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return the derivative of <gradient, direction> by the images alone, and the gradient (P,)."""
+        if self.is_native:
+            return self.backward(parameters, images, labels, direction)[1:]
         run = self._images_backward if self._runs_compiled(images) else self._plain_images_backward
         return run(parameters, images, labels, direction)
 
     def _runs_compiled(self, images: Tensor) -> bool:
         return len(images) == self._batch_size
 
+    def _in_chunks(self, function: Callable[..., T], parameters: Tensor, images: Tensor, labels: Tensor) -> list[T]:
+        """Return `function(loss, parameters, images)` of each chunk's share of the loss, which hangs on both leaves."""
+
+        def of_chunk(places: Tensor) -> T:
+            chosen = slice(int(places[0]), int(places[-1]) + 1)
+            point, part = parameters.detach().requires_grad_(), images[chosen].detach().requires_grad_()
+            with torch.enable_grad():
+                loss = self.loss(point, part, labels[chosen]) * (len(part) / len(images))
+                return function(loss, point, part)
+
+        return in_chunks("flat_network_chunk", of_chunk, torch.arange(len(images)), self._chunk or len(images))
+
+    def _plain_loss(self, parameters: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        named = named_parts(parameters, self._shapes)
+        return F.cross_entropy(functional_call(self._network, named, (images,)), labels)
+
     def _plain_gradient(self, parameters: Tensor, images: Tensor, labels: Tensor) -> Tensor:
-        return cast(Tensor, grad(self.loss)(parameters, images, labels))
+        return cast(Tensor, grad(self._plain_loss)(parameters, images, labels))
 
     def _plain_backward(
         self, parameters: Tensor, images: Tensor, labels: Tensor, direction: Tensor
@@ -88,10 +129,29 @@ class FlatNetwork:
 
     def _along(self, labels: Tensor, direction: Tensor) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
         def along(parameters: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
-            gradient = grad(self.loss)(parameters, images, labels)
+            gradient = grad(self._plain_loss)(parameters, images, labels)
             return gradient.dot(direction), gradient
 
         return along
+
+
+def _graph_gradient(loss: Tensor, parameters: Tensor, images: Tensor) -> Tensor:
+    return torch.autograd.grad(loss, parameters)[0]
+
+
+def _graph_backward(
+    direction: Tensor, loss: Tensor, parameters: Tensor, images: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    (gradient,) = torch.autograd.grad(loss, parameters, create_graph=True)
+    by_parameters, by_images = torch.autograd.grad(gradient.dot(direction), (parameters, images))
+    return by_parameters, by_images, gradient.detach()
+
+
+def _sum_of(parts: Sequence[Tensor]) -> Tensor:
+    total, *others = parts
+    for part in others:
+        total = total + part
+    return total
 
 
 def flatten_parameters(network: nn.Module) -> Tensor:

@@ -6,7 +6,7 @@ Paper: Zhao, Mopuri, Bilen, "Dataset Condensation with Gradient Matching", ICLR 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -29,6 +29,7 @@ from ddbench.work import META, TRAINING, MethodWork, Passes, PhaseWork, image_by
 
 # Tensors by the names of a network's parameters.
 Tensors = dict[str, Tensor]
+Functions = tuple[Callable[..., Tensors], Callable[..., tuple[Tensor, Tensor]]]
 
 EPS = 1e-6  # added to the product of norms in the cosine (reference code; the paper has none)
 # (outer loops, inner epochs) by IPC, as in the reference code, which defines no others.
@@ -68,37 +69,32 @@ def gradient_distance(real: Mapping[str, Tensor], synthetic: Mapping[str, Tensor
 
 
 class NetworkGradients:
-    """Gradients of cross entropy for networks of one structure, whose parameters are arguments; compiled once if asked.
+    """Gradients of cross entropy for networks of one structure, whose parameters are arguments.
+
+    In the structure's native form where it has one; else compiled if asked, once for each shape that is met.
 
     Args:
         structure: a network on the device of the work; only its layers count, and it must not look across images.
-        compiles: compile both functions, for each shape they meet.
+        compiles: compile both functions where there is no native form.
+
+    Attributes:
+        mode: `native`, `compiled` or `eager`: how they run.
     """
 
     def __init__(self, structure: Network, *, compiles: bool) -> None:
         structure.requires_grad_(False)
-        fast = structure.fused() if compiles else structure  # the few synthetic images gain nothing by it
+        native = structure.native()
+        self._is_native = native is not structure
+        part, match = _native_functions(native) if self._is_native else _plain_functions(structure)
+        compiles = compiles and not self._is_native
+        self._part = Engine(part, compiles=compiles)
+        self._match = Engine(match, compiles=compiles)
 
-        def losses(network: Network, parameters: Tensors, images: Tensor, labels: Tensor) -> Tensor:
-            return F.cross_entropy(functional_call(network, parameters, (images,)), labels, reduction="none")
-
-        def weighted(parameters: Tensors, images: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-            return (losses(fast, parameters, images, labels) * weights).sum()
-
-        def distance(images: Tensor, parameters: Tensors, labels: Tensor, real: Tensors) -> Tensor:
-            made = grad(lambda given: losses(structure, given, images, labels).mean())(parameters)
-            return gradient_distance(real, made)
-
-        def part(parameters: Tensors, images: Tensor, labels: Tensor, weights: Tensor) -> Tensors:
-            gradient: Tensors = grad(weighted)(parameters, images, labels, weights)
-            return gradient
-
-        def match(images: Tensor, parameters: Tensors, labels: Tensor, real: Tensors) -> tuple[Tensor, Tensor]:
-            gradient, value = grad_and_value(distance)(images, parameters, labels, real)
-            return value, gradient
-
-        self.part = Engine(part, compiles=compiles)
-        self.matching = Engine(match, compiles=compiles)
+    @property
+    def mode(self) -> str:
+        if self._is_native:
+            return "native"
+        return "compiled" if self._part.mode == self._match.mode == "compiled" else "eager"
 
     def of_mean_loss(self, parameters: Tensors, images: Tensor, labels: Tensor, size: int) -> Tensors:
         """Return the gradient of the mean loss over (B, C, H, W) images, summed up over chunks of `size` images.
@@ -111,7 +107,7 @@ class NetworkGradients:
 
         def part(places: Tensor) -> Tensors:
             chosen = slice(int(places[0]), int(places[-1]) + 1)
-            return self.part(parameters, images[chosen], labels[chosen], weights[chosen])
+            return self._part(parameters, images[chosen], labels[chosen], weights[chosen])
 
         total, *others = in_chunks("gradient_chunk", part, torch.arange(len(images)), size)
         for gradient in others:
@@ -120,7 +116,55 @@ class NetworkGradients:
 
     def match(self, parameters: Tensors, real: Tensors, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the distance () of the gradient on (ipc, C, H, W) images to `real`, and its gradient by the images."""
-        return self.matching(in_channels_last(images, len(images)), parameters, labels, real)
+        return self._match(in_channels_last(images, len(images)), parameters, labels, real)
+
+
+def _plain_functions(network: Network) -> Functions:
+    """Return the gradient of a part of the mean loss, and match's distance and gradient, as functions to compile."""
+
+    def losses(parameters: Tensors, images: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(functional_call(network, parameters, (images,)), labels, reduction="none")
+
+    def weighted(parameters: Tensors, images: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+        return (losses(parameters, images, labels) * weights).sum()
+
+    def distance(images: Tensor, parameters: Tensors, labels: Tensor, real: Tensors) -> Tensor:
+        return gradient_distance(real, grad(lambda given: losses(given, images, labels).mean())(parameters))
+
+    def part(parameters: Tensors, images: Tensor, labels: Tensor, weights: Tensor) -> Tensors:
+        gradient: Tensors = grad(weighted)(parameters, images, labels, weights)
+        return gradient
+
+    def match(images: Tensor, parameters: Tensors, labels: Tensor, real: Tensors) -> tuple[Tensor, Tensor]:
+        gradient, value = grad_and_value(distance)(images, parameters, labels, real)
+        return value, gradient
+
+    return part, match
+
+
+def _native_functions(network: Network) -> Functions:
+    """Return the same of a network in native form, which has its parameters in the same order under other names."""
+    names = [name for name, _ in network.named_parameters()]
+
+    def losses(given: list[Tensor], images: Tensor, labels: Tensor) -> Tensor:
+        logits = functional_call(network, dict(zip(names, given, strict=True)), (images,))
+        return F.cross_entropy(logits, labels, reduction="none")
+
+    @torch.enable_grad()
+    def part(parameters: Tensors, images: Tensor, labels: Tensor, weights: Tensor) -> Tensors:
+        given = [parameter.detach().requires_grad_() for parameter in parameters.values()]
+        gradients = torch.autograd.grad((losses(given, images, labels) * weights).sum(), given)
+        return dict(zip(parameters, gradients, strict=True))
+
+    @torch.enable_grad()
+    def match(images: Tensor, parameters: Tensors, labels: Tensor, real: Tensors) -> tuple[Tensor, Tensor]:
+        images = images.detach().requires_grad_()
+        given = [parameter.detach().requires_grad_() for parameter in parameters.values()]
+        made = torch.autograd.grad(losses(given, images, labels).mean(), given, create_graph=True)
+        value = gradient_distance(real, dict(zip(parameters, made, strict=True)))
+        return value.detach(), torch.autograd.grad(value, images)[0]
+
+    return part, match
 
 
 def in_channels_last(images: Tensor, count: int) -> Tensor:
@@ -224,7 +268,7 @@ class GradientMatching(Method):
             labels=work.labels.cpu(),
             num_classes=train.num_classes,
             ipc=ipc,
-            provenance={"engine": {"matching": work.gradients.matching.mode, "gradients": work.gradients.part.mode}},
+            provenance={"engine": {"gradients": work.gradients.mode}},
         )
 
     def work(self, train: LabeledImages, ipc: int) -> MethodWork:

@@ -1,8 +1,19 @@
-// Instance norm, ReLU and 2x2 average pooling of channels-last maps, and their gradient, for ddbench/networks/_native.py.
+// Instance norm, ReLU and 2x2 average pooling of channels-last maps, their gradient, and the gradient of that gradient,
+// for ddbench/networks/_native.py.
+//
+// With N places per channel, mean m, s = 1 / standard deviation, weight w, h = s * (maps - m), and r the pooled
+// gradient's quarter where the ReLU passes:
+//   pooled = mean over 2x2 places of relu(w * h + bias)
+//   by_bias = sum r,   by_weight = sum r * h,   by_maps = w * s * (r - mean r - h * mean(r * h)).
+// For cotangents u of by_maps, a of by_weight and b of by_bias, with A = mean(u * h), B = mean(r * h) and
+// D = mean(u * r) - mean(u) * mean(r):
+//   of the pooled gradient: w * s * (u - mean u - h * A) + a * h + b, a quarter of it summed where the ReLU passes
+//   of the weight:          N * s * (D - A * B)
+//   of the maps:            -w * s^2 * (h * (D - 3 * A * B) + B * (u - mean u) + A * (r - mean r))
+//                           + a * s * (r - mean r - h * B).
 //
 // One image and one block of channels at a time: what the first pass over it reads, the second finds in the cache.
 // Each (image, channel) is computed by one thread in one order, so that the number of threads changes no number.
-// Formulas: NormReluPool in ddbench/networks/_fused.py.
 
 #include <cmath>
 #include <cstdint>
@@ -66,6 +77,8 @@ inline Vector<A, N> rectify(Vector<A, N> values, Vector<A, N> kept) {
 struct Sides {
     int64_t batch, height, width, channels;
     int64_t places() const { return height * width; }
+    int64_t size() const { return places() * channels; }
+    int64_t pooled_size() const { return (height / 2) * (width / 2) * channels; }
 };
 
 // What the backward pass takes from the forward pass, each (batch, channels).
@@ -132,72 +145,149 @@ struct Block {
                 }
     }
 
-    // The maps' gradient takes the place of the maps.
-    static void backward(T* maps, const T* gradient, Sides sides, Statistics<A> kept, A* by_weight, A* by_bias) {
+    // Statistics of the block's channels.
+    struct Channels {
+        V scale[U], shift[U], mean[U], inverse_std[U];
+        explicit Channels(Statistics<A> kept) {
+            for (int u = 0; u < U; ++u) {
+                scale[u] = load<A, N>(kept.scale + u * N), shift[u] = load<A, N>(kept.shift + u * N);
+                mean[u] = load<A, N>(kept.mean + u * N), inverse_std[u] = load<A, N>(kept.inverse_std + u * N);
+            }
+        }
+    };
+
+    // What stands at one place of the maps: its position, the value less the mean, whether the ReLU passes (not <= 0),
+    // and a quarter of the pooled gradient, zero in an odd last row or column, which is not pooled.
+    struct Place {
+        int64_t at;
+        V beside, passes, quarter;
+        V rectified() const { return rectify<A, N>(passes, quarter); }
+    };
+
+    // Calls `visit(u, place)` everywhere, `pool(u, at)` after the four places of a pooled one, `end_row()` after each row.
+    template <class Visit, class Pool, class EndRow>
+    static inline __attribute__((always_inline)) void for_each_place(const T* maps, const T* gradient, Sides sides,
+                                                                     const Channels& of, Visit visit, Pool pool,
+                                                                     EndRow end_row) {
         const int64_t row = sides.width * sides.channels, step = sides.channels;
         const int64_t pooled_row = sides.width / 2 * step;
-        V scale[U], shift[U], mean[U], weight_sum[U] = {}, bias_sum[U] = {};
-        for (int u = 0; u < U; ++u) {
-            scale[u] = load<A, N>(kept.scale + u * N);
-            shift[u] = load<A, N>(kept.shift + u * N);
-            mean[u] = load<A, N>(kept.mean + u * N);
-        }
-        for (int64_t y = 0; y < sides.height / 2; ++y) {
-            V weight_of_row[U] = {}, bias_of_row[U] = {};
+        const auto place_at = [&](int u, int64_t at, V quarter) {
+            const V value = load<A, N>(maps + at);
+            return Place{at, value - of.mean[u], value * of.scale[u] + of.shift[u], quarter};
+        };
+        for (int64_t y = 0; y < sides.height / 2; ++y, end_row())
             for (int64_t x = 0; x < sides.width / 2; ++x)
                 for (int u = 0; u < U; ++u) {
-                    const V quarter = load<A, N>(gradient + y * pooled_row + x * step + u * N) / A(4);
-                    for (int corner = 0; corner < 4; ++corner) {
-                        const V value = load<A, N>(maps + (2 * y + corner / 2) * row + (2 * x + corner % 2) * step + u * N);
-                        const V rectified = rectify<A, N>(value * scale[u] + shift[u], quarter);
-                        bias_of_row[u] += rectified;
-                        weight_of_row[u] += rectified * (value - mean[u]);
-                    }
+                    const int64_t pooled_at = y * pooled_row + x * step + u * N;
+                    const V quarter = load<A, N>(gradient + pooled_at) / A(4);
+                    for (int corner = 0; corner < 4; ++corner)
+                        visit(u, place_at(u, (2 * y + corner / 2) * row + (2 * x + corner % 2) * step + u * N, quarter));
+                    pool(u, pooled_at);
                 }
-            for (int u = 0; u < U; ++u) weight_sum[u] += weight_of_row[u], bias_sum[u] += bias_of_row[u];
-        }
+        for (int64_t y = 0; y < sides.height; ++y, end_row())
+            for (int64_t x = y < sides.height / 2 * 2 ? sides.width / 2 * 2 : 0; x < sides.width; ++x)
+                for (int u = 0; u < U; ++u) visit(u, place_at(u, y * row + x * step + u * N, V{}));
+    }
+
+    // Writes the maps' gradient to `by_maps`, which may be the maps themselves; `adds` it to what stands there.
+    static void backward(const T* maps, const T* gradient, T* by_maps, bool adds, Sides sides, Statistics<A> kept,
+                         A* by_weight, A* by_bias) {
+        const Channels of(kept);
+        V weight_sum[U] = {}, bias_sum[U] = {}, weight_of_row[U] = {}, bias_of_row[U] = {};
+        const auto nothing = [](auto...) {};
+        for_each_place(
+            maps, gradient, sides, of,
+            [&](int u, Place place) {
+                bias_of_row[u] += place.rectified();
+                weight_of_row[u] += place.rectified() * place.beside;
+            },
+            nothing,
+            [&] {
+                for (int u = 0; u < U; ++u) {
+                    weight_sum[u] += weight_of_row[u], bias_sum[u] += bias_of_row[u];
+                    weight_of_row[u] = bias_of_row[u] = V{};
+                }
+            });
         V slope[U], offset[U];
         for (int u = 0; u < U; ++u) {
-            const V inverse_std = load<A, N>(kept.inverse_std + u * N);
-            weight_sum[u] *= inverse_std;
+            weight_sum[u] *= of.inverse_std[u];
             store<A, N>(by_weight + u * N, weight_sum[u]);
             store<A, N>(by_bias + u * N, bias_sum[u]);
-            slope[u] = inverse_std * weight_sum[u] / A(sides.places());
+            slope[u] = of.inverse_std[u] * weight_sum[u] / A(sides.places());
             offset[u] = bias_sum[u] / A(sides.places());
         }
-        for (int64_t y = 0; y < sides.height / 2; ++y)
-            for (int64_t x = 0; x < sides.width / 2; ++x)
-                for (int u = 0; u < U; ++u) {
-                    const V quarter = load<A, N>(gradient + y * pooled_row + x * step + u * N) / A(4);
-                    for (int corner = 0; corner < 4; ++corner) {
-                        T* place = maps + (2 * y + corner / 2) * row + (2 * x + corner % 2) * step + u * N;
-                        const V value = load<A, N>(place);
-                        const V rectified = rectify<A, N>(value * scale[u] + shift[u], quarter);
-                        store<A, N>(place, scale[u] * (rectified - offset[u] - (value - mean[u]) * slope[u]));
-                    }
-                }
-        // An odd last row or column is not pooled.
-        for (int64_t y = 0; y < sides.height; ++y)
-            for (int64_t x = y < sides.height / 2 * 2 ? sides.width / 2 * 2 : 0; x < sides.width; ++x)
-                for (int u = 0; u < U; ++u) {
-                    T* place = maps + y * row + x * step + u * N;
-                    const V value = load<A, N>(place);
-                    store<A, N>(place, scale[u] * (-offset[u] - (value - mean[u]) * slope[u]));
-                }
+        for_each_place(
+            maps, gradient, sides, of,
+            [&](int u, Place place) {
+                V found = of.scale[u] * (place.rectified() - offset[u] - place.beside * slope[u]);
+                if (adds) found += load<A, N>(by_maps + place.at);
+                store<A, N>(by_maps + place.at, found);
+            },
+            nothing, nothing);
+    }
+
+    // Turns the cotangent of `by_maps` into that of the maps, in its place.
+    static void second(const T* maps, const T* gradient, T* cotangent, const A* of_by_weight, const A* of_by_bias,
+                       Sides sides, Statistics<A> kept, T* of_gradient, A* of_weight) {
+        const Channels of(kept);
+        enum { c, r, cr, ch, rh, sums };  // of u, r, u * r, u * h and r * h, but for 1 / standard deviation
+        V total[sums][U] = {}, of_row[sums][U] = {};
+        for_each_place(
+            maps, gradient, sides, of,
+            [&](int u, Place place) {
+                const V value = load<A, N>(cotangent + place.at), rectified = place.rectified();
+                of_row[c][u] += value, of_row[r][u] += rectified, of_row[cr][u] += value * rectified;
+                of_row[ch][u] += value * place.beside, of_row[rh][u] += rectified * place.beside;
+            },
+            [](auto...) {},
+            [&] {
+                for (int sum = 0; sum < sums; ++sum)
+                    for (int u = 0; u < U; ++u) total[sum][u] += of_row[sum][u], of_row[sum][u] = V{};
+            });
+        V slope[U], offset[U], by_value[U], by_rectified[U], by_beside[U], constant[U];
+        for (int u = 0; u < U; ++u) {
+            const V scale = of.scale[u], inverse_std = of.inverse_std[u];
+            const V a = load<A, N>(of_by_weight + u * N), b = load<A, N>(of_by_bias + u * N);
+            const A places = A(sides.places());
+            const V mean_c = total[c][u] / places, mean_r = total[r][u] / places;
+            const V along_c = inverse_std * total[ch][u] / places, along_r = inverse_std * total[rh][u] / places;
+            const V product = total[cr][u] / places - mean_c * mean_r;
+            store<A, N>(of_weight + u * N, places * inverse_std * (product - along_c * along_r));
+            slope[u] = (a - scale * along_c) * inverse_std;
+            offset[u] = b - scale * mean_c;
+            by_value[u] = -scale * inverse_std * along_r;
+            by_rectified[u] = inverse_std * (a - scale * along_c);
+            by_beside[u] = -inverse_std * inverse_std * (scale * (product - 3 * along_c * along_r) + a * along_r);
+            constant[u] = -by_value[u] * mean_c - by_rectified[u] * mean_r;
+        }
+        V pooled = {};
+        for_each_place(
+            maps, gradient, sides, of,
+            [&](int u, Place place) {
+                const V value = load<A, N>(cotangent + place.at);
+                pooled += rectify<A, N>(place.passes, of.scale[u] * value + slope[u] * place.beside + offset[u]);
+                const V found = by_value[u] * value + by_rectified[u] * place.rectified();
+                store<A, N>(cotangent + place.at, found + (by_beside[u] * place.beside + constant[u]));
+            },
+            [&](int u, int64_t at) {
+                store<A, N>(of_gradient + at, pooled / A(4));
+                pooled = V{};
+            },
+            [] {});
     }
 };
 
 // Calls `work(image, first channel, Block)` for every block of every image, in parallel.
 template <class T, class Work>
 void for_each_block(Sides sides, int threads, Work work) {
-    constexpr int lanes = 64 / sizeof(typename ComputedIn<T>::type), wide = 4 * lanes;
+    constexpr int lanes = 64 / sizeof(typename ComputedIn<T>::type), wide = 8 * lanes;
     const int64_t wides = sides.channels / wide, narrows = sides.channels % wide / lanes;
     const int64_t singles = sides.channels % lanes, blocks = wides + narrows + singles;
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
     for (int64_t task = 0; task < sides.batch * blocks; ++task) {
         const int64_t image = task / blocks, block = task % blocks;
         if (block < wides)
-            work(image, block * wide, Block<T, lanes, 4>());
+            work(image, block * wide, Block<T, lanes, 8>());
         else if (block < wides + narrows)
             work(image, wides * wide + (block - wides) * lanes, Block<T, lanes, 1>());
         else
@@ -207,22 +297,32 @@ void for_each_block(Sides sides, int threads, Work work) {
 
 template <class T, class A>
 void forward(const T* maps, T* pooled, const A* weight, const A* bias, double eps, Sides sides, A* kept, int threads) {
-    const int64_t size = sides.places() * sides.channels;
-    const int64_t pooled_size = (sides.height / 2) * (sides.width / 2) * sides.channels;
     for_each_block<T>(sides, threads, [=](int64_t image, int64_t channel, auto block) {
-        block.forward(maps + image * size + channel, pooled + image * pooled_size + channel, weight + channel,
-                      bias + channel, A(eps), sides, statistics_at(kept, sides, image * sides.channels + channel));
+        block.forward(maps + image * sides.size() + channel, pooled + image * sides.pooled_size() + channel,
+                      weight + channel, bias + channel, A(eps), sides,
+                      statistics_at(kept, sides, image * sides.channels + channel));
     });
 }
 
 template <class T, class A>
-void backward(T* maps, const T* gradient, Sides sides, A* kept, A* by_weight, A* by_bias, int threads) {
-    const int64_t size = sides.places() * sides.channels;
-    const int64_t pooled_size = (sides.height / 2) * (sides.width / 2) * sides.channels;
+void backward(const T* maps, const T* gradient, T* by_maps, int adds, Sides sides, A* kept, A* by_weight, A* by_bias,
+              int threads) {
     for_each_block<T>(sides, threads, [=](int64_t image, int64_t channel, auto block) {
-        const int64_t at = image * sides.channels + channel;
-        block.backward(maps + image * size + channel, gradient + image * pooled_size + channel, sides,
+        const int64_t at = image * sides.channels + channel, from = image * sides.size() + channel;
+        block.backward(maps + from, gradient + image * sides.pooled_size() + channel, by_maps + from, adds, sides,
                        statistics_at(kept, sides, at), by_weight + at, by_bias + at);
+    });
+}
+
+template <class T, class A>
+void second(const T* maps, const T* gradient, T* cotangent, const A* of_by_weight, const A* of_by_bias, Sides sides,
+            A* kept, T* of_gradient, A* of_weight, int threads) {
+    for_each_block<T>(sides, threads, [=](int64_t image, int64_t channel, auto block) {
+        const int64_t at = image * sides.channels + channel, from = image * sides.size() + channel;
+        const int64_t pooled_from = image * sides.pooled_size() + channel;
+        block.second(maps + from, gradient + pooled_from, cotangent + from, of_by_weight + channel,
+                     of_by_bias + channel, sides, statistics_at(kept, sides, at), of_gradient + pooled_from,
+                     of_weight + at);
     });
 }
 
@@ -234,9 +334,17 @@ void backward(T* maps, const T* gradient, Sides sides, A* kept, A* by_weight, A*
                                    int threads) {                                                                  \
         forward(maps, pooled, weight, bias, eps, {batch, height, width, channels}, kept, threads);                 \
     }                                                                                                              \
-    extern "C" void backward_##NAME(T* maps, const T* gradient, int64_t batch, int64_t height, int64_t width,      \
-                                    int64_t channels, A* kept, A* by_weight, A* by_bias, int threads) {            \
-        backward(maps, gradient, {batch, height, width, channels}, kept, by_weight, by_bias, threads);             \
+    extern "C" void backward_##NAME(const T* maps, const T* gradient, T* by_maps, int adds, int64_t batch,         \
+                                    int64_t height, int64_t width, int64_t channels, A* kept, A* by_weight,        \
+                                    A* by_bias, int threads) {                                                     \
+        backward(maps, gradient, by_maps, adds, {batch, height, width, channels}, kept, by_weight, by_bias,        \
+                 threads);                                                                                         \
+    }                                                                                                              \
+    extern "C" void second_##NAME(const T* maps, const T* gradient, T* cotangent, const A* of_by_weight,           \
+                                  const A* of_by_bias, int64_t batch, int64_t height, int64_t width,               \
+                                  int64_t channels, A* kept, T* of_gradient, A* of_weight, int threads) {          \
+        second(maps, gradient, cotangent, of_by_weight, of_by_bias, {batch, height, width, channels}, kept,        \
+               of_gradient, of_weight, threads);                                                                   \
     }
 
 EXPORT(float32, float, float)

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from ddbench.errors import BadInputError
 from ddbench.network import InputShape, Network, parse_variant
-from ddbench.networks._fused import fuse
 from ddbench.networks._layers import NORMS, first_padding, make_norm
 from ddbench.networks._native import with_native_blocks
 from ddbench.registry import NETWORKS
@@ -79,10 +78,6 @@ class ConvNet(Network):
         """Return (B, K) logits."""
         logits: Tensor = self.classifier(embeddings)
         return logits
-
-    def fused(self) -> Network:
-        """Return this network with each block's instance norm, ReLU and average pooling as one step."""
-        return fuse(self)
 
     def native(self) -> Network:
         """Return this network with each block as one step in native code, where this machine can compile it."""

@@ -82,8 +82,8 @@ def test_dc_iteration_is_faster_than_the_plain_loop(benchmark, generator):
     threads = torch.get_num_threads()
     times = f"ours {our_seconds:.2f} s, plain loop {plain_seconds:.2f} s, ratio {ratio:.2f}"
     circumstances = f"n={ROUNDS}, {threads} threads"
-    extra = f"first iteration with compilation {first_seconds:.1f} s, gradients differ by {error:.1e}"
-    print(f"\nDC iteration, {gradients.matching.mode}: {times} ({circumstances}); {extra}")
+    extra = f"first iteration {first_seconds:.1f} s, gradients differ by {error:.1e}"
+    print(f"\nDC iteration, {gradients.mode}: {times} ({circumstances}); {extra}")
     benchmark.pedantic(ours, rounds=1)
-    assert gradients.matching.mode == gradients.part.mode == "compiled"
+    assert gradients.mode == "native"
     assert ratio >= BAR

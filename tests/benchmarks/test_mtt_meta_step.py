@@ -1,4 +1,4 @@
-"""One MTT meta-step (IPC 10, 10 steps, CIFAR-10 shapes): the compiled adjoint engine against a plain unrolled loop.
+"""One MTT meta-step (IPC 10, 10 steps, CIFAR-10 shapes): the adjoint engine against a plain unrolled loop.
 
 Run: `uv run pytest tests/benchmarks/test_mtt_meta_step.py -m speed -s`.
 """
@@ -20,11 +20,11 @@ from tests.benchmarks._mtt_problem import CLASSES, make_problem
 from tests.benchmarks._pairs import alternate
 
 STEPS, ROUNDS = 10, 3
-BAR = 1.5
+BAR = 1.8
 
 
 @pytest.mark.speed
-def test_a_compiled_meta_step_is_faster_than_the_plain_unrolled_loop(benchmark):
+def test_a_meta_step_is_faster_than_the_plain_unrolled_loop(benchmark):
     network, images, lr, segment, batches = make_problem(STEPS, compiles=True)
     student = make_network("convnet-d3", InputShape(3, 32, CLASSES), torch.Generator().manual_seed(0))
     shapes = {name: parameter.shape for name, parameter in student.named_parameters()}
@@ -57,8 +57,8 @@ def test_a_compiled_meta_step_is_faster_than_the_plain_unrolled_loop(benchmark):
     benchmark.extra_info.update(plain_seconds=plain_seconds, our_seconds=our_seconds, ratio=ratio)
     print(
         f"\nMTT meta-step, adjoint, {network.mode}: ours {our_seconds:.2f} s, plain {plain_seconds:.2f} s, "
-        f"ratio {ratio:.2f} (n={ROUNDS}); first call with compilation {first_seconds:.0f} s"
+        f"ratio {ratio:.2f} (n={ROUNDS}); first call {first_seconds:.1f} s"
     )
     benchmark.pedantic(ours, rounds=1)
-    assert network.mode == "compiled"
+    assert network.mode == "native"
     assert ratio >= BAR

@@ -7,10 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ddbench.chunking import shrunk_chunks
 from ddbench.methods._flat_network import FlatNetwork, flatten_parameters
 from ddbench.network import InputShape, Network, make_network
 
 SHAPE = InputShape(3, 8, 4)
+# The first has a native form; the others run compiled or eagerly.
 SPECS = ["convnet-d2-w4", "convnet-d1-w4-none-sigmoid", "mlp-w8"]
 TOLERANCE = 1e-10
 
@@ -149,8 +151,8 @@ def test_batches_of_another_size_than_the_usual_run_eagerly(monkeypatch):
         return run
 
     monkeypatch.setattr(torch, "compile", compiler)
-    network = make()
-    function, parameters, direction = flat(compiles=True), flatten_parameters(network), direction_for(network)
+    network = make(SPECS[1])
+    function, parameters, direction = flat(SPECS[1], compiles=True), flatten_parameters(network), direction_for(network)
     for count in (4, 6, 7, 6):  # the odd one first, as after a resume
         images, labels = batch(count)
         expected = plain_backward(network, images, labels, direction)
@@ -165,8 +167,8 @@ def test_batches_of_another_size_than_the_usual_run_eagerly(monkeypatch):
 
 def test_without_compiling_everything_is_eager(monkeypatch):
     monkeypatch.setattr(torch, "compile", None)  # a call would fail
-    network, (images, labels) = make(), batch()
-    function = flat()
+    network, (images, labels) = make(SPECS[1]), batch()
+    function = flat(SPECS[1])
     function.gradient(flatten_parameters(network), images, labels)
     function.images_backward(flatten_parameters(network), images, labels, direction_for(network))
     assert function.mode == "eager"
@@ -174,8 +176,8 @@ def test_without_compiling_everything_is_eager(monkeypatch):
 
 def test_the_mode_is_that_of_what_was_called(monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda function, **options: function)
-    network, (images, labels) = make(), batch()
-    function = flat(compiles=True)
+    network, (images, labels) = make(SPECS[1]), batch()
+    function = flat(SPECS[1], compiles=True)
     function.loss(flatten_parameters(network), images, labels)
     assert function.mode == "eager"  # as in the unrolled engine, which differentiates the loss itself
     function.backward(flatten_parameters(network), images, labels, direction_for(network))
@@ -184,13 +186,49 @@ def test_the_mode_is_that_of_what_was_called(monkeypatch):
 
 @pytest.mark.slow  # two graphs through the C++ compiler take about a minute
 def test_compiled_derivatives_equal_eager_ones():
-    network, (images, labels) = make(), batch()
+    network, (images, labels) = make(SPECS[1]), batch()
     parameters, direction = flatten_parameters(network), direction_for(network)
     results = []
     for compiles in (False, True):
-        function = flat(compiles=compiles)
+        function = flat(SPECS[1], compiles=compiles)
         results.append(
             [function.gradient(parameters, images, labels), *function.backward(parameters, images, labels, direction)]
         )
         assert function.mode == ("compiled" if compiles else "eager")
     assert max(map(error_of, results[1], results[0])) < TOLERANCE
+
+
+@pytest.mark.compiler
+@pytest.mark.parametrize("chunk", [1, 4, 6, None])
+def test_in_native_form_chunks_change_nothing_and_nothing_is_compiled(chunk, monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda function, **options: None)  # a call would fail
+    network, (images, labels) = make(), batch()
+    direction, parameters = direction_for(network), flatten_parameters(network)
+    function = FlatNetwork(make(seed=99).requires_grad_(False), compiles=True, batch_size=6, chunk=chunk)
+    expected = [*plain_backward(network, images, labels, direction), plain_gradient(network, images, labels)]
+    found = function.backward(parameters, images, labels, direction)
+    assert max(map(error_of, found, expected)) < TOLERANCE
+    assert error_of(function.gradient(parameters, images, labels), expected[2]) < TOLERANCE
+    assert not any(tensor.requires_grad for tensor in found)
+    assert function.mode == "native"
+
+
+@pytest.mark.compiler
+def test_chunks_shrink_where_memory_runs_out(monkeypatch):
+    network, (images, labels) = make(), batch()
+    parameters, direction = flatten_parameters(network), direction_for(network)
+    function, whole, sizes = flat(), FlatNetwork.loss, []
+
+    def tight(self, parameters, images, labels):
+        sizes.append(len(images))
+        if len(images) > 3:
+            raise torch.OutOfMemoryError
+        return whole(self, parameters, images, labels)
+
+    expected = function.backward(parameters, images, labels, direction)
+    monkeypatch.setattr(FlatNetwork, "loss", tight)
+    with shrunk_chunks() as shrunk:
+        found = function.backward(parameters, images, labels, direction)
+    assert max(map(error_of, found, expected)) < TOLERANCE
+    assert shrunk == {"flat_network_chunk": 3}
+    assert sizes == [6, 3, 3]

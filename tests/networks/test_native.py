@@ -1,7 +1,8 @@
-"""Tests of the native block: values and gradients against the layers, in every dtype, and which networks have it."""
+"""Tests of the native block: values and both derivatives against the layers, in every dtype, and who has it."""
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from ddbench.network import InputShape, make_network
@@ -36,6 +37,20 @@ def derivatives(block, images, direction):
     return pooled.detach(), *torch.autograd.grad((pooled * direction).sum(), (images, *block.parameters()))
 
 
+def second_derivatives(block, images, direction, cotangents):
+    """By images, parameters and direction, of the sum of <gradient, cotangent> over those that have a cotangent."""
+    images = images.clone(memory_format=torch.preserve_format).requires_grad_()
+    direction = direction.clone().requires_grad_()
+    inputs = (images, *block.parameters())
+    gradients = torch.autograd.grad((block(images) * direction).sum(), inputs, create_graph=True)
+    products = [(g * c).sum() for g, c in zip(gradients, cotangents, strict=True) if c is not None]
+    return torch.autograd.grad(sum(products), (*inputs, direction), materialize_grads=True)
+
+
+def cotangents_for(layers, images, generator):
+    return [torch.randn(p.shape, generator=generator, dtype=p.dtype) for p in (images, *layers.parameters())]
+
+
 def drawn(shape, width, generator, dtype=torch.float64):
     """Images, and a direction for the pooled maps."""
     batch, _, height, width_of_images = shape
@@ -57,6 +72,64 @@ def test_values_and_gradients_are_those_of_the_layers(
     torch.testing.assert_close(found, derivatives(layers, images, direction), rtol=1e-9, atol=1e-9)
     assert found[0].is_contiguous(memory_format=torch.channels_last)
     assert not bias or not found[3].any()  # exactly zero: the norm takes the bias away
+
+
+@pytest.mark.compiler
+@pytest.mark.parametrize(("batch", "channels", "height", "side", "width"), SHAPES)
+def test_second_derivatives_are_those_of_the_layers(batch, channels, height, side, width, generator):
+    layers = block_of(channels, width, bias=False)
+    images, direction = drawn((batch, channels, height, side), width, generator)
+    cotangents = cotangents_for(layers, images, generator)
+    found = second_derivatives(NativeBlock(layers[0], layers[1]), images, direction, cotangents)
+    expected = second_derivatives(layers, images, direction, cotangents)
+    for part, wanted in zip(found, expected, strict=True):
+        torch.testing.assert_close(part, wanted, rtol=1e-9, atol=1e-9 * max(1, float(wanted.abs().max())))
+
+
+@pytest.mark.compiler
+@pytest.mark.parametrize("alone", range(4))  # of images, kernel, norm's weight and bias
+def test_the_second_derivative_of_each_gradient_alone_is_right(alone, generator):
+    layers = block_of(3, 20, bias=False)
+    images, direction = drawn((2, 3, 7, 6), 20, generator)
+    drawn_for = cotangents_for(layers, images, generator)
+    cotangents = [cotangent if place == alone else None for place, cotangent in enumerate(drawn_for)]
+    found = second_derivatives(NativeBlock(layers[0], layers[1]), images, direction, cotangents)
+    expected = second_derivatives(layers, images, direction, cotangents)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+    assert found[-1].any()
+
+
+@pytest.mark.compiler
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_second_derivatives_in_fewer_bits_are_as_near_as_those_of_the_layers(dtype, generator):
+    layers = block_of(3, 40, bias=False)
+    images, direction = (tensor.to(dtype).double() for tensor in drawn((4, 3, 10, 12), 40, generator))
+    cotangents = cotangents_for(layers, images, generator)
+    expected = second_derivatives(layers, images, direction, cotangents)
+    native = NativeBlock(*layers.float()[:2])
+    given = (images.float(), direction.to(dtype), [cotangent.float() for cotangent in cotangents])
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+        found, of_layers = second_derivatives(native, *given), second_derivatives(layers, *given)
+    for part, wanted, other in zip(found, expected, of_layers, strict=True):
+        assert (part.double() - wanted).norm() <= 1.5 * (other.double() - wanted).norm()
+        assert (part.double() - wanted).norm() <= 0.05 * wanted.norm()
+
+
+@pytest.mark.compiler
+@pytest.mark.parametrize("spec", ["convnet-d3-w20", "convnet-d2-w5"])
+def test_second_derivatives_of_a_whole_network_are_those_of_the_plain_one(spec, generator):
+    plain = make_network(spec, InputShape(3, 19, 4), generator).double()
+    images, labels = torch.randn(3, 3, 19, 19, dtype=torch.float64, generator=generator), torch.tensor([0, 3, 1])
+    cotangents = [torch.randn(p.shape, dtype=torch.float64, generator=generator) for p in plain.parameters()]
+
+    def derivatives(network):
+        leaf, parameters = images.clone().requires_grad_(), list(network.parameters())
+        made = torch.autograd.grad(F.cross_entropy(network(leaf), labels), parameters, create_graph=True)
+        along = sum((g * c).sum() for g, c in zip(made, cotangents, strict=True))
+        second = torch.autograd.grad(along, (leaf, *parameters), materialize_grads=True)
+        return *(gradient.detach() for gradient in made), *second
+
+    torch.testing.assert_close(derivatives(plain.native()), derivatives(plain), rtol=1e-9, atol=1e-10)
 
 
 @pytest.mark.compiler
@@ -128,11 +201,14 @@ def test_the_number_of_threads_changes_no_number(generator):
     try:
         for threads in (1, 3):
             torch.set_num_threads(threads)
-            found.append(derivatives(NativeBlock(*layers[:2]), maps, direction))
+            native, cotangents = NativeBlock(*layers[:2]), [torch.ones_like(maps), None, *layers[1].parameters()]
+            second = second_derivatives(native, maps, direction, cotangents)
+            found.append([*derivatives(native, maps, direction), *second])
     finally:
         torch.set_num_threads(before)
     one, many = found
-    assert all(torch.equal(one[part], many[part]) for part in (0, 1, 3, 4))
+    # All but the kernel's gradients, which torch's convolutions sum over images.
+    assert all(torch.equal(one[part], many[part]) for part in (0, 1, 3, 4, 5, 7, 8, 9))
 
 
 @pytest.mark.compiler
@@ -142,6 +218,26 @@ def test_a_second_backward_pass_is_refused(generator):
     pooled.backward(direction, retain_graph=True)
     with pytest.raises(RuntimeError, match="one backward pass for each forward pass"):
         pooled.backward(direction)
+
+
+@pytest.mark.compiler
+def test_a_gradient_whose_maps_are_gone_cannot_be_differentiated(generator):
+    images, direction = drawn((2, 3, 4, 4), 5, generator)
+    native = NativeBlock(*block_of(3, 5)[:2])
+    pooled = native(images.requires_grad_())
+    (gradient,) = torch.autograd.grad((pooled * direction).sum(), images, create_graph=True)
+    pooled.backward(direction, retain_graph=True)
+    with pytest.raises(RuntimeError, match="one backward pass for each forward pass"):
+        torch.autograd.grad(gradient.sum(), native.conv.weight)
+
+
+@pytest.mark.compiler
+def test_a_third_derivative_is_refused(generator):
+    images, direction = drawn((2, 3, 4, 4), 5, generator)
+    pooled = NativeBlock(*block_of(3, 5)[:2])(images.requires_grad_())
+    (gradient,) = torch.autograd.grad((pooled * direction).sum(), images, create_graph=True)
+    with pytest.raises(RuntimeError, match="two derivatives"):
+        torch.autograd.grad(gradient.square().sum(), images, create_graph=True)
 
 
 @pytest.mark.compiler
@@ -186,7 +282,8 @@ def test_a_native_network_shares_parameters_and_has_the_outputs_of_the_plain_one
     before = str(plain)
     native = plain.native()
     assert sum(isinstance(module, NativeBlock) for module in native.modules()) == int(spec[9])
-    assert {id(parameter) for parameter in native.parameters()} == {id(parameter) for parameter in plain.parameters()}
+    pairs = zip(native.parameters(), plain.parameters(), strict=True)
+    assert all(one is other for one, other in pairs)  # in the same order
     images = torch.randn(3, channels, side, side, dtype=torch.float64, generator=generator)
     torch.testing.assert_close(native(images), plain(images), rtol=1e-10, atol=1e-10)
     assert str(plain) == before
@@ -198,13 +295,32 @@ def test_a_native_network_shares_parameters_and_has_the_outputs_of_the_plain_one
         block_of(3, 8)[1:],
         nn.Sequential(nn.Conv2d(3, 8, 3, padding_mode="reflect", padding=1), *block_of(3, 8)[1:]),
         nn.Sequential(nn.Conv2d(3, 8, 3, padding="same"), *block_of(3, 8)[1:]),
+        nn.Sequential(nn.Conv2d(4, 8, 3, groups=2), *block_of(3, 8)[1:]),
         nn.Sequential(nn.Conv2d(3, 8, 3), nn.GroupNorm(4, 8), nn.ReLU(), nn.AvgPool2d(2)),
+        nn.Sequential(nn.Conv2d(3, 8, 3), nn.GroupNorm(8, 8, affine=False), nn.ReLU(), nn.AvgPool2d(2)),
+        nn.Sequential(nn.Conv2d(3, 8, 3), nn.GroupNorm(8, 8), nn.AvgPool2d(2), nn.ReLU()),
+        *[
+            nn.Sequential(nn.Conv2d(3, 8, 3), nn.GroupNorm(8, 8), nn.ReLU(), pool)
+            for pool in (
+                nn.AvgPool2d(3),
+                nn.AvgPool2d(2, ceil_mode=True),
+                nn.AvgPool2d(2, padding=1),
+                nn.AvgPool2d(2, stride=1),
+                nn.MaxPool2d(2),
+            )
+        ],
         nn.Sequential(nn.Conv2d(3, 8, 3), nn.GroupNorm(4, 4), nn.ReLU(), nn.AvgPool2d(2)),
         nn.Sequential(nn.Conv2d(3, 8, 3), nn.GroupNorm(8, 8), nn.ReLU(), nn.AvgPool2d(2, divisor_override=3)),
     ],
 )
 def test_layers_that_it_does_not_compute_stay(layers):
     assert with_native_blocks(layers) is layers
+
+
+@pytest.mark.parametrize("kind", ["bn", "ln", "gn", "none", "sigmoid", "leaky", "max", "nopool"])
+def test_convnets_with_other_layers_have_no_native_form(kind, generator):
+    plain = make_network(f"convnet-d2-w8-{kind}", InputShape(3, 8, 5), generator)
+    assert plain.native() is plain
 
 
 def test_a_machine_that_cannot_compile_runs_the_network_as_it_is(generator, monkeypatch):
