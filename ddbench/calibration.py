@@ -47,36 +47,32 @@ class Calibration:
         self._device, self._info = device, info
         self._speeds: dict[object, Speed] = {}
 
-    def seconds(self, passes: Iterable[Passes], plan: TrainingPlan = PLAIN, *, of_students: bool = False) -> float:
-        """Return the seconds that some passes would take.
+    def seconds(self, passes: Iterable[Passes], plan: TrainingPlan = PLAIN) -> float:
+        """Return the seconds that some passes would take; `plan` gives their augmentation and precision."""
+        return sum(self._seconds_of(part, plan) for part in passes)
 
-        `plan` gives the augmentation of those that train, and the precision of students, which pass as an evaluation
-        passes them.
-        """
-        return sum(self._seconds_of(part, plan, of_students) for part in passes)
-
-    def _seconds_of(self, part: Passes, plan: TrainingPlan, of_students: bool) -> float:
+    def _seconds_of(self, part: Passes, plan: TrainingPlan) -> float:
         if part.images == 0:
             return 0.0
         trains = part.cost > FORWARD
         chosen = plan if trains else replace(PLAIN, precision=plan.precision)
         chosen = replace(chosen, schedule=PLAIN.schedule, lr=0.0, batch_size=PLAIN.batch_size)
-        key = (part.network, trains, of_students, chosen)
+        key = (part.network, trains, part.is_native, chosen)
         if key not in self._speeds:
-            self._speeds[key] = self._measure(part.network, chosen, trains=trains, of_students=of_students)
+            self._speeds[key] = self._measure(part.network, chosen, trains=trains, is_native=part.is_native)
         speed = self._speeds[key]
         weight = part.cost / (TRAINING if trains else FORWARD)
         steps = part.images / max(1, part.batch_size)
         return weight * (steps * speed.per_step + part.images * speed.per_image)
 
-    def _measure(self, network: str, plan: TrainingPlan, *, trains: bool, of_students: bool) -> Speed:
+    def _measure(self, network: str, plan: TrainingPlan, *, trains: bool, is_native: bool) -> Speed:
         shape = InputShape.of(self._info)
         cost = TRAINING if trains else FORWARD
         affordable = int(MEASURED_FLOPS / (cost * max(1, profile_network(network, shape).flops)))
         many = min(max(FEWEST_IMAGES, affordable), MOST_IMAGES if trains else chunk_size(torch.device("cpu")))
         few = many // 4
         built = make_network(network, shape, torch.Generator().manual_seed(0)).to(self._device)
-        engine = plan_engine(network, built, shape, plan.precision, self._device, many) if of_students else None
+        engine = plan_engine(network, built, shape, plan.precision, self._device, many) if is_native else None
         run = self._trainer(built, plan, engine) if trains else self._passer(built, engine)
         slow, fast = self._time(run, many), self._time(run, few)
         per_image = (slow - fast) / (many - few)

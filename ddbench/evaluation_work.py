@@ -34,8 +34,8 @@ def evaluation_work(
     passes: list[Passes] = []
     for network in networks:
         images = students * plan.schedule.epochs * count
-        passes.append(Passes(network, images, min(plan.batch_size, count), TRAINING))
-        passes.append(Passes(network, students * len(real.test), test_chunk, FORWARD))
+        passes.append(Passes(network, images, min(plan.batch_size, count), TRAINING, is_native=True))
+        passes.append(Passes(network, students * len(real.test), test_chunk, FORWARD, is_native=True))
         if protocol.teacher is not None:  # it labels every image that a student sees
             passes.append(Passes(protocol.teacher.network, images, min(plan.batch_size, count), FORWARD))
     logits = len(real.test) * shape.num_classes * VALUE_BYTES

@@ -172,19 +172,13 @@ class Forecaster:
             networks, protocol, cell.ipc, cell.students, real, chunk_size(self._device, protocol.precision)
         )
         plan = TrainingPlan.of(protocol, real.info, cell.ipc)
-        return work, self._cost(work, plan, self._earlier_evaluations(cell, real), real, of_students=True)
+        return work, self._cost(work, plan, self._earlier_evaluations(cell, real), real)
 
     def _cost(
-        self,
-        work: PhaseWork | None,
-        plan: TrainingPlan,
-        earlier: list[Earlier],
-        real: RealDataset,
-        *,
-        of_students: bool = False,
+        self, work: PhaseWork | None, plan: TrainingPlan, earlier: list[Earlier], real: RealDataset
     ) -> PhaseForecast:
         def calibrated(part: PhaseWork) -> float:
-            return self._calibration(real).seconds(part.passes, plan, of_students=of_students)
+            return self._calibration(real).seconds(part.passes, plan)
 
         flops = 0 if work is None else count_flops(work.passes, InputShape.of(real.info))
         if work is None:

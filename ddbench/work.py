@@ -32,12 +32,14 @@ class Passes:
         images: passed in all, over all steps and epochs.
         batch_size: passed at once.
         cost: of one image, in forward passes: `FORWARD`, `BY_IMAGES`, `TRAINING` or `META`.
+        is_native: whether the network passes in its native form, where it has one, and in chunks.
     """
 
     network: str
     images: int
     batch_size: int
     cost: int = FORWARD
+    is_native: bool = False
 
 
 @dataclass(frozen=True)

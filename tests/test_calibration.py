@@ -41,7 +41,7 @@ def test_seconds_are_steps_and_images_at_a_speed_measured_once(calibration):
 )
 def test_noise_makes_no_part_negative(calibration, monkeypatch, few, many, speed):
     monkeypatch.setattr(calibration, "_time", lambda run, count: many if count == 32 else few)
-    assert calibration._measure("convnet-d1-w8", PLAIN, trains=False, of_students=False) == speed
+    assert calibration._measure("convnet-d1-w8", PLAIN, trains=False, is_native=False) == speed
 
 
 def test_measuring_draws_nothing_from_the_global_generator(calibration):
@@ -52,11 +52,11 @@ def test_measuring_draws_nothing_from_the_global_generator(calibration):
 
 @pytest.mark.compiler
 @pytest.mark.parametrize("cost", [FORWARD, TRAINING])
-def test_students_pass_as_in_an_evaluation_and_methods_as_they_are(calibration, monkeypatch, cost):
+def test_native_passes_are_measured_in_native_form_and_others_as_they_are(calibration, monkeypatch, cost):
     passed = []
     monkeypatch.setattr(NetworkEngine, "form_of", lambda self, network: passed.append(self) or network)
     plan = replace(PLAIN, precision="bf16")
-    calibration.seconds([Passes("convnet-d1-w8", 100, 10, cost)], plan, of_students=True)
+    calibration.seconds([Passes("convnet-d1-w8", 100, 10, cost, is_native=True)], plan)
     assert passed
     assert all(engine.is_native and engine.precision == "bf16" for engine in passed)
     passed.clear()

@@ -101,8 +101,9 @@ class ExpertMethod(Method):
         path = (config.trajectory_epochs + 1) * parameters * VALUE_BYTES
         pixels = image_bytes(len(train), shape) if config.zca else len(train) * shape.channels * shape.image_size**2
         images = config.num_experts * config.trajectory_epochs * len(train)
-        batch_size = min(config.trajectory_batch_size, len(train))
-        return PhaseWork((Passes(config.network, images, batch_size, TRAINING),), held_bytes=pixels + 2 * path)
+        chunk = derivatives_chunk(config.network, shape, min(config.trajectory_batch_size, len(train)))
+        passes = Passes(config.network, images, chunk, TRAINING, is_native=True)
+        return PhaseWork((passes,), held_bytes=pixels + 2 * path)
 
     def identity(self, train: LabeledImages, whitening: Whitening | None) -> dict[str, str]:
         """Return what every expert file says about itself, so that experts of other work are refused."""

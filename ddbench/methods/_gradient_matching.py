@@ -281,9 +281,9 @@ class GradientMatching(Method):
         size = gradient_chunk_size(torch.device("cpu"))
         trained = config.steps * (outer - 1) * inner * num_synthetic
         passes = (
-            Passes(config.network, config.steps * outer * num_real, size, TRAINING),
-            Passes(config.network, config.steps * outer * num_synthetic, ipc, META),
-            Passes(config.network, trained, min(size, num_synthetic), TRAINING),
+            Passes(config.network, config.steps * outer * num_real, size, TRAINING, is_native=True),
+            Passes(config.network, config.steps * outer * num_synthetic, ipc, META, is_native=True),
+            Passes(config.network, trained, min(size, num_synthetic), TRAINING, is_native=True),
         )
         largest = min(config.real_batch_size, int(train.class_counts().max()))
         return MethodWork(PhaseWork(passes, image_bytes(2 * largest + 4 * num_synthetic, shape)))

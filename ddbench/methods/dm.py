@@ -152,8 +152,8 @@ class DistributionMatching(Method):
         config, shape = self.config, InputShape.of(train.info)
         num_real = sum(min(config.real_batch_size, int(count)) for count in train.class_counts())
         num_synthetic = train.num_classes * ipc
-        real = Passes(config.network, config.steps * num_real, chunk_size(torch.device("cpu")))
-        synthetic = Passes(config.network, config.steps * num_synthetic, num_synthetic, BY_IMAGES)
+        real = Passes(config.network, config.steps * num_real, chunk_size(torch.device("cpu")), is_native=True)
+        synthetic = Passes(config.network, config.steps * num_synthetic, num_synthetic, BY_IMAGES, is_native=True)
         held = image_bytes(2 * num_real + 4 * num_synthetic, shape)  # as drawn and augmented; with momentum, gradient
         return MethodWork(PhaseWork((real, synthetic), held))
 

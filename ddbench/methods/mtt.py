@@ -31,9 +31,10 @@ from ddbench.methods._learning import Learner
 from ddbench.methods._meta_gradient import ENGINES, MetaGradient, Segment, StudentBatch
 from ddbench.methods._selection import draw_real
 from ddbench.network import InputShape
+from ddbench.network_engine import derivatives_chunk
 from ddbench.protocol import dsa_strategy
 from ddbench.records import DistilledDataset, LabeledImages, Whitening
-from ddbench.work import META, VALUE_BYTES, MethodWork, Passes, PhaseWork, image_bytes, profile_network
+from ddbench.work import META, TRAINING, VALUE_BYTES, MethodWork, Passes, PhaseWork, image_bytes, profile_network
 
 LOWER = "lower image_lr, lr_lr or start_lr"
 
@@ -124,13 +125,15 @@ class TrajectoryMatching(ExpertMethod):
         return last.with_provenance(engine=self._describe_engine(network))
 
     def work(self, train: LabeledImages, ipc: int) -> MethodWork:
-        """Return the experts' training and, for each step, a student's path there and back (see `META`)."""
+        """Return the experts' training and, for each step, a student's path, and the same path back (see `META`)."""
         config, shape = self.config, InputShape.of(train.info)
         num_images = train.num_classes * ipc
         batch_size = self._batch_size(num_images)
-        passes = Passes(config.network, config.steps * config.syn_steps * batch_size, batch_size, META)
+        chunk = derivatives_chunk(config.network, shape, batch_size)
+        images = config.steps * config.syn_steps * batch_size
+        passes = tuple(Passes(config.network, images, chunk, cost, is_native=True) for cost in (TRAINING, META))
         path = (config.syn_steps + 1) * profile_network(config.network, shape).parameters * VALUE_BYTES
-        distill = PhaseWork((passes,), held_bytes=path + image_bytes(6 * num_images, shape))
+        distill = PhaseWork(passes, held_bytes=path + image_bytes(6 * num_images, shape))
         return MethodWork(distill, self.expert_work(train))
 
     def _describe_engine(self, network: FlatNetwork) -> dict[str, str]:
