@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddbench import load_dataset
-from ddbench.chunking import in_chunks, is_out_of_memory, shrunk_chunks
+from ddbench.chunking import even_size, in_chunks, is_out_of_memory, shrunk_chunks
 from ddbench.distilling import RunOptions, distill
 from ddbench.method import METHODS
 from ddbench.networks.convnet import ConvNet
@@ -132,3 +132,10 @@ def test_a_cell_that_never_fits_is_a_result_whatever_the_allocator_calls_it(own_
     result = run_cell(cell, RunOptions(device="cpu"), tmp_path)
     assert result.status == "out_of_memory"
     assert "can't allocate memory" in result.reason
+
+
+@pytest.mark.parametrize(
+    ("count", "limit", "size"), [(256, 32, 32), (100, 32, 25), (5, 32, 5), (33, 32, 17), (256, 1024, 256), (1, 32, 1)]
+)
+def test_chunks_are_even(count, limit, size):
+    assert even_size(count, limit) == size
