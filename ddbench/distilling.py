@@ -192,7 +192,7 @@ def _warm_up_device(real: RealDataset, device: torch.device) -> None:
     """One small forward and backward pass and an update, which start the device's libraries and threads.
 
     The first optimiser of a process loads torch's compiler, 5 s of processor time: ten times what DM takes on digits.
-    Native code is compiled, 1 s in an empty cache.
+    Native code is compiled, 2 s in an empty cache.
     """
     if device.type == "cpu":
         native_passes()

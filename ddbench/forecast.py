@@ -8,8 +8,8 @@ Seconds come, phase by phase, from the first of these that there is:
 - `unknown`: the method declares nothing and no earlier result has its settings.
 
 Bytes are those of the largest phase: on a GPU what is allocated there, on a CPU beside what this process holds once the
-data sets are loaded. Not modelled: compilation and native passes of methods, several students at once, reading images
-from files, selecting, evaluators other than those of accuracy.
+data sets are loaded. Not modelled: compilation, several students at once, reading images from files, selecting,
+evaluators other than those of accuracy.
 """
 
 from __future__ import annotations

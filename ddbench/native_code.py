@@ -1,6 +1,6 @@
 """C++ sources of this package, compiled by the machine's own compiler at first use and kept in the cache folder.
 
-For passes over memory that torch has no single operation for. One source compiles in about a second, where torch's
+For passes over memory that torch has no single operation for. One source compiles in a second or two, where torch's
 compiler takes ten and more to trace and write the same.
 """
 

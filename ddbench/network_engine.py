@@ -93,8 +93,13 @@ def plan_engine(
     return NetworkEngine(precision, training_chunk=chunk, is_native=network.native() is not network)
 
 
-def derivatives_chunk(name: str, shape: InputShape, batch_size: int) -> int:
-    """Return how many float32 images of a batch pass networks called `name` at once for two derivatives on a CPU."""
+def derivatives_chunk(name: str, network: Network, shape: InputShape, batch_size: int) -> int:
+    """Return how many float32 images of a batch pass networks called `name`, as `network` is one, for two derivatives.
+
+    A part of the batch in native form, else the whole.
+    """
+    if network.native() is network:
+        return batch_size
     return _chunk_of(batch_size, _images_in(DERIVATIVES_BYTES, name, shape, "fp32"))
 
 

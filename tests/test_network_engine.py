@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ddbench.network import InputShape, make_network
-from ddbench.network_engine import NetworkEngine, plan_engine
+from ddbench.network_engine import NetworkEngine, derivatives_chunk, plan_engine
 from ddbench.protocol import DSA_STRATEGY, Schedule
 from ddbench.records import DatasetInfo
 from ddbench.soft_labels import SoftLabels
@@ -100,6 +100,24 @@ def plan(name, batch, precision="fp32", device=CPU):
 def test_chunks_of_the_usual_network_leave_no_rest_where_they_can(batch, chunk, chunk_in_bf16):
     assert plan("convnet-d3", batch).training_chunk == chunk
     assert plan("convnet-d3", batch, "bf16").training_chunk == chunk_in_bf16
+
+
+@pytest.mark.compiler
+@pytest.mark.parametrize(
+    ("name", "size", "batch", "chunk"),
+    [
+        ("convnet-d3", 32, 100, 100),
+        ("convnet-d3", 32, 1000, 125),  # 143 fit
+        ("convnet-d3-w32", 32, 1000, 500),
+        ("convnet-d3", 128, 100, 5),
+        ("convnet-d3-max", 32, 1000, 1000),
+        ("mlp-w8", 32, 1000, 1000),
+    ],
+)
+def test_derivatives_pass_in_chunks_in_native_form_alone(name, size, batch, chunk):
+    shape = InputShape(3, size, 10)
+    network = make_network(name, shape, seeded(0))
+    assert derivatives_chunk(name, network, shape, batch) == chunk
 
 
 @pytest.mark.compiler

@@ -113,3 +113,11 @@ def test_methods_declare_what_they_do(method, settings, generator, tmp_path):
 
 def test_a_method_that_says_nothing_is_unknown():
     assert make_method("minimax", {}).work(load_dataset("digits").train, 1) is None
+
+
+@pytest.mark.parametrize("method", ["dm", "dc", "dsa", "mtt"])
+def test_methods_whose_networks_pass_in_native_form_say_so(method):
+    work = make_method(method, {"network": "convnet-d3-w8"}).work(load_dataset("digits").train, 1)
+    passes = (*work.prepare.passes, *work.distill.passes)
+    assert passes
+    assert all(part.is_native for part in passes)

@@ -101,9 +101,14 @@ class ExpertMethod(Method):
         path = (config.trajectory_epochs + 1) * parameters * VALUE_BYTES
         pixels = image_bytes(len(train), shape) if config.zca else len(train) * shape.channels * shape.image_size**2
         images = config.num_experts * config.trajectory_epochs * len(train)
-        chunk = derivatives_chunk(config.network, shape, min(config.trajectory_batch_size, len(train)))
-        passes = Passes(config.network, images, chunk, TRAINING, is_native=True)
+        passes = self.flat_passes(shape, images, min(config.trajectory_batch_size, len(train)), TRAINING)
         return PhaseWork((passes,), held_bytes=pixels + 2 * path)
+
+    def flat_passes(self, shape: InputShape, images: int, batch_size: int, cost: int) -> Passes:
+        """Return `images` going through a `flat_network` on a CPU in batches of a size."""
+        network = make_network(self.config.network, shape, torch.Generator())
+        chunk = derivatives_chunk(self.config.network, network, shape, batch_size)
+        return Passes(self.config.network, images, chunk, cost, is_native=True)
 
     def identity(self, train: LabeledImages, whitening: Whitening | None) -> dict[str, str]:
         """Return what every expert file says about itself, so that experts of other work are refused."""
@@ -121,11 +126,12 @@ class ExpertMethod(Method):
         """Return the experts' network for flat parameters, in native form, or compiled where `passes` images pay."""
         shape = InputShape.of(train.info)
         network = make_network(self.config.network, shape, torch.Generator().manual_seed(0))
+        network = network.requires_grad_(False).to(ctx.device)
         return FlatNetwork(
-            network.requires_grad_(False).to(ctx.device),
+            network,
             compiles=compiling_pays(passes, shape.image_size, ctx.device),
             batch_size=batch_size,
-            chunk=derivatives_chunk(self.config.network, shape, batch_size),
+            chunk=derivatives_chunk(self.config.network, network, shape, batch_size),
         )
 
     def load_experts(self, train: LabeledImages, ctx: RunContext) -> tuple[list[Expert], Whitening | None]:

@@ -35,6 +35,7 @@ class FlatNetwork:
         self._shapes = {name: parameter.shape for name, parameter in network.named_parameters()}
         # The same parameters in the same order, under other names.
         self._passed_shapes = {name: parameter.shape for name, parameter in self._passed.named_parameters()}
+        compiles = compiles and not self.is_native
         self._gradient = Engine(self._plain_gradient, compiles=compiles)
         self._backward = Engine(self._plain_backward, compiles=compiles)
         self._images_backward = Engine(self._plain_images_backward, compiles=compiles)
@@ -47,7 +48,7 @@ class FlatNetwork:
 
     @property
     def mode(self) -> str:
-        """`native`, `compiled` or `eager`: how what was called ran."""
+        """`native`, `compiled` or `eager`: how what was called ran, but for `gradients`."""
         if self.is_native:
             return "native"
         called = [e.mode for e in (self._gradient, self._backward, self._images_backward) if e.was_called]
@@ -61,7 +62,7 @@ class FlatNetwork:
     def gradient(self, parameters: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         """Return the loss's gradient by the parameters, (P,)."""
         if self.is_native:
-            return _sum_of(self._in_chunks(_graph_gradient, parameters, images, labels))
+            return _sum_of(self._in_chunks(_graph_gradient, parameters, images, labels, by_images=False))
         run = self._gradient if self._runs_compiled(images) else self._plain_gradient
         return run(parameters, images, labels)
 
@@ -75,9 +76,8 @@ class FlatNetwork:
         """Return the derivatives of <gradient, direction> by parameters (P,) and images, and the gradient (P,)."""
         if self.is_native:
             function = partial(_graph_backward, direction)
-            by_parameters, by_images, gradients = zip(
-                *self._in_chunks(function, parameters, images, labels), strict=True
-            )
+            parts = self._in_chunks(function, parameters, images, labels, by_images=True)
+            by_parameters, by_images, gradients = zip(*parts, strict=True)
             return _sum_of(by_parameters), torch.cat(by_images), _sum_of(gradients)
         run = self._backward if self._runs_compiled(images) else self._plain_backward
         return run(parameters, images, labels, direction)
@@ -94,12 +94,14 @@ class FlatNetwork:
     def _runs_compiled(self, images: Tensor) -> bool:
         return len(images) == self._batch_size
 
-    def _in_chunks(self, function: Callable[..., T], parameters: Tensor, images: Tensor, labels: Tensor) -> list[T]:
-        """Return `function(loss, parameters, images)` of each chunk's share of the loss, which hangs on both leaves."""
+    def _in_chunks(
+        self, function: Callable[..., T], parameters: Tensor, images: Tensor, labels: Tensor, *, by_images: bool
+    ) -> list[T]:
+        """Return `function(loss, parameters, images)` for each chunk's share of the loss, which hangs on both."""
 
         def of_chunk(places: Tensor) -> T:
             chosen = slice(int(places[0]), int(places[-1]) + 1)
-            point, part = parameters.detach().requires_grad_(), images[chosen].detach().requires_grad_()
+            point, part = parameters.detach().requires_grad_(), images[chosen].detach().requires_grad_(by_images)
             with torch.enable_grad():
                 loss = self.loss(point, part, labels[chosen]) * (len(part) / len(images))
                 return function(loss, point, part)

@@ -3,8 +3,8 @@
 Paper: Zhao, Mopuri, Bilen, "Dataset Condensation with Gradient Matching", ICLR 2021 (arXiv 2006.05929), algorithm 1.
 Checked against: VICO-UoE/DatasetCondensation, main.py with method DC (network SGD without momentum; first versions of
 that file had 0.5).
-Differs from it: real gradients are sums over chunks that fit the processor's cache, compiled for long runs, with equal
-numbers to float rounding; the images are those after `steps` iterations, which the reference evaluates, where the file
+Differs from it: real gradients are sums over chunks that fit the processor's cache, with equal numbers to float
+rounding; the images are those after `steps` iterations, which the reference evaluates, where the file
 it saves has seen one more; loops are chosen for IPCs it does not define; networks with batch norm are refused.
 """
 

@@ -31,10 +31,9 @@ from ddbench.methods._learning import Learner
 from ddbench.methods._meta_gradient import ENGINES, MetaGradient, Segment, StudentBatch
 from ddbench.methods._selection import draw_real
 from ddbench.network import InputShape
-from ddbench.network_engine import derivatives_chunk
 from ddbench.protocol import dsa_strategy
 from ddbench.records import DistilledDataset, LabeledImages, Whitening
-from ddbench.work import META, TRAINING, VALUE_BYTES, MethodWork, Passes, PhaseWork, image_bytes, profile_network
+from ddbench.work import META, TRAINING, VALUE_BYTES, MethodWork, PhaseWork, image_bytes, profile_network
 
 LOWER = "lower image_lr, lr_lr or start_lr"
 
@@ -102,8 +101,7 @@ class TrajectoryMatching(ExpertMethod):
         lr = torch.tensor(config.start_lr, device=ctx.device)
         learner = self._make_learner(images, lr, ctx)
         batch_size = self._batch_size(len(images))
-        # A step of the student costs about nine forward passes: its own gradient and the derivatives of that.
-        passes = 9 * config.steps * config.syn_steps * batch_size
+        passes = (TRAINING + META) * config.steps * config.syn_steps * batch_size  # there and back, as in `work`
         network = self.flat_network(train, ctx, passes, batch_size)
         good = None
         for step in ctx.track(range(config.steps), "matching trajectories", learner):
@@ -129,9 +127,8 @@ class TrajectoryMatching(ExpertMethod):
         config, shape = self.config, InputShape.of(train.info)
         num_images = train.num_classes * ipc
         batch_size = self._batch_size(num_images)
-        chunk = derivatives_chunk(config.network, shape, batch_size)
         images = config.steps * config.syn_steps * batch_size
-        passes = tuple(Passes(config.network, images, chunk, cost, is_native=True) for cost in (TRAINING, META))
+        passes = tuple(self.flat_passes(shape, images, batch_size, cost) for cost in (TRAINING, META))
         path = (config.syn_steps + 1) * profile_network(config.network, shape).parameters * VALUE_BYTES
         distill = PhaseWork(passes, held_bytes=path + image_bytes(6 * num_images, shape))
         return MethodWork(distill, self.expert_work(train))

@@ -77,9 +77,10 @@ class NativeBlock(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return the pooled maps; raises TypeError for dtypes and devices that it has no code for."""
         kernel, norm = self.conv.weight, self.norm
-        if images.dtype == torch.float32 and torch.is_autocast_enabled("cpu"):
+        if torch.is_autocast_enabled("cpu"):
             dtype = torch.get_autocast_dtype("cpu")
-            images, kernel = images.to(dtype), kernel.to(dtype)
+            if images.dtype in (torch.float32, dtype):
+                images, kernel = images.to(dtype), kernel.to(dtype)
         weight, bias = norm.weight.contiguous(), norm.bias.contiguous()
         pooled: Tensor = Block.apply(images, kernel, self.conv.bias, weight, bias, norm.eps, self.geometry)[0]
         return pooled

@@ -57,7 +57,7 @@ class Kept:
 
     Attributes:
         statistics: (4, B, D) of the maps: scale, shift, mean and 1 / standard deviation.
-        is_spent: whether the maps' memory holds their gradient by now.
+        is_spent: whether the maps' memory has been written over by their gradient.
     """
 
     geometry: Geometry
@@ -138,8 +138,8 @@ class Block(torch.autograd.Function):
             by = BlockGradient.apply(images, kernel, weight, maps, gradient, ctx.kept, wanted)
             return by[0], by[1], by_kernel_bias, by[2], by[3], None, None
         by_maps = maps if of_maps is None else of_maps.contiguous(memory_format=torch.channels_last)
+        ctx.kept.is_spent = of_maps is None
         by_norm = ctx.kept.norm_back(maps, gradient, by_maps, adds=of_maps is not None)
-        ctx.kept.is_spent = True
         by_images, by_kernel = ctx.kept.convolve_back(by_maps, images, kernel, wanted)
         return by_images, by_kernel, by_kernel_bias, *by_norm, None, None
 
@@ -198,10 +198,12 @@ def _convolve(images: Tensor, kernel: Tensor, geometry: Geometry) -> Tensor:
 
 def _convolve_all(pairs: list[tuple[Tensor, Tensor]], geometry: Geometry) -> Tensor:
     """Return the sum of the maps of (images, kernel) pairs, in one convolution over the channels of all."""
-    if len(pairs) == 1:
-        return _convolve(*pairs[0], geometry)
-    images = torch.cat([images.contiguous(memory_format=torch.channels_last) for images, _ in pairs], 1)
-    return _convolve(images, torch.cat([kernel for _, kernel in pairs], 1), geometry)
+    # Autocast may surround a backward pass whose forward pass it did not, and would turn float32 maps into others.
+    with torch.autocast("cpu", enabled=False):
+        if len(pairs) == 1:
+            return _convolve(*pairs[0], geometry)
+        images = torch.cat([images.contiguous(memory_format=torch.channels_last) for images, _ in pairs], 1)
+        return _convolve(images, torch.cat([kernel for _, kernel in pairs], 1), geometry)
 
 
 def _check(maps: Tensor, weight: Tensor, bias: Tensor) -> None:

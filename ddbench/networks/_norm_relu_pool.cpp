@@ -1,5 +1,5 @@
 // Instance norm, ReLU and 2x2 average pooling of channels-last maps, their gradient, and the gradient of that gradient,
-// for ddbench/networks/_native.py.
+// for ddbench/networks/_native_block.py.
 //
 // With N places per channel, mean m, s = 1 / standard deviation, weight w, h = s * (maps - m), and r the pooled
 // gradient's quarter where the ReLU passes:
@@ -164,7 +164,7 @@ struct Block {
         V rectified() const { return rectify<A, N>(passes, quarter); }
     };
 
-    // Calls `visit(u, place)` everywhere, `pool(u, at)` after the four places of a pooled one, `end_row()` after each row.
+    // Calls `visit(u, place)` everywhere, `pool(u, at)` after the four places of a pooled one, `end_row()` after a row.
     template <class Visit, class Pool, class EndRow>
     static inline __attribute__((always_inline)) void for_each_place(const T* maps, const T* gradient, Sides sides,
                                                                      const Channels& of, Visit visit, Pool pool,
@@ -180,8 +180,10 @@ struct Block {
                 for (int u = 0; u < U; ++u) {
                     const int64_t pooled_at = y * pooled_row + x * step + u * N;
                     const V quarter = load<A, N>(gradient + pooled_at) / A(4);
-                    for (int corner = 0; corner < 4; ++corner)
-                        visit(u, place_at(u, (2 * y + corner / 2) * row + (2 * x + corner % 2) * step + u * N, quarter));
+                    for (int corner = 0; corner < 4; ++corner) {
+                        const int64_t at = (2 * y + corner / 2) * row + (2 * x + corner % 2) * step + u * N;
+                        visit(u, place_at(u, at, quarter));
+                    }
                     pool(u, pooled_at);
                 }
         for (int64_t y = 0; y < sides.height; ++y, end_row())

@@ -10,6 +10,7 @@ from torch import Tensor
 from ddbench.chunking import shrunk_chunks
 from ddbench.methods._flat_network import FlatNetwork, flatten_parameters
 from ddbench.network import InputShape, Network, make_network
+from ddbench.networks import _native
 
 SHAPE = InputShape(3, 8, 4)
 # The first has a native form; the others run compiled or eagerly.
@@ -211,6 +212,17 @@ def test_in_native_form_chunks_change_nothing_and_nothing_is_compiled(chunk, mon
     assert error_of(function.gradient(parameters, images, labels), expected[2]) < TOLERANCE
     assert not any(tensor.requires_grad for tensor in found)
     assert function.mode == "native"
+
+
+def test_without_a_compiler_the_usual_network_runs_as_it_is(monkeypatch):
+    monkeypatch.setattr(_native, "native_passes", lambda: None)
+    network, (images, labels) = make(), batch()
+    direction, parameters = direction_for(network), flatten_parameters(network)
+    function = flat()
+    expected = [*plain_backward(network, images, labels, direction), plain_gradient(network, images, labels)]
+    assert max(map(error_of, function.backward(parameters, images, labels, direction), expected)) < TOLERANCE
+    assert error_of(function.gradient(parameters, images, labels), expected[2]) < TOLERANCE
+    assert function.mode == "eager"
 
 
 @pytest.mark.compiler

@@ -9,7 +9,8 @@ from ddbench.network import InputShape, make_network
 from ddbench.networks import _native
 from ddbench.networks._native import NativeBlock, with_native_blocks
 
-# (B, C, H, W) images and the maps' channels: in wide blocks (64), narrow ones (16) and singles; odd sides.
+# (B, C, H, W) images and the maps' channels: in wide blocks (64 in float64, else 128), narrow ones (8, else 16) and
+# singles; odd sides.
 SHAPES = [(3, 2, 6, 6, 5), (2, 3, 7, 5, 3), (4, 1, 2, 2, 2), (1, 2, 3, 8, 4), (2, 3, 8, 8, 128), (3, 4, 5, 6, 117)]
 
 
@@ -100,10 +101,11 @@ def test_the_second_derivative_of_each_gradient_alone_is_right(alone, generator)
 
 
 @pytest.mark.compiler
+@pytest.mark.parametrize("width", [128, 40])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_second_derivatives_in_fewer_bits_are_as_near_as_those_of_the_layers(dtype, generator):
-    layers = block_of(3, 40, bias=False)
-    images, direction = (tensor.to(dtype).double() for tensor in drawn((4, 3, 10, 12), 40, generator))
+def test_second_derivatives_in_fewer_bits_are_as_near_as_those_of_the_layers(dtype, width, generator):
+    layers = block_of(3, width, bias=False)
+    images, direction = (tensor.to(dtype).double() for tensor in drawn((4, 3, 10, 12), width, generator))
     cotangents = cotangents_for(layers, images, generator)
     expected = second_derivatives(layers, images, direction, cotangents)
     native = NativeBlock(*layers.float()[:2])
@@ -113,6 +115,39 @@ def test_second_derivatives_in_fewer_bits_are_as_near_as_those_of_the_layers(dty
     for part, wanted, other in zip(found, expected, of_layers, strict=True):
         assert (part.double() - wanted).norm() <= 1.5 * (other.double() - wanted).norm()
         assert (part.double() - wanted).norm() <= 0.05 * wanted.norm()
+
+
+@pytest.mark.compiler
+@pytest.mark.parametrize("autocast_of", ["forward", "backward"])
+def test_autocast_may_surround_one_of_the_passes_alone(autocast_of, generator):
+    plain = make_network("convnet-d2-w20", InputShape(3, 16, 4), generator)
+    images = torch.randn(4, 3, 16, 16, generator=generator)
+
+    def second(network):
+        leaf, parameters = images.clone().requires_grad_(), list(network.parameters())
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast_of == "forward"):
+            logits = network(leaf)
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast_of == "backward"):
+            made = torch.autograd.grad(logits.float().square().sum(), parameters, create_graph=True)
+            return torch.autograd.grad(sum(gradient.square().sum() for gradient in made), leaf)[0]
+
+    found, expected = second(plain.native()), second(plain)
+    assert (found - expected).norm() <= (0.1 if autocast_of == "forward" else 0.02) * expected.norm()
+
+
+@pytest.mark.compiler
+@pytest.mark.parametrize(
+    "options", [{"padding": 3}, {"stride": 2, "padding": 1}, {"dilation": 2}, {"kernel_size": (1, 3)}]
+)
+def test_convolutions_of_every_geometry_have_both_derivatives(options, generator):
+    layers = block_of(3, 5, bias=False)
+    layers[0] = nn.Conv2d(3, 5, **{"kernel_size": 3, **options}, bias=False, dtype=torch.float64)
+    images = torch.randn(2, 3, 9, 8, dtype=torch.float64, generator=generator)
+    direction = torch.randn(layers(images).shape, dtype=torch.float64, generator=generator)
+    cotangents, native = cotangents_for(layers, images, generator), NativeBlock(*layers[:2])
+    found = (*derivatives(native, images, direction), *second_derivatives(native, images, direction, cotangents))
+    expected = (*derivatives(layers, images, direction), *second_derivatives(layers, images, direction, cotangents))
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.compiler
@@ -229,6 +264,15 @@ def test_a_gradient_whose_maps_are_gone_cannot_be_differentiated(generator):
     pooled.backward(direction, retain_graph=True)
     with pytest.raises(RuntimeError, match="one backward pass for each forward pass"):
         torch.autograd.grad(gradient.sum(), native.conv.weight)
+
+
+@pytest.mark.compiler
+def test_a_second_derivative_may_be_taken_twice(generator):
+    images, direction = drawn((2, 3, 4, 4), 5, generator)
+    native = NativeBlock(*block_of(3, 5)[:2])
+    (gradient,) = torch.autograd.grad((native(images.requires_grad_()) * direction).sum(), images, create_graph=True)
+    first, again = (torch.autograd.grad(gradient.square().sum(), images, retain_graph=True)[0] for _ in range(2))
+    assert torch.equal(first, again)
 
 
 @pytest.mark.compiler
