@@ -13,18 +13,22 @@ import torch
 
 from ddbench.meter import Meter
 from ddbench.network import InputShape, Network, make_network
-from ddbench.network_engine import NetworkEngine, plan_engine
+from ddbench.network_engine import NetworkEngine, channels_last, plan_engine
 from ddbench.protocol import Schedule
 from ddbench.records import DatasetInfo, LabeledImages
-from ddbench.training import TrainingPlan, TrainingSet, chunk_size, forward_in_chunks, train_student
+from ddbench.training import TrainingPlan, TrainingSet, chunk_size, train_student
 from ddbench.work import FORWARD, TRAINING, Passes, profile_network
 
 # A measurement passes images worth so many FLOPs: a tenth of a second on two cores for common networks, and few images
-# of large ones. Two batch sizes, each in rounds of two steps, of which the fastest counts: others were disturbed.
+# of large ones. Two batch sizes, each in rounds of which the fastest counts: others were disturbed. A round of a small
+# network has more steps, so that what begins a training does not count with each of them.
 MEASURED_FLOPS = 10e9
 MOST_IMAGES, FEWEST_IMAGES = 128, 4
-ROUNDS, STEPS = 5, 2
-PLAIN = TrainingPlan(Schedule(epochs=STEPS, drop_at=STEPS), lr=0.0, batch_size=MOST_IMAGES, augmentation="")
+ROUNDS, FEWEST_STEPS, MOST_STEPS = 5, 2, 20
+PLAIN = TrainingPlan(Schedule(epochs=1, drop_at=1), lr=0.0, batch_size=MOST_IMAGES, augmentation="")
+
+# Passes a number of images so many times.
+Run = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -70,39 +74,44 @@ class Calibration:
         cost = TRAINING if trains else FORWARD
         affordable = int(MEASURED_FLOPS / (cost * max(1, profile_network(network, shape).flops)))
         many = min(max(FEWEST_IMAGES, affordable), MOST_IMAGES if trains else chunk_size(torch.device("cpu")))
-        few = many // 4
+        few, steps = many // 4, min(max(FEWEST_STEPS, affordable // many), MOST_STEPS)
         built = make_network(network, shape, torch.Generator().manual_seed(0)).to(self._device)
         engine = plan_engine(network, built, shape, plan.precision, self._device, many) if is_native else None
         run = self._trainer(built, plan, engine) if trains else self._passer(built, engine)
-        slow, fast = self._time(run, many), self._time(run, few)
+        slow, fast = self._time(run, many, steps), self._time(run, few, steps)
         per_image = (slow - fast) / (many - few)
         per_image = min(max(per_image, 0.0), slow / many)  # noise can make either part negative
         return Speed(per_step=slow - many * per_image, per_image=per_image)
 
-    def _time(self, run: Callable[[int], None], count: int) -> float:
+    def _time(self, run: Run, count: int, steps: int) -> float:
         """Return the seconds of a step with `count` images."""
-        run(count)
+        run(count, steps)
         seconds = []
         for _ in range(ROUNDS):
             with Meter(self._device) as meter:
-                run(count)
-            seconds.append(meter.reading.seconds / STEPS)
+                run(count, steps)
+            seconds.append(meter.reading.seconds / steps)
         return min(seconds)
 
-    def _trainer(self, built: Network, plan: TrainingPlan, engine: NetworkEngine | None) -> Callable[[int], None]:
+    def _trainer(self, built: Network, plan: TrainingPlan, engine: NetworkEngine | None) -> Run:
         generator = torch.Generator().manual_seed(0)
 
-        def run(count: int) -> None:
-            images = self._noise(count)
-            data = TrainingSet.of_real(images, self._device)
-            train_student(built, data, replace(plan, batch_size=count), generator, engine=engine)
+        def run(count: int, steps: int) -> None:
+            data = TrainingSet.of_real(self._noise(count), self._device)
+            schedule = Schedule(epochs=steps, drop_at=steps)
+            train_student(built, data, replace(plan, schedule=schedule, batch_size=count), generator, engine=engine)
 
         return run
 
-    def _passer(self, built: Network, engine: NetworkEngine | None) -> Callable[[int], None]:
-        def run(count: int) -> None:
-            for _ in range(STEPS):
-                forward_in_chunks(built, self._noise(count), self._device, engine=engine)
+    def _passer(self, built: Network, engine: NetworkEngine | None) -> Run:
+        engine = engine or NetworkEngine()
+        passed = engine.form_of(built.eval())
+
+        @torch.no_grad()
+        def run(count: int, steps: int) -> None:
+            images, places = self._noise(count), torch.arange(count)
+            for _ in range(steps):
+                engine.logits(passed, channels_last(images.normalised(places, self._device)))
 
         return run
 

@@ -40,7 +40,7 @@ def test_seconds_are_steps_and_images_at_a_speed_measured_once(calibration):
     ],
 )
 def test_noise_makes_no_part_negative(calibration, monkeypatch, few, many, speed):
-    monkeypatch.setattr(calibration, "_time", lambda run, count: many if count == 32 else few)
+    monkeypatch.setattr(calibration, "_time", lambda run, count, steps: many if count == 32 else few)
     assert calibration._measure("convnet-d1-w8", PLAIN, trains=False, is_native=False) == speed
 
 

@@ -246,7 +246,8 @@ struct Block {
                 for (int sum = 0; sum < sums; ++sum)
                     for (int u = 0; u < U; ++u) total[sum][u] += of_row[sum][u], of_row[sum][u] = V{};
             });
-        V slope[U], offset[U], by_value[U], by_rectified[U], by_beside[U], constant[U];
+        // `slope` is that of h in the pooled gradient's cotangent, and of r in the maps'.
+        V slope[U], offset[U], by_value[U], by_beside[U], constant[U];
         for (int u = 0; u < U; ++u) {
             const V scale = of.scale[u], inverse_std = of.inverse_std[u];
             const V a = load<A, N>(of_by_weight + u * N), b = load<A, N>(of_by_bias + u * N);
@@ -258,9 +259,8 @@ struct Block {
             slope[u] = (a - scale * along_c) * inverse_std;
             offset[u] = b - scale * mean_c;
             by_value[u] = -scale * inverse_std * along_r;
-            by_rectified[u] = inverse_std * (a - scale * along_c);
             by_beside[u] = -inverse_std * inverse_std * (scale * (product - 3 * along_c * along_r) + a * along_r);
-            constant[u] = -by_value[u] * mean_c - by_rectified[u] * mean_r;
+            constant[u] = -by_value[u] * mean_c - slope[u] * mean_r;
         }
         V pooled = {};
         for_each_place(
@@ -268,7 +268,7 @@ struct Block {
             [&](int u, Place place) {
                 const V value = load<A, N>(cotangent + place.at);
                 pooled += rectify<A, N>(place.passes, of.scale[u] * value + slope[u] * place.beside + offset[u]);
-                const V found = by_value[u] * value + by_rectified[u] * place.rectified();
+                const V found = by_value[u] * value + slope[u] * place.rectified();
                 store<A, N>(cotangent + place.at, found + (by_beside[u] * place.beside + constant[u]));
             },
             [&](int u, int64_t at) {
