@@ -61,7 +61,7 @@ def summarise(forecasts: Sequence[CellForecast]) -> list[str]:
     lines += [f"{basis}: {MEANINGS[basis]}" for basis in bases]
     if running:
         lines.append(
-            "Seconds of a machine that does nothing else, within a factor of two or three (docs/forecast.md). "
+            "Seconds of a machine that does nothing else; how near they came: docs/forecast.md. "
             "Nothing has been run or written."
         )
     return lines
