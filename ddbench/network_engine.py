@@ -7,6 +7,7 @@ that a rerun takes the same path. The precision is a protocol's, and does change
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from ddbench.chunking import even_size
 from ddbench.engine import in_precision
-from ddbench.network import InputShape, Network, has_batch_norm
+from ddbench.network import InputShape, Network, has_batch_norm, make_network
 from ddbench.recipe import Precision
 from ddbench.work import profile_network
 
@@ -93,14 +94,20 @@ def plan_engine(
     return NetworkEngine(precision, training_chunk=chunk, is_native=network.native() is not network)
 
 
-def derivatives_chunk(name: str, network: Network, shape: InputShape, batch_size: int) -> int:
-    """Return how many float32 images of a batch pass networks called `name`, as `network` is one, for two derivatives.
+def derivatives_chunk(name: str, shape: InputShape, batch_size: int) -> int:
+    """Return how many float32 images of a batch pass networks called `name` at once for two derivatives on a CPU.
 
     A part of the batch in native form, else the whole.
     """
-    if network.native() is network:
+    if not _has_native_form(name, shape):
         return batch_size
     return _chunk_of(batch_size, _images_in(DERIVATIVES_BYTES, name, shape, "fp32"))
+
+
+@lru_cache
+def _has_native_form(name: str, shape: InputShape) -> bool:
+    network = make_network(name, shape, torch.Generator())
+    return network.native() is not network
 
 
 def _images_in(num_bytes: float, name: str, shape: InputShape, precision: Precision) -> int:

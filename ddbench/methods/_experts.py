@@ -106,8 +106,7 @@ class ExpertMethod(Method):
 
     def flat_passes(self, shape: InputShape, images: int, batch_size: int, cost: int) -> Passes:
         """Return `images` going through a `flat_network` on a CPU in batches of a size."""
-        network = make_network(self.config.network, shape, torch.Generator())
-        chunk = derivatives_chunk(self.config.network, network, shape, batch_size)
+        chunk = derivatives_chunk(self.config.network, shape, batch_size)
         return Passes(self.config.network, images, chunk, cost, is_native=True)
 
     def identity(self, train: LabeledImages, whitening: Whitening | None) -> dict[str, str]:
@@ -126,12 +125,11 @@ class ExpertMethod(Method):
         """Return the experts' network for flat parameters, in native form, or compiled where `passes` images pay."""
         shape = InputShape.of(train.info)
         network = make_network(self.config.network, shape, torch.Generator().manual_seed(0))
-        network = network.requires_grad_(False).to(ctx.device)
         return FlatNetwork(
-            network,
+            network.requires_grad_(False).to(ctx.device),
             compiles=compiling_pays(passes, shape.image_size, ctx.device),
             batch_size=batch_size,
-            chunk=derivatives_chunk(self.config.network, network, shape, batch_size),
+            chunk=derivatives_chunk(self.config.network, shape, batch_size),
         )
 
     def load_experts(self, train: LabeledImages, ctx: RunContext) -> tuple[list[Expert], Whitening | None]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable
+from functools import partial, reduce
 from typing import TypeVar, cast
 
 import torch
@@ -56,13 +56,12 @@ class FlatNetwork:
 
     def loss(self, parameters: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         """Return the mean cross entropy, (), at parameters (P,), of images (B, C, H, W) and labels (B,) int64."""
-        named = named_parts(parameters, self._passed_shapes)
-        return F.cross_entropy(functional_call(self._passed, named, (images,)), labels)
+        return _loss(self._passed, named_parts(parameters, self._passed_shapes), images, labels)
 
     def gradient(self, parameters: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         """Return the loss's gradient by the parameters, (P,)."""
         if self.is_native:
-            return _sum_of(self._in_chunks(_graph_gradient, parameters, images, labels, by_images=False))
+            return reduce(torch.add, self._in_chunks(_graph_gradient, parameters, images, labels, by_images=False))
         run = self._gradient if self._runs_compiled(images) else self._plain_gradient
         return run(parameters, images, labels)
 
@@ -78,7 +77,7 @@ class FlatNetwork:
             function = partial(_graph_backward, direction)
             parts = self._in_chunks(function, parameters, images, labels, by_images=True)
             by_parameters, by_images, gradients = zip(*parts, strict=True)
-            return _sum_of(by_parameters), torch.cat(by_images), _sum_of(gradients)
+            return reduce(torch.add, by_parameters), torch.cat(by_images), reduce(torch.add, gradients)
         run = self._backward if self._runs_compiled(images) else self._plain_backward
         return run(parameters, images, labels, direction)
 
@@ -109,8 +108,7 @@ class FlatNetwork:
         return in_chunks("flat_network_chunk", of_chunk, torch.arange(len(images)), self._chunk or len(images))
 
     def _plain_loss(self, parameters: Tensor, images: Tensor, labels: Tensor) -> Tensor:
-        named = named_parts(parameters, self._shapes)
-        return F.cross_entropy(functional_call(self._network, named, (images,)), labels)
+        return _loss(self._network, named_parts(parameters, self._shapes), images, labels)
 
     def _plain_gradient(self, parameters: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         return cast(Tensor, grad(self._plain_loss)(parameters, images, labels))
@@ -137,6 +135,10 @@ class FlatNetwork:
         return along
 
 
+def _loss(network: Network, named: dict[str, Tensor], images: Tensor, labels: Tensor) -> Tensor:
+    return F.cross_entropy(functional_call(network, named, (images,)), labels)
+
+
 def _graph_gradient(loss: Tensor, parameters: Tensor, images: Tensor) -> Tensor:
     return torch.autograd.grad(loss, parameters)[0]
 
@@ -147,13 +149,6 @@ def _graph_backward(
     (gradient,) = torch.autograd.grad(loss, parameters, create_graph=True)
     by_parameters, by_images = torch.autograd.grad(gradient.dot(direction), (parameters, images))
     return by_parameters, by_images, gradient.detach()
-
-
-def _sum_of(parts: Sequence[Tensor]) -> Tensor:
-    total, *others = parts
-    for part in others:
-        total = total + part
-    return total
 
 
 def flatten_parameters(network: nn.Module) -> Tensor:

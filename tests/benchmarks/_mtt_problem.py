@@ -14,7 +14,7 @@ from ddbench.protocol import DSA_STRATEGY
 CLASSES, IPC = 10, 10
 
 
-def make_problem(steps: int, *, compiles: bool) -> tuple[FlatNetwork, Tensor, Tensor, Segment, list[StudentBatch]]:
+def make_problem(steps: int) -> tuple[FlatNetwork, Tensor, Tensor, Segment, list[StudentBatch]]:
     """Return network, images (100, 3, 32, 32), rate, segment and `steps` batches of the whole synthetic set."""
     generator = torch.Generator().manual_seed(0)
     network = make_network("convnet-d3", InputShape(3, 32, CLASSES), generator).requires_grad_(False)
@@ -27,5 +27,5 @@ def make_problem(steps: int, *, compiles: bool) -> tuple[FlatNetwork, Tensor, Te
     for _ in range(steps):
         order = torch.randperm(len(labels), generator=generator)
         batches.append(StudentBatch(order, labels[order], draw_dsa(generator, DSA_STRATEGY, len(order))))
-    flat = FlatNetwork(network, compiles=compiles, batch_size=len(labels))
+    flat = FlatNetwork(network, compiles=False, batch_size=len(labels))
     return flat, images, torch.tensor(0.01), Segment(start, target), batches

@@ -43,7 +43,7 @@ def dm_run(device: torch.device, steps: int, network: str = "convnet-d3", batch:
 
 def mtt_step(device: torch.device, steps: int) -> Callable[[], None]:
     """Return a function that takes one MTT meta-step of so many inner steps, by the adjoint engine."""
-    network, images, lr, segment, batches = make_problem(steps, compiles=False)
+    network, images, lr, segment, batches = make_problem(steps)
     segment = replace(segment, start=segment.start.to(device), target=segment.target.to(device))
     batches = [replace(b, indices=b.indices.to(device), labels=b.labels.to(device)) for b in batches]
     images, lr = images.to(device), lr.to(device)

@@ -23,7 +23,7 @@ from ddbench.meter import Meter
 from ddbench.methods._meta_gradient import ENGINES
 from tests.benchmarks._mtt_problem import make_problem
 engine, steps = sys.argv[1], int(sys.argv[2])
-network, images, lr, segment, batches = make_problem(steps, compiles=False)
+network, images, lr, segment, batches = make_problem(steps)
 status = Path("/proc/self/status").read_text()
 level = int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) * 1024
 with Meter(torch.device("cpu")) as meter:

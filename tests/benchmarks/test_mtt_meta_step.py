@@ -25,7 +25,7 @@ BAR = 1.8
 
 @pytest.mark.speed
 def test_a_meta_step_is_faster_than_the_plain_unrolled_loop(benchmark):
-    network, images, lr, segment, batches = make_problem(STEPS, compiles=True)
+    network, images, lr, segment, batches = make_problem(STEPS)
     student = make_network("convnet-d3", InputShape(3, 32, CLASSES), torch.Generator().manual_seed(0))
     shapes = {name: parameter.shape for name, parameter in student.named_parameters()}
 
