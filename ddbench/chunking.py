@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -86,6 +87,21 @@ def in_chunks(name: str, function: Callable[[Items], T], items: Items, size: int
 def even_size(count: int, limit: int) -> int:
     """Return the size of the fewest equal chunks of at most `limit` that `count` images fill."""
     return math.ceil(count / math.ceil(count / limit))
+
+
+def explain_out_of_memory(error: BaseException) -> str:
+    """Return one line: what could not be had, in the allocator's words, and what to try."""
+    said = " ".join(str(error).split()) or type(error).__name__
+    sentences = re.split(r"(?<=[.!?])\s+(?=[A-Z])", said)
+    # Then come the process's own share, and advice for programs in general.
+    text = " ".join(sentences[:3])[:300].rstrip(".")
+    remedy = "take fewer images per class, smaller batches or a smaller network"
+    if "CUDA" in said:
+        remedy += (
+            ", stop what else uses the GPU, or set PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True, which helps where "
+            "much is reserved and not allocated"
+        )
+    return f"{text}; {remedy}"
 
 
 def is_out_of_memory(error: BaseException) -> bool:

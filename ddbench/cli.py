@@ -37,6 +37,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         print("ddbench: interrupted; rerun the same command to continue", file=sys.stderr)
         return 130
+    except (MemoryError, RuntimeError) as error:
+        from ddbench.chunking import explain_out_of_memory, is_out_of_memory
+
+        if not is_out_of_memory(error):
+            raise
+        print(f"ddbench: {explain_out_of_memory(error)}", file=sys.stderr)
+        return 1
     finally:
         warnings.formatwarning = plain
 

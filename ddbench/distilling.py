@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from ddbench.arithmetic import arithmetic_of
 from ddbench.chunking import shrunk_chunks
 from ddbench.dataset import load_dataset
 from ddbench.errors import DataMismatchError, DivergedError, UnsupportedError
@@ -82,6 +83,19 @@ def distill(
         DataMismatchError: the method returned a set that does not fit the data set.
     """
     options = with_device(options, device)
+    with arithmetic_of("fp32", resolve_device(options.device)):  # a method says itself where it works in less
+        return _distill(method, dataset, ipc, seed, config, share_prepare, options)
+
+
+def _distill(
+    method: str,
+    dataset: RealDataset | str,
+    ipc: int,
+    seed: int,
+    config: Mapping[str, Any] | None,
+    share_prepare: bool,
+    options: RunOptions,
+) -> DistilledDataset:
     with Meter(resolve_device(options.device)) as first_use:
         built = make_method(method, dict(config or {}))
         real = load_real(dataset, options)

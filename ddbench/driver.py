@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
+from ddbench.arithmetic import check_precision
 from ddbench.distilling import RunOptions, load_real
 from ddbench.machine import resolve_device
 from ddbench.meter import utc_now
 from ddbench.method import untracked
+from ddbench.protocol import PROTOCOLS
 from ddbench.records import Result
 from ddbench.runner import run_cell, unfinished_result
 from ddbench.store import Store, write_result
@@ -45,7 +51,7 @@ def run_suite(
     """Run every cell of a suite that has no finished result yet, and return the results of all its cells.
 
     Failed and out-of-memory cells of an earlier run are tried again. A cell that fails is a Result with its reason, and
-    the run goes on. On a GPU each cell gets a process of its own, so that none inherits another's memory.
+    the run goes on. On a GPU cells run in a process of their own, a new one after every failure.
 
     Raises:
         BadInputError: a suite, data set or folder that cannot be used; nothing has been run then.
@@ -60,27 +66,30 @@ def run_suite(
     store = Store(results)
     store.prepare()
     done: list[Result] = []
-    for index, cell in enumerate(cells):
-        event = CellEvent(cell, index, len(cells))
-        found = store.get(cell.key)
-        if found is not None and found.status in FINISHED:
-            on_event(replace(event, result=found, was_there=True))
-            done.append(found)
-            continue
-        on_event(event)
-        reuse = _find_distilled(cell, cells, store) or store.rescue(cell.key)
-        with store.writing(cell.key) as folder:
-            run = _run_in_process if device.type == "cuda" else run_cell
-            result = run(cell, options, folder, reuse)
-            write_result(result, folder)
-        store.forget_rescued(cell.key)
-        on_event(replace(event, result=result))
-        done.append(result)
+    with ExitStack() as stack:
+        run = stack.enter_context(CellProcess()).run if device.type == "cuda" else run_cell
+        for index, cell in enumerate(cells):
+            event = CellEvent(cell, index, len(cells))
+            found = store.get(cell.key)
+            if found is not None and found.status in FINISHED:
+                on_event(replace(event, result=found, was_there=True))
+                done.append(found)
+                continue
+            on_event(event)
+            reuse = _find_distilled(cell, cells, store) or store.rescue(cell.key)
+            with store.writing(cell.key) as folder:
+                result = run(cell, options, folder, reuse)
+                write_result(result, folder)
+            store.forget_rescued(cell.key)
+            on_event(replace(event, result=result))
+            done.append(result)
     return done
 
 
 def check_data(cells: list[Cell], options: RunOptions) -> None:
-    """Load every data set the cells need, so that missing data is told before hours of work and not after them."""
+    """Load every data set and look at every protocol, so that what is missing is told before hours of work."""
+    for protocol in dict.fromkeys(cell.protocol for cell in cells):
+        check_precision(PROTOCOLS.get(protocol).precision, resolve_device(options.device))
     for spec in dict.fromkeys(cell.dataset for cell in cells):
         load_real(spec, options)
 
@@ -96,13 +105,46 @@ def _find_distilled(cell: Cell, cells: list[Cell], store: Store) -> Path | None:
     return None
 
 
-def _run_in_process(cell: Cell, options: RunOptions, folder: Path, reuse: Path | None) -> Result:
-    # Progress bars belong to this process and cannot travel.
-    plain = replace(options, track=untracked)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
+class CellProcess:
+    """A process that runs cells on a GPU one after the other: starting one for each would take longer than most cells.
+
+    After a cell that failed comes a new process: an error on the device outlasts the cell that made it.
+    """
+
+    def __init__(self) -> None:
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> CellProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def run(self, cell: Cell, options: RunOptions, folder: Path, reuse: Path | None) -> Result:
+        """Run a cell, as `run_cell` does; a Result too where its process is killed."""
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn"))
+        # Progress bars belong to this process and cannot travel.
+        plain = replace(options, track=untracked)
         try:
-            return pool.submit(run_cell, cell, plain, folder, reuse).result()
+            result = self._pool.submit(_run_and_clean_up, cell, plain, folder, reuse).result()
         except BrokenProcessPool:
             reason = "the cell's process was killed from outside; if for want of memory, use a larger machine"
-            return unfinished_result(cell, plain, "failed", reason, utc_now())
+            result = unfinished_result(cell, plain, "failed", reason, utc_now())
+        if result.status not in FINISHED:
+            self._end()
+        return result
+
+    def _end(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+        self._pool = None
+
+
+def _run_and_clean_up(cell: Cell, options: RunOptions, folder: Path, reuse: Path | None) -> Result:
+    """Run a cell in this process and leave no memory of it to the next one."""
+    try:
+        return run_cell(cell, options, folder, reuse)
+    finally:
+        gc.collect()
+        torch.cuda.empty_cache()

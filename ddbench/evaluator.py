@@ -11,16 +11,17 @@ import torch
 
 from ddbench.chunking import in_chunks
 from ddbench.errors import BadInputError
+from ddbench.meter import Meter
 from ddbench.method import RunContext
 from ddbench.network import InputShape, Network, make_network
 from ddbench.network_engine import NetworkEngine, plan_engine
 from ddbench.protocol import Protocol
-from ddbench.records import DistilledDataset, Metric, Phase, RealDataset
+from ddbench.records import DistilledDataset, Metric, Phase, Reading, RealDataset
 from ddbench.registry import EVALUATORS
 from ddbench.seeding import make_generator
 from ddbench.soft_labels import SoftLabels
 from ddbench.training import TrainingPlan, TrainingSet, measure_accuracy, train_student
-from ddbench.training_together import students_at_once, together_unsupported, train_students
+from ddbench.training_together import MOST_AT_ONCE, students_at_once, together_unsupported, train_students
 
 __all__ = ["EVALUATORS", "DistillRun", "Evaluator", "make_evaluator", "student_accuracies"]
 
@@ -42,6 +43,8 @@ class DistillRun:
         students_at_once: how many students one call trains, where they can be; by the device's memory where None.
         engine: how students were trained, filled by `student_accuracies`: what a Result records and no number tells.
         engines: what passes the students of each network, filled by `engine_of`.
+        first_use: readings, inside the evaluation, of what is done once before students train, such as capturing a
+            CUDA graph; filled by `student_accuracies` and billed to first use.
     """
 
     distilled: DistilledDataset
@@ -56,6 +59,7 @@ class DistillRun:
     students_at_once: int | None = None
     engine: dict[str, Any] = field(default_factory=dict)
     engines: dict[str, NetworkEngine] = field(default_factory=dict)
+    first_use: list[Reading] = field(default_factory=list)
 
     def engine_of(self, network: str, real: RealDataset, device: torch.device) -> NetworkEngine:
         """Return the engine for students of a network, the same at every call."""
@@ -125,21 +129,25 @@ def student_accuracies(run: DistillRun, real: RealDataset, network: str, ctx: Ru
     plan = TrainingPlan.of(run.protocol, real.info, run.distilled.ipc, student_lr=run.distilled.student_lr)
     # Once for all students: the matrix of 3x32x32 images has 36 MiB.
     whitening = None if run.distilled.whitening is None else run.distilled.whitening.to(ctx.device)
+    test = real.test.on(ctx.device)
 
     def train_and_test(students: list[int]) -> list[float]:
         networks, generators = zip(*(_make_student(run, real, network, i, ctx) for i in students), strict=True)
-        if len(students) == 1:
+        if not together:
             train_student(networks[0], data, plan, generators[0], ctx.track, run.soft_labels, engine)
         else:
             how = train_students(networks, data, plan, generators, ctx.track)
-            run.engine[_engine_key("students_together", run, network)] = how
-        accuracies = [measure_accuracy(built, real.test, ctx.device, whitening, engine) for built in networks]
+            run.engine[_engine_key("students_together", run, network)] = how.mode
+            run.first_use.extend(how.captures)
+        accuracies = [measure_accuracy(built, test, ctx.device, whitening, engine) for built in networks]
         for student, accuracy in zip(students, accuracies, strict=True):
             ctx.log(f"test_accuracy[{network}, student {student}]", accuracy)
         return accuracies
 
     engine = run.engine_of(network, real, ctx.device)
     at_once = _choose_at_once(run, network, data, plan, lambda: _make_student(run, real, network, 0, ctx)[0])
+    # On a GPU a single student's steps are captured too: its bits do not depend on how many fitted beside it.
+    together = at_once > 1 or (data.device.type == "cuda" and _one_by_one_key(run, network) not in run.engine)
     run.engine[_engine_key("students_at_once", run, network)] = at_once
     found = in_chunks("students_at_once", train_and_test, list(range(run.students)), at_once)
     for name, value in engine.record().items():
@@ -161,15 +169,23 @@ def _choose_at_once(
     run: DistillRun, network: str, data: TrainingSet, plan: TrainingPlan, make: Callable[[], Network]
 ) -> int:
     """Return how many students one call trains, and note why it is one where more were to be."""
-    batch_size = min(plan.batch_size, len(data))
-    wanted = run.students_at_once or students_at_once(data.device, batch_size, data.info.image_size)
-    at_once = min(wanted, run.students)
-    if at_once > 1:
-        reason = together_unsupported(make(), data, plan, has_teacher=run.soft_labels is not None)
-        if reason is not None:
-            run.engine[_engine_key("students_one_by_one", run, network)] = reason
-            return 1
-    return at_once
+    wanted = run.students_at_once or (MOST_AT_ONCE if data.device.type == "cuda" else 1)
+    if wanted == 1 and data.device.type != "cuda":
+        return 1
+    reason = together_unsupported(make(), data, plan, has_teacher=run.soft_labels is not None)
+    if reason is not None:
+        run.engine[_one_by_one_key(run, network)] = reason
+        return 1
+    if run.students_at_once is None:
+        with Meter(data.device) as meter:
+            wanted = students_at_once(make(), data, plan)
+        run.first_use.append(meter.reading)
+    return min(wanted, run.students)
+
+
+def _one_by_one_key(run: DistillRun, network: str) -> str:
+    """Return the key of the reason why students could not be trained at once."""
+    return _engine_key("students_one_by_one", run, network)
 
 
 def _engine_key(name: str, run: DistillRun, network: str) -> str:

@@ -8,12 +8,16 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
+from typing import ClassVar
 
 import torch
 
 from ddbench.allocator import keeping_freed_memory
 from ddbench.records import Reading
 
+# Bytes allocated and reserved on a GPU, and resident on the host; None where there is none.
+_Peaks = tuple[int | None, int | None, int | None]
+_NO_PEAKS: _Peaks = (None, None, None)
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 
@@ -24,8 +28,10 @@ class Meter:
     The device is synchronised before the clock is read at both ends. Peak GPU bytes are torch's own, allocated and
     reserved; memory outside its allocator is not seen. Peak host bytes are the process's resident set: reset at the
     start on Linux, elsewhere the peak since the process began, which `host_source` says. What the block frees stays
-    with the process until the block ends.
+    with the process until the block ends. A block inside another resets peaks too; the outer one remembers its own.
     """
+
+    _running: ClassVar[list[Meter]] = []
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -33,10 +39,14 @@ class Meter:
         self._processor_started = time.process_time()
         self._resets_host = False
         self._reading: Reading | None = None
+        self._peaks = _NO_PEAKS
         self._kept = ExitStack()
 
     def __enter__(self) -> Meter:
-        self._reading = None
+        self._reading, self._peaks = None, _NO_PEAKS
+        for outer in self._running:
+            outer._peaks = outer._peaks_so_far()
+        self._running.append(self)
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
             torch.cuda.reset_peak_memory_stats(self._device)
@@ -49,23 +59,34 @@ class Meter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._running.remove(self)
         with self._kept:  # closed even where the device reports an error late
             self._reading = self.so_far()
 
     def so_far(self) -> Reading:
         """Return the measurement from the start of the block until now."""
-        on_gpu = self._device.type == "cuda"
-        if on_gpu:
+        if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         seconds = time.perf_counter() - self._started
+        allocated, reserved, host = self._peaks_so_far()
         return Reading(
             seconds=seconds,
             processor_seconds=time.process_time() - self._processor_started,
-            peak_allocated_bytes=torch.cuda.max_memory_allocated(self._device) if on_gpu else None,
-            peak_reserved_bytes=torch.cuda.max_memory_reserved(self._device) if on_gpu else None,
-            peak_host_bytes=_host_peak_bytes(),
+            peak_allocated_bytes=allocated,
+            peak_reserved_bytes=reserved,
+            peak_host_bytes=host,
             host_source="resident peak, reset per phase" if self._resets_host else "resident peak of the process",
         )
+
+    def _peaks_so_far(self) -> _Peaks:
+        on_gpu = self._device.type == "cuda"
+        now = (
+            torch.cuda.max_memory_allocated(self._device) if on_gpu else None,
+            torch.cuda.max_memory_reserved(self._device) if on_gpu else None,
+            _host_peak_bytes(),
+        )
+        larger = [max((v for v in pair if v is not None), default=None) for pair in zip(self._peaks, now, strict=True)]
+        return larger[0], larger[1], larger[2]
 
     @property
     def reading(self) -> Reading:

@@ -28,7 +28,7 @@ CHUNK_BYTES = 8.0e7
 # The same of images that are passed through for two derivatives, whose graph holds about three times as much. Larger
 # chunks are no faster (256 images of convnet-d3: 0.91 s in chunks of 64, 128 and 32, 0.86 s whole), and need memory.
 DERIVATIVES_BYTES = 3.2e8
-VALUE_BYTES: dict[Precision, int] = {"fp32": 4, "bf16": 2}
+VALUE_BYTES: dict[Precision, int] = {"fp32": 4, "tf32": 4, "bf16": 2}
 
 
 class NetworkEngine:

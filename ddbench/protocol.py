@@ -39,7 +39,8 @@ class Protocol(BaseModel):
         lr_drop: factor on the rate at every drop.
         resets_momentum: the optimiser is made anew at a drop, as in the DC family's reference code.
         augmentation: DSA strategy for each batch, empty for none; `augmentation_for` overrides it by data set.
-        precision: of the students' passes, in training and testing: `bf16` by autocast, parameters staying float32.
+        precision: of the students' passes, in training and testing: `bf16` by autocast, parameters staying float32;
+            `tf32` on GPUs from Ampere on. cuDNN takes algorithms that repeat their bits under every protocol.
         reported: which epoch's accuracy counts.
         image_augmentation: crops, flips and colours of each image, instead of DSA.
         cutmix: mixes the images of a batch, and their labels, after the other augmentation.
@@ -115,6 +116,8 @@ DSA = Protocol(
 # `dsa` in half the precision and, on processors that compute in it, half the time. Never in one table with `dsa` unless
 # asked for, although no difference was found: README.
 DSA_BF16 = DSA.model_copy(update={"name": "dsa-bf16", "precision": "bf16"})
+# `dsa` with TF32 in products and convolutions, as torch's convolutions have it by default on newer GPUs; on a GPU only.
+DSA_TF32 = DSA.model_copy(update={"name": "dsa-tf32", "precision": "tf32"})
 DC = Protocol(
     name="dc",
     version=1,
@@ -235,7 +238,9 @@ class Protocols:
         return f"v{protocol.version}@{protocol.hash}: {', '.join(_describe(protocol))}"
 
 
-PROTOCOLS = Protocols(DSA, DSA_BF16, DC, QUICK, IMAGENET_HARD, SOFT_LABEL, IMAGENET_HARD_2CORES, SOFT_LABEL_2CORES)
+PROTOCOLS = Protocols(
+    DSA, DSA_BF16, DSA_TF32, DC, QUICK, IMAGENET_HARD, SOFT_LABEL, IMAGENET_HARD_2CORES, SOFT_LABEL_2CORES
+)
 
 
 def _describe(protocol: Protocol) -> list[str]:

@@ -9,7 +9,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Precision = Literal["fp32", "bf16"]  # of passes through a network; parameters and losses stay float32
+# Of passes through a network; parameters and losses stay float32. `fp32` is float32 on every machine, `tf32` what GPUs
+# from Ampere on make of it where they may, `bf16` autocast.
+Precision = Literal["fp32", "tf32", "bf16"]
+MethodPrecision = Literal["fp32", "bf16"]
 
 
 class Part(BaseModel):

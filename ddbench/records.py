@@ -7,104 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from ddbench.errors import BadInputError
+from ddbench.images import DatasetInfo as DatasetInfo
+from ddbench.images import ImageSource as ImageSource
+from ddbench.images import LabeledImages as LabeledImages
+from ddbench.images import RealDataset as RealDataset
 
 Space = Literal["normalised", "pixels", "zca"]
 Status = Literal["ok", "skipped", "failed", "out_of_memory"]
-
-
-class ImageSource(Protocol):
-    """Images that may be a tensor or files decoded when asked for: (N, C, H, W) uint8."""
-
-    @property
-    def shape(self) -> torch.Size:
-        """(N, C, H, W)."""
-
-    def __getitem__(self, indices: Tensor, /) -> Tensor:
-        """Return the images at `indices` (n,) int64 as (n, C, H, W) uint8 on the CPU."""
-
-
-@dataclass(frozen=True)
-class DatasetInfo:
-    """Identity of a data set: what a method and a table need to know about it.
-
-    `mean` and `std` are per channel, of pixels scaled to [0, 1]. `class_ids` are WordNet ids where there are any.
-    `fingerprint` is a hash of classes, their order, per-class counts of both splits and the image size.
-    """
-
-    name: str
-    class_names: tuple[str, ...]
-    channels: int
-    image_size: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    fingerprint: str
-    class_ids: tuple[str, ...] = ()
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes, K."""
-        return len(self.class_names)
-
-    def normalise(self, images: Tensor) -> Tensor:
-        """Return (n, C, H, W) float32 with mean and std removed; takes uint8 0..255 or float pixels in [0, 1]."""
-        pixels = images.float().div(255) if images.dtype == torch.uint8 else images
-        mean, std = (torch.tensor(c, device=images.device).view(1, -1, 1, 1) for c in (self.mean, self.std))
-        return pixels.sub(mean).div(std)
-
-    def to_pixels(self, images: Tensor) -> Tensor:
-        """Undo `normalise`: (n, C, H, W) normalised float -> float pixels, not clipped to [0, 1]."""
-        mean, std = (torch.tensor(c, device=images.device).view(1, -1, 1, 1) for c in (self.mean, self.std))
-        return images.mul(std).add(mean)
-
-
-@dataclass(frozen=True, eq=False)
-class LabeledImages:
-    """One split of a real data set: images (N, C, H, W) uint8, held or decoded when asked for; labels (N,) int64."""
-
-    images: ImageSource
-    labels: Tensor
-    info: DatasetInfo
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes, K."""
-        return self.info.num_classes
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def of_class(self, label: int) -> Tensor:
-        """Return the (n,) int64 indices of the images of one class, in their stored order."""
-        return (self.labels == label).nonzero(as_tuple=True)[0]
-
-    def class_counts(self) -> Tensor:
-        """Return the number of images of each class, (K,) int64."""
-        return torch.bincount(self.labels, minlength=self.num_classes)
-
-    def pixels(self, indices: Tensor) -> Tensor:
-        """Return the images at `indices` as (n, C, H, W) uint8 on the CPU."""
-        return self.images[indices.cpu()]
-
-    def normalised(self, indices: Tensor | None = None, device: torch.device | str | None = None) -> Tensor:
-        """Return (n, C, H, W) float32 images with the data set's mean and std removed, on `device`."""
-        chosen = torch.arange(len(self)) if indices is None else indices
-        return self.info.normalise(self.pixels(chosen).to(device, non_blocking=True))
-
-
-@dataclass(frozen=True, eq=False)
-class RealDataset:
-    """A real data set: both splits and what identifies them."""
-
-    train: LabeledImages
-    test: LabeledImages
-    info: DatasetInfo
 
 
 @dataclass(frozen=True, eq=False)
@@ -309,6 +225,13 @@ class Reading(Record):
             "interruptions": self.interruptions + later.interruptions,
         }
         return later.model_copy(update={**sums, **peaks})
+
+    def less(self, part: Reading) -> Reading:
+        """Return this measurement without the seconds of a part of it that belongs to another account."""
+        both = (self.processor_seconds, part.processor_seconds)
+        processor = None if None in both else max(0.0, (both[0] or 0.0) - (both[1] or 0.0))
+        seconds = max(0.0, self.seconds - part.seconds)
+        return self.model_copy(update={"seconds": seconds, "processor_seconds": processor})
 
 
 class Phase(Record):

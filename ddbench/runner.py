@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from ddbench.chunking import is_out_of_memory, shrunk_chunks
+from ddbench.arithmetic import arithmetic_of
+from ddbench.chunking import explain_out_of_memory, is_out_of_memory, shrunk_chunks
 from ddbench.distilled import load_distilled, save_distilled
 from ddbench.distilling import RunOptions, check_fits, distill, load_real, with_device
 from ddbench.errors import BadInputError, DDBenchError, DivergedError, UnsupportedError
@@ -66,6 +67,21 @@ def evaluate(
         raise BadInputError(f"this set was left by a distillation that diverged ({diverged}); distil again")
     options = with_device(options, device)
     chosen = PROTOCOLS.get(protocol) if isinstance(protocol, str) else protocol
+    with arithmetic_of(chosen.precision, resolve_device(options.device)):
+        return _evaluate(distilled, dataset, chosen, network, students, seed, evaluators, cross_networks, options)
+
+
+def _evaluate(
+    distilled: DistilledDataset,
+    dataset: RealDataset | str,
+    chosen: Protocol,
+    network: str | None,
+    students: int,
+    seed: int,
+    evaluators: tuple[str, ...],
+    cross_networks: tuple[str, ...],
+    options: RunOptions,
+) -> Result:
     origin = distilled.provenance
     run = DistillRun(
         distilled=distilled,
@@ -132,7 +148,7 @@ def run_cell(cell: Cell, options: RunOptions, folder: Path, reuse: Path | None =
         return unfinished_result(cell, options, "failed", f"diverged: {_one_line(error)}", started_at)
     except Exception as error:
         if is_out_of_memory(error):
-            return unfinished_result(cell, options, "out_of_memory", _one_line(error), started_at)
+            return unfinished_result(cell, options, "out_of_memory", explain_out_of_memory(error), started_at)
         options.log("traceback", traceback.format_exc())
         return unfinished_result(cell, options, "failed", f"{type(error).__name__}: {_one_line(error)}", started_at)
 
@@ -176,7 +192,10 @@ def _measure(
             for evaluator in evaluators:
                 if not evaluator.reads_phases:
                     metrics += evaluator.evaluate(run, real, ctx)
-        run = replace(run, phases=_add_phases(run.phases, first_use.plus(shared.reading), meter.reading))
+        first_use, evaluated = first_use.plus(shared.reading), meter.reading
+        for part in run.first_use:
+            first_use, evaluated = first_use.plus(part), evaluated.less(part)
+        run = replace(run, phases=_add_phases(run.phases, first_use, evaluated))
         for evaluator in evaluators:
             if evaluator.reads_phases:
                 metrics += evaluator.evaluate(run, real, ctx)

@@ -91,34 +91,27 @@ class TrainingSet:
                 yield self._batch_of(pixels.to(self.device, non_blocking=True), indices)
 
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Return float32 images in the students' space and labels at `indices`, on the device."""
+        """Return float32 images in the students' space and labels at (B,) `indices` of any device, on the set's own."""
         if self.source is not None:
             return self._batch_of(self.source[indices.cpu()].to(self.device, non_blocking=True), indices)
+        indices = indices.to(self.device, non_blocking=True)
         return self._batch_of(self._held[indices], indices)
 
     def to_pixels(self, images: Tensor) -> Tensor:
         """Undo the normalisation of (B, C, H, W) images: float pixels, not clipped to [0, 1]."""
-        mean, std = self._mean_and_std
-        return images * std + mean
+        return self.info.to_pixels(images)
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """Remove mean and std of (B, C, H, W) float pixels."""
-        mean, std = self._mean_and_std
-        return pixels.sub(mean).div(std)
+        return self.info.normalise(pixels)
 
     def _batch_of(self, images: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
         return self._in_space(images), self.labels[indices.to(self.device, non_blocking=True)]
 
     def _in_space(self, images: Tensor) -> Tensor:
-        return self.normalise(images.float().div(255)) if images.dtype == torch.uint8 else images
+        return self.normalise(images) if images.dtype == torch.uint8 else images
 
     @cached_property
     def _held(self) -> Tensor:
         """The images on the device: few of them in the students' space already, many as they are stored."""
         return self._in_space(self.images) if self.images.numel() <= FEW_VALUES else self.images
-
-    @cached_property
-    def _mean_and_std(self) -> tuple[Tensor, Tensor]:
-        # `info.normalise` makes these on the device from Python numbers at every call, a copy that waits for it.
-        mean, std = (torch.tensor(c).to(self.device, non_blocking=True) for c in (self.info.mean, self.info.std))
-        return mean.view(1, -1, 1, 1), std.view(1, -1, 1, 1)

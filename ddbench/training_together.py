@@ -13,6 +13,7 @@ import math
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from itertools import accumulate, islice, pairwise
 from typing import Any, Literal
 
@@ -23,17 +24,17 @@ from torch.func import functional_call, grad, vmap
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from ddbench.augment.dsa import Draw, apply_dsa, draw_dsa
+from ddbench.meter import Meter
 from ddbench.method import Tracker, untracked
 from ddbench.network import Network, has_batch_norm, named_parts
+from ddbench.records import Reading
 from ddbench.training import StudentDivergedError, TrainingPlan, TrainingSet, channels_last
 
 Form = Literal["stacked", "side by side"]
 
-# Our choice, not measured: a GPU's memory bounds how many students are trained at once, whose number is that of the
-# published rows at most. An image of 32x32 in convnet-d3 keeps 2.2 MiB for the backward pass; other networks of the
-# families keep up to twice that. Half of the memory is left to everything else.
+# How many students are trained at once on a GPU: as many as published rows have, at most, and as half of the memory
+# that is free there holds. Our choice.
 MOST_AT_ONCE = 20
-BYTES_PER_PIXEL = 4 * 2**20 / 32**2
 MEMORY_SHARE = 0.5
 # Images are made ahead for as many steps as fit into this many float values, 128 MiB in float32; for one step at least.
 AHEAD_VALUES = 2**25
@@ -41,20 +42,38 @@ SIDE_STREAMS = 4  # on which students' work overlaps, of our choice; kernels of 
 WARM_UPS = 3  # steps before a capture, as torch's notes on CUDA graphs advise
 
 
-def students_at_once(device: torch.device, batch_size: int, image_size: int) -> int:
-    """Return how many students one call trains where the suite does not say: by a GPU's memory; 1 on a CPU.
+@dataclass(frozen=True)
+class Together:
+    """How students were trained at once: in words for the engine's record, and what capturing their steps took."""
 
-    A batch of 256 images of 32x32 gives 20 on 40 GiB or more, 12 on 24 GiB and 4 on 8 GiB. One student fills a CPU.
+    mode: str
+    captures: tuple[Reading, ...] = ()
+
+
+def students_at_once(network: Network, data: TrainingSet, plan: TrainingPlan) -> int:
+    """Return how many students one call trains on a GPU where the suite does not say, 1 to `MOST_AT_ONCE`.
+
+    One step of one student is taken, and the memory that it needed is compared with what is free. No number depends on
+    how many students are trained at once.
+
+    Args:
+        network: a fresh one, on the device of `data`; its parameters are used up.
+        data: what students are to train on.
+        plan: schedule, SGD constants, augmentation.
     """
-    if device.type != "cuda":
-        return 1
-    return fitting_students(torch.cuda.get_device_properties(device).total_memory, batch_size, image_size)
+    device = data.device
+    images, labels = next(batches_ahead(data, plan, [torch.Generator().manual_seed(0)]))
+    before = torch.cuda.memory_allocated(device)
+    with Meter(device) as meter:
+        Students([network], plan, "side by side").step(images, labels)
+    needed = (meter.reading.peak_allocated_bytes or 0) - before
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return fitting_students(torch.cuda.mem_get_info(device)[0] + unused, needed)
 
 
-def fitting_students(memory_bytes: int, batch_size: int, image_size: int) -> int:
-    """Return how many students are trained at once on a GPU of `memory_bytes`, 1 to `MOST_AT_ONCE`."""
-    each = batch_size * image_size**2 * BYTES_PER_PIXEL
-    return max(1, min(MOST_AT_ONCE, int(memory_bytes * MEMORY_SHARE / each)))
+def fitting_students(free_bytes: int, bytes_each: int) -> int:
+    """Return how many students of `bytes_each` are trained at once where so much is free, 1 to `MOST_AT_ONCE`."""
+    return max(1, min(MOST_AT_ONCE, int(free_bytes * MEMORY_SHARE) // max(1, bytes_each)))
 
 
 def together_unsupported(network: Network, data: TrainingSet, plan: TrainingPlan, *, has_teacher: bool) -> str | None:
@@ -83,7 +102,7 @@ def train_students(
     *,
     form: Form = "side by side",
     static: bool | None = None,
-) -> str:
+) -> Together:
     """Train S networks of one structure in place, each as `train_student` would with its generator.
 
     Args:
@@ -97,7 +116,7 @@ def train_students(
         static: steps read their batch from buffers that stay in place, on a GPU captured as CUDA graphs; default there.
 
     Returns:
-        How it was done, in words for the engine's record.
+        How it was done.
 
     Raises:
         StudentDivergedError: parameters are not finite at the end.
@@ -115,7 +134,7 @@ def train_students(
         for images, labels in islice(batches, per_epoch):
             run(images, labels)
     students.write_back(networks)
-    return form if steps is None else f"{form}, {steps.mode}"
+    return Together(form) if steps is None else Together(f"{form}, {steps.mode}", tuple(steps.captures))
 
 
 class Students:
@@ -133,8 +152,8 @@ class Students:
         self.parameters = torch.stack([parameters_to_vector(network.parameters()).detach() for network in networks])
         self.momenta = torch.zeros_like(self.parameters)
         self._lr = self.parameters.new_full((), plan.lr)
-        is_on_gpu = self.parameters.device.type == "cuda"
-        self._streams = [torch.cuda.Stream() for _ in range(SIDE_STREAMS)] if is_on_gpu else []
+        device = self.parameters.device
+        self._streams = [torch.cuda.Stream(device) for _ in range(SIDE_STREAMS)] if device.type == "cuda" else []
 
     def step(self, images: Tensor, labels: Tensor) -> None:
         """Take one step of every student: images (S, B, C, H, W), labels (S, B) int64 or (S, B, K)."""
@@ -194,6 +213,7 @@ class StaticSteps:
 
     Attributes:
         mode: `CUDA graph`, or why there is none.
+        captures: what capturing each size took, its warm-up steps included.
     """
 
     def __init__(self, students: Students) -> None:
@@ -203,6 +223,7 @@ class StaticSteps:
         self._pool: Any = None
         self._captures = students.parameters.device.type == "cuda"
         self.mode = "CUDA graph" if self._captures else "static buffers"
+        self.captures: list[Reading] = []
 
     def __call__(self, images: Tensor, labels: Tensor) -> None:
         """Take one step, as `Students.step` does."""
@@ -210,7 +231,9 @@ class StaticSteps:
         if size not in self._buffers:
             self._buffers[size] = (images.clone(), labels.clone())
             if self._captures:
-                self._capture(size)
+                with Meter(images.device) as meter:
+                    self._capture(size)
+                self.captures.append(meter.reading)
         for buffer, values in zip(self._buffers[size], (images, labels), strict=True):
             buffer.copy_(values)
         if size in self._graphs:

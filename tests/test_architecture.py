@@ -54,8 +54,20 @@ LAYERS = (
         "diffusion/",
     ),
     ("datasets/", "networks/", "augment/"),
-    ("dataset", "network", "protocol", "recipe", "meter", "seeding", "machine", "engine", "chunking", "work"),
-    ("records", "registry", "errors", "files", "distilled", "allocator", "native_code"),
+    (
+        "dataset",
+        "network",
+        "protocol",
+        "recipe",
+        "meter",
+        "seeding",
+        "machine",
+        "engine",
+        "arithmetic",
+        "chunking",
+        "work",
+    ),
+    ("records", "images", "registry", "errors", "files", "distilled", "allocator", "native_code"),
 )
 PLUGINS = ("methods", "evaluators")  # found by name through their registries, never by an import statement
 # The one import that points back, made inside a function: by contract a distilled set has `save` and `load` of its own.

@@ -23,6 +23,7 @@ from ddbench.protocol import Protocol, Schedule
 from ddbench.recipe import Teacher
 from ddbench.records import DistilledDataset, RealDataset
 from ddbench.training import TrainingPlan, TrainingSet, measure_accuracy, train_student
+from ddbench.training_together import Together
 
 PROTOCOL = Protocol(
     name="toy",
@@ -308,7 +309,7 @@ def test_where_memory_runs_out_fewer_students_are_trained_at_once(monkeypatch):
     expected = student_accuracies(run, real, "mlp-w4", toy_context())
     together = evaluator.train_students
 
-    def small_device(networks: Any, *rest: Any) -> str:
+    def small_device(networks: Any, *rest: Any) -> Together:
         sizes.append(len(networks))
         if len(networks) > 2:
             together(networks, *rest)  # students that do not fit have been trained to some extent
@@ -319,7 +320,7 @@ def test_where_memory_runs_out_fewer_students_are_trained_at_once(monkeypatch):
     with shrunk_chunks() as shrunk:
         assert student_accuracies(run, real, "mlp-w4", toy_context()) == expected
     assert shrunk == {"students_at_once": 1}
-    assert sizes == [7, 3]
+    assert sizes == [7, 3, *7 * [1]]
 
 
 def test_whole_trainings_on_digits_at_once_are_those_alone():

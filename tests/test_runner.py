@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from ddbench import PROTOCOLS, distill, evaluate, load_dataset
+from ddbench.chunking import explain_out_of_memory
 from ddbench.distilled import load_distilled
 from ddbench.distilling import RunOptions
 from ddbench.errors import BadInputError, DataMismatchError, DivergedError, UnsupportedError
@@ -162,7 +163,8 @@ def test_out_of_memory_is_a_result(tmp_path, monkeypatch, error):
 
     monkeypatch.setattr(METHODS.get("random_real"), "distill", fail)
     result = run_cell(make_cell(), RunOptions(device="cpu"), tmp_path)
-    assert (result.status, result.reason) == ("out_of_memory", str(error))
+    assert (result.status, result.reason) == ("out_of_memory", explain_out_of_memory(error))
+    assert result.reason.startswith(f"{error}; take fewer images per class")
 
 
 def test_interrupt_is_not_swallowed(tmp_path, monkeypatch):

@@ -393,7 +393,8 @@ def test_the_watch_sees_what_waits():
         here.to("meta", non_blocking=True)
         here[0].item()
     waits = ["lift_fresh", "copy from cpu to meta", "_local_scalar_dense", "_local_scalar_dense"]
-    assert watch.found == waits
+    # Before torch 2.12 a dispatch mode is not told of the first; on a GPU `set_sync_debug_mode` is.
+    assert watch.found in (waits, waits[1:])
 
 
 class EpochsOverError(Exception):

@@ -21,6 +21,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from ddbench.arithmetic import arithmetic_of, send
 from ddbench.diffusion.denoiser import Denoiser, DenoiserShape, make_denoiser
 from ddbench.diffusion.difffit import Trainable, make_trainable
 from ddbench.diffusion.inputs import InputSource
@@ -30,7 +31,7 @@ from ddbench.diffusion.team import Team, gathered_team
 from ddbench.engine import in_precision
 from ddbench.errors import DenoiserDivergedError
 from ddbench.method import RunContext
-from ddbench.recipe import Precision
+from ddbench.recipe import MethodPrecision
 from ddbench.seeding import make_generator
 
 REFERENCE_DECAY, REFERENCE_STEPS = 0.9999, 12_000
@@ -72,7 +73,7 @@ class TuningPlan:
     label_dropout: float = 0.1
     parts: int = 1
     devices: int = 1
-    precision: Precision = "fp32"
+    precision: MethodPrecision = "fp32"
     rate: Literal["constant", "cosine"] = "constant"
     representativeness_weight: float = 0.0
     diversity_weight: float = 0.0
@@ -238,7 +239,7 @@ class FineTuning:
             self._places[indices],
             torch.where(dropped, self.denoiser.null_class, self._class_ids[labels]),
         )
-        return NoisyBatch(*(field.to(self.device, non_blocking=True) for field in fields))
+        return NoisyBatch(*(send(field, self.device) for field in fields))
 
     def _indices(self, step: int) -> Tensor:
         """Return the images of a step: a cut of the endless sequence of shuffled passes over the data."""
@@ -288,9 +289,10 @@ def _follow(
     team: Team,
 ) -> None:
     """What another member of a team does."""
-    training = FineTuning(make_denoiser(shape).to(team.device), inputs, class_ids, plan, seed)
-    training.denoiser.load_state_dict(load_file(weights))
-    training.follow(team)
+    with arithmetic_of("fp32", team.device):  # a process of its own, which has torch's own settings
+        training = FineTuning(make_denoiser(shape).to(team.device), inputs, class_ids, plan, seed)
+        training.denoiser.load_state_dict(load_file(weights))
+        training.follow(team)
 
 
 def load_trained(denoiser: nn.Module, tensors: dict[str, Tensor]) -> None:

@@ -16,6 +16,7 @@ from filelock import FileLock
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ddbench.arithmetic import arithmetic_of
 from ddbench.augment.zca import unwhiten
 from ddbench.chunking import in_chunks
 from ddbench.evaluators._set_measures import NEIGHBOURS, neighbour_radii
@@ -102,7 +103,7 @@ def find_feature_space(name: str, train: LabeledImages, ctx: RunContext) -> Feat
     make_folder(folder.parent)
     with FileLock(folder.with_name(f"{folder.name}.lock")):
         if not folder.is_dir():
-            with staged_folder(folder) as staging:
+            with staged_folder(folder) as staging, arithmetic_of("fp32", ctx.device):  # whatever the protocol's is
                 _fill(staging, name, train, ctx)
     network, fingerprint = None, ""
     if name != PIXELS:

@@ -28,7 +28,7 @@ from ddbench.errors import BadInputError, DataMismatchError
 from ddbench.files import staged_folder
 from ddbench.method import Foundation, RunContext
 from ddbench.protocol import NO_FLIP_DATASETS
-from ddbench.recipe import Precision
+from ddbench.recipe import MethodPrecision
 from ddbench.records import LabeledImages
 from ddbench.seeding import draw_seed
 
@@ -56,7 +56,7 @@ class BackboneConfig:
     scratch_steps: Annotated[int, Field(gt=0)] = 10_000
     scratch_batch_size: Annotated[int, Field(gt=0)] = 64
     scratch_lr: Annotated[float, Field(gt=0)] = 1e-3
-    precision: Precision = "fp32"
+    precision: MethodPrecision = "fp32"
 
     def __post_init__(self) -> None:
         if self.scratch_width % self.scratch_heads:

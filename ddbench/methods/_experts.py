@@ -214,7 +214,7 @@ class ExpertTraining:
     def _draw_batches(self, orders: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Return each expert's augmented images (B, C, H, W) and labels (B,)."""
         strategy = dsa_strategy(self._data.info.name)
-        batches = [self._data.batch(order.to(self._data.images.device)) for order in orders]
+        batches = [self._data.batch(order) for order in orders]
         augmented = [dsa_augment(b[0], g, strategy) for b, g in zip(batches, self._generators, strict=True)]
         return augmented, [labels for _, labels in batches]
 

@@ -13,6 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from ddbench.arithmetic import send_network
 from ddbench.augment.dsa import apply_dsa, draw_dsa, dsa_augment
 from ddbench.chunking import even_size
 from ddbench.engine import compiling_pays
@@ -134,7 +135,7 @@ class GradientMatching(Method):
         return MethodWork(PhaseWork(passes, image_bytes(2 * largest + 4 * num_synthetic, shape)))
 
     def _make_work(self, train: LabeledImages, ipc: int, ctx: RunContext) -> Work:
-        config = self.config
+        config, train = self.config, train.on(ctx.device)
         synthetic = self.make_start(train, ipc, ctx).to(ctx.device).requires_grad_()
         optimiser = torch.optim.SGD([synthetic], lr=config.image_lr, momentum=config.image_momentum)
         classes = [train.of_class(label) for label in range(train.num_classes)]
@@ -214,5 +215,6 @@ class GradientMatching(Method):
 
     def _draw_parameters(self, work: Work) -> Tensors:
         network = make_network(self.config.network, InputShape.of(work.train.info), work.ctx.generator)
-        network = network.to(work.ctx.device).to(memory_format=torch.channels_last)
+        send_network(network, work.ctx.device)
+        network = network.to(memory_format=torch.channels_last)
         return {name: parameter.detach() for name, parameter in network.named_parameters()}

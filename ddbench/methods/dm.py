@@ -15,6 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from ddbench.arithmetic import send_network
 from ddbench.augment.dsa import Draw, apply_dsa, draw_dsa
 from ddbench.chunking import in_chunks
 from ddbench.engine import in_precision
@@ -23,7 +24,7 @@ from ddbench.methods._learning import Learner
 from ddbench.methods._selection import draw_distinct, draw_real
 from ddbench.network import InputShape, Network, has_batch_norm, make_network
 from ddbench.protocol import dsa_strategy
-from ddbench.recipe import Precision
+from ddbench.recipe import MethodPrecision
 from ddbench.records import DistilledDataset, LabeledImages
 from ddbench.training import channels_last, chunk_size
 from ddbench.work import BY_IMAGES, MethodWork, Passes, PhaseWork, image_bytes
@@ -36,7 +37,7 @@ def mean_embedding_gap(real_means: Tensor, synthetic_means: Tensor) -> Tensor:
 
 @torch.no_grad()
 def mean_real_embeddings(
-    network: Network, batches: list[Tensor], draws: list[Draw], precision: Precision = "fp32"
+    network: Network, batches: list[Tensor], draws: list[Draw], precision: MethodPrecision = "fp32"
 ) -> Tensor:
     """Return (K, D) means over each of K batches of (B, C, H, W) normalised images, augmented by their draws.
 
@@ -118,11 +119,11 @@ class DistributionMatching(Method):
         image_lr: Annotated[float, Field(gt=0)] = 1.0
         image_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.5
         real_batch_size: Annotated[int, Field(gt=0)] = 256
-        real_precision: Precision = "fp32"
+        real_precision: MethodPrecision = "fp32"
 
     def distill(self, train: LabeledImages, ipc: int, ctx: RunContext) -> DistilledDataset:
         """Return (K * ipc, C, H, W) float32 normalised images, sorted by class, started from random real ones."""
-        config = self.config
+        config, train = self.config, train.on(ctx.device)
         classes = [train.of_class(label) for label in range(train.num_classes)]
         start = torch.cat(draw_real(train, ipc, ctx.generator))
         synthetic = train.normalised(start, ctx.device).requires_grad_()
@@ -172,4 +173,5 @@ class DistributionMatching(Method):
 
     def _make_network(self, train: LabeledImages, ctx: RunContext) -> Network:
         network = make_network(self.config.network, InputShape.of(train.info), ctx.generator)
-        return network.requires_grad_(False).to(ctx.device).to(memory_format=torch.channels_last)
+        send_network(network.requires_grad_(False), ctx.device)
+        return network.to(memory_format=torch.channels_last)

@@ -13,6 +13,7 @@ memory of one step (see `_meta_gradient`).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -20,6 +21,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from ddbench.arithmetic import send
 from ddbench.augment.dsa import draw_dsa
 from ddbench.augment.zca import whiten
 from ddbench.errors import DivergedError
@@ -103,24 +105,28 @@ class TrajectoryMatching(ExpertMethod):
         batch_size = self._batch_size(len(images))
         passes = (TRAINING + META) * config.steps * config.syn_steps * batch_size  # there and back, as in `work`
         network = self.flat_network(train, ctx, passes, batch_size)
+
+        def as_set(learned: tuple[Tensor, Tensor]) -> DistilledDataset:
+            made = replace(start, images=learned[0].cpu(), student_lr=learned[1].item())
+            return made.with_provenance(engine=self._describe_engine(network))
+
         good = None
         for step in ctx.track(range(config.steps), "matching trajectories", learner):
-            now = replace(start, images=images.detach().cpu().clone(), student_lr=lr.item())
+            now = (images.detach().clone(), lr.detach().clone())  # on the device, where they cost nothing
             segment, batches = self._draw_segment(experts, ctx), self._draw_batches(labels, train, ctx)
             found = ENGINES[config.gradient](network, images.detach(), lr.detach(), segment, batches)
-            reason = _diagnose(found)
+            learner.descend((found.images, found.lr))
+            seen = StepCheck.of(found, images.detach(), lr.detach())
+            reason = seen.diagnose_gradient()
             if not reason:
                 good = now
-                learner.descend((found.images, found.lr))
-                reason = self._diagnose_step(images, lr)
+                reason = self._diagnose_step(seen)
             if reason:
-                left = (good or now).with_provenance(engine=self._describe_engine(network))
-                raise DivergedError(f"mtt stopped at step {step}: {reason}", left)
+                raise DivergedError(f"mtt stopped at step {step}: {reason}", as_set(good or now))
             if step % 10 == 0:
-                ctx.log(f"loss[{step}]", found.loss.item())
-                ctx.log(f"student_lr[{step}]", lr.item())
-        last = replace(start, images=images.detach().cpu(), student_lr=lr.item())
-        return last.with_provenance(engine=self._describe_engine(network))
+                ctx.log(f"loss[{step}]", seen.loss)
+                ctx.log(f"student_lr[{step}]", seen.lr)
+        return as_set((images.detach(), lr.detach()))
 
     def work(self, train: LabeledImages, ipc: int) -> MethodWork:
         """Return the experts' training and, for each step, a student's path, and the same path back (see `META`)."""
@@ -149,7 +155,7 @@ class TrajectoryMatching(ExpertMethod):
         """Draw an expert and the epoch its student starts at."""
         expert = experts[int(torch.randint(len(experts), (), generator=ctx.generator))]
         start = int(torch.randint(self.config.max_start_epoch, (), generator=ctx.generator))
-        ends = (expert.parameters(epoch).to(ctx.device) for epoch in (start, start + self.config.expert_epochs))
+        ends = (send(expert.parameters(epoch), ctx.device) for epoch in (start, start + self.config.expert_epochs))
         return Segment(*ends)
 
     def _draw_batches(self, labels: Tensor, train: LabeledImages, ctx: RunContext) -> list[StudentBatch]:
@@ -159,33 +165,45 @@ class TrajectoryMatching(ExpertMethod):
         while len(chunks) < self.config.syn_steps:
             order = torch.randperm(len(labels), generator=ctx.generator)
             chunks += order.split(self._batch_size(len(labels)))
-        return [
-            StudentBatch(indices.to(labels.device), labels[indices], draw_dsa(ctx.generator, strategy, len(indices)))
-            for indices in chunks[: self.config.syn_steps]
-        ]
+        there = [indices.to(labels.device, non_blocking=True) for indices in chunks[: self.config.syn_steps]]
+        return [StudentBatch(i, labels[i], draw_dsa(ctx.generator, strategy, len(i))) for i in there]
 
     def _batch_size(self, num_images: int) -> int:
         return min(self.config.syn_batch_size or num_images, num_images)
 
-    def _diagnose_step(self, images: Tensor, lr: Tensor) -> str:
+    def _diagnose_step(self, seen: StepCheck) -> str:
         """Return what is wrong with the images and the rate after a step, empty where nothing is."""
-        if not images.isfinite().all():
+        if not seen.images_are_finite:
             return f"the images are not finite; {LOWER}"
         # Rounded as the rate itself is: both ends belong to the range.
         low, high = (torch.tensor(end).item() for end in (self.config.min_student_lr, self.config.max_student_lr))
-        if low <= lr.item() <= high:
+        if low <= seen.lr <= high:
             return ""
-        mend = "lower lr_lr or start_lr" if lr.item() > high else "lower lr_lr or raise start_lr"
-        return f"student_lr left its range, {low:g} to {high:g}, for {lr.item():.3g}; {mend}"
+        mend = "lower lr_lr or start_lr" if seen.lr > high else "lower lr_lr or raise start_lr"
+        return f"student_lr left its range, {low:g} to {high:g}, for {seen.lr:.3g}; {mend}"
 
 
-def _diagnose(found: MetaGradient) -> str:
-    """Return what is wrong with a gradient, empty where nothing is."""
-    if not found.loss.isfinite():
-        return f"the matching loss is {found.loss.item()}; {LOWER}"
-    if not (found.images.isfinite().all() and found.lr.isfinite()):
-        return f"the gradient is not finite at loss {found.loss.item():.3g}; {LOWER}"
-    return ""
+@dataclass(frozen=True)
+class StepCheck:
+    """What decides whether a step was sound, read from the device in one transfer: the only wait of a step."""
+
+    loss: float
+    lr: float
+    gradient_is_finite: bool
+    images_are_finite: bool
+
+    @classmethod
+    def of(cls, found: MetaGradient, images: Tensor, lr: Tensor) -> StepCheck:
+        """Return the check of a gradient and of the images and the rate after a step down it."""
+        gradient = found.images.isfinite().all() & found.lr.isfinite()
+        values = torch.stack([found.loss, lr, gradient.to(lr), images.isfinite().all().to(lr)]).tolist()
+        return cls(values[0], values[1], bool(values[2]), bool(values[3]))
+
+    def diagnose_gradient(self) -> str:
+        """Return what is wrong with the gradient, empty where nothing is."""
+        if not math.isfinite(self.loss):
+            return f"the matching loss is {self.loss}; {LOWER}"
+        return "" if self.gradient_is_finite else f"the gradient is not finite at loss {self.loss:.3g}; {LOWER}"
 
 
 def _start(train: LabeledImages, ipc: int, whitening: Whitening | None, ctx: RunContext) -> tuple[Tensor, Tensor]:
