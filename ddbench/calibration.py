@@ -6,26 +6,32 @@ step and so much for an image. Only its speed is looked at: the images are noise
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import torch
 
+from ddbench.arithmetic import arithmetic_of
+from ddbench.errors import DDBenchError
 from ddbench.meter import Meter
 from ddbench.network import InputShape, Network, make_network
 from ddbench.network_engine import NetworkEngine, channels_last, plan_engine
 from ddbench.protocol import Schedule
+from ddbench.recipe import Precision
 from ddbench.records import DatasetInfo, LabeledImages
 from ddbench.training import TrainingPlan, TrainingSet, chunk_size, train_student
 from ddbench.work import FORWARD, TRAINING, Passes, profile_network
 
 # A measurement passes images worth so many FLOPs: a tenth of a second on two cores for common networks, and few images
 # of large ones. Two batch sizes, each in rounds of which the fastest counts: others were disturbed. A round of a small
-# network has more steps, so that what begins a training does not count with each of them.
-MEASURED_FLOPS = 10e9
-MOST_IMAGES, FEWEST_IMAGES = 128, 4
+# network has more steps, so that what begins a training does not count with each of them. On a GPU a few images take as
+# long as one.
+MEASURED_FLOPS = {"cpu": 10e9, "cuda": 2e12}
+MOST_TRAINED = {"cpu": 128, "cuda": 512}
+FEWEST_IMAGES = 4
 ROUNDS, FEWEST_STEPS, MOST_STEPS = 5, 2, 20
-PLAIN = TrainingPlan(Schedule(epochs=1, drop_at=1), lr=0.0, batch_size=MOST_IMAGES, augmentation="")
+PLAIN = TrainingPlan(Schedule(epochs=1, drop_at=1), lr=0.0, batch_size=128, augmentation="")
 
 # Passes a number of images so many times.
 Run = Callable[[int, int], None]
@@ -55,6 +61,17 @@ class Calibration:
         """Return the seconds that some passes would take; `plan` gives their augmentation and precision."""
         return sum(self._seconds_of(part, plan) for part in passes)
 
+    def measure_all(self, network: str, precisions: Sequence[Precision]) -> list[dict[str, Any]]:
+        """Return the speeds of a network in every precision, without augmentation, as rows of a `KeptCalibration`."""
+        shape = {"channels": self._info.channels, "image_size": self._info.image_size}
+        rows = []
+        for precision in precisions:
+            for trains in (False, True):
+                plan = replace(PLAIN, precision=precision)
+                speed = self._measure(network, plan, trains=trains, is_native=True)
+                rows.append({"network": network, **shape, "trains": trains, "precision": precision, **asdict(speed)})
+        return rows
+
     def _seconds_of(self, part: Passes, plan: TrainingPlan) -> float:
         if part.images == 0:
             return 0.0
@@ -72,13 +89,15 @@ class Calibration:
     def _measure(self, network: str, plan: TrainingPlan, *, trains: bool, is_native: bool) -> Speed:
         shape = InputShape.of(self._info)
         cost = TRAINING if trains else FORWARD
-        affordable = int(MEASURED_FLOPS / (cost * max(1, profile_network(network, shape).flops)))
-        many = min(max(FEWEST_IMAGES, affordable), MOST_IMAGES if trains else chunk_size(torch.device("cpu")))
+        kind = self._device.type
+        affordable = int(MEASURED_FLOPS[kind] / (cost * max(1, profile_network(network, shape).flops)))
+        many = min(max(FEWEST_IMAGES, affordable), MOST_TRAINED[kind] if trains else chunk_size(self._device))
         few, steps = many // 4, min(max(FEWEST_STEPS, affordable // many), MOST_STEPS)
         built = make_network(network, shape, torch.Generator().manual_seed(0)).to(self._device)
         engine = plan_engine(network, built, shape, plan.precision, self._device, many) if is_native else None
         run = self._trainer(built, plan, engine) if trains else self._passer(built, engine)
-        slow, fast = self._time(run, many, steps), self._time(run, few, steps)
+        with arithmetic_of(plan.precision, self._device):
+            slow, fast = self._time(run, many, steps), self._time(run, few, steps)
         per_image = (slow - fast) / (many - few)
         per_image = min(max(per_image, 0.0), slow / many)  # noise can make either part negative
         return Speed(per_step=slow - many * per_image, per_image=per_image)
@@ -120,3 +139,27 @@ class Calibration:
         size = (count, info.channels, info.image_size, info.image_size)
         pixels = torch.randint(0, 256, size, dtype=torch.uint8, generator=generator)
         return LabeledImages(pixels, torch.arange(count) % info.num_classes, info)
+
+
+class NotMeasuredError(DDBenchError):
+    """A speed that a kept calibration does not hold."""
+
+
+class KeptCalibration(Calibration):
+    """Speeds that another machine has measured, as `measure_all` gives them.
+
+    Args:
+        info: channels, size and classes of the images.
+        rows: of any networks and shapes of images.
+    """
+
+    def __init__(self, info: DatasetInfo, rows: Iterable[Mapping[str, Any]]) -> None:
+        super().__init__(torch.device("cpu"), info)
+        names = ("network", "channels", "image_size", "trains", "precision")
+        self._rows = {tuple(row[name] for name in names): Speed(row["per_step"], row["per_image"]) for row in rows}
+
+    def _measure(self, network: str, plan: TrainingPlan, *, trains: bool, is_native: bool) -> Speed:
+        key = (network, self._info.channels, self._info.image_size, trains, plan.precision)
+        if key not in self._rows:
+            raise NotMeasuredError(f"that machine has measured no {network} on {key[1]}x{key[2]}x{key[2]} images")
+        return self._rows[key]

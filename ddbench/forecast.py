@@ -14,16 +14,20 @@ evaluators other than those of accuracy.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
-from typing import Literal
+from typing import Any, Literal
 
-from ddbench.calibration import PLAIN, Calibration
+import torch
+
+from ddbench.calibration import PLAIN, Calibration, KeptCalibration, NotMeasuredError
 from ddbench.distilling import RunOptions, check_supported, load_real
 from ddbench.driver import FINISHED, check_data
-from ddbench.errors import UnsupportedError
+from ddbench.errors import BadInputError, UnsupportedError
 from ddbench.evaluation_work import evaluation_work, trained_networks, training_work
 from ddbench.machine import describe_machine, resolve_device
 from ddbench.meter import Meter
@@ -82,35 +86,79 @@ class CellForecast:
         return sum(phase.seconds is None for phase in self.phases.values())
 
 
-def forecast_suite(suite: Suite, results: Store, options: RunOptions) -> list[CellForecast]:
+@dataclass(frozen=True)
+class OtherMachine:
+    """A machine that was measured elsewhere: what describes it, results of its own, and speeds of networks there."""
+
+    machine: dict[str, Any]
+    results: tuple[Result, ...]
+    speeds: tuple[dict[str, Any], ...]
+
+    @classmethod
+    def load(cls, folder: Path) -> OtherMachine:
+        """Read `doctor.json`, `speed.json` and `rows.json` of a folder that `tests.gpu.pack` has filled.
+
+        Raises:
+            BadInputError: no such folder, or files that are damaged or of something else.
+        """
+        parts: dict[str, Any] = {}
+        try:
+            for name in ("doctor", "speed", "rows"):
+                path = folder / f"{name}.json"
+                if name == "doctor" or path.is_file():
+                    parts |= json.loads(path.read_text(encoding="utf-8"))["parts"]
+            results = tuple(Result.model_validate(line) for line in parts.get("results") or ())
+            speeds = tuple({**row} for row in parts.get("calibration") or ())
+            return cls(machine={"id": parts["machine"]["id"], **parts["machine"]}, results=results, speeds=speeds)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+            raise BadInputError(
+                f"{folder} is no folder of measurements ({reason}); name one that `python -m tests.gpu.pack` has filled"
+            ) from error
+
+
+def forecast_suite(
+    suite: Suite, results: Store, options: RunOptions, elsewhere: OtherMachine | None = None
+) -> list[CellForecast]:
     """Return what each cell of a suite will cost, without running any; nothing is written.
+
+    Args:
+        suite: what would run.
+        results: what has run.
+        options: data folder and device.
+        elsewhere: forecast for this machine instead, where nothing is prepared yet.
 
     Raises:
         BadInputError: a suite or data set that cannot be used, or a damaged result.
     """
     cells = suite.cells()
-    check_data(cells, options)
-    forecaster = Forecaster(cells, results, options)
+    if elsewhere is None:
+        check_data(cells, options)
+    forecaster = Forecaster(cells, results, options, elsewhere)
     return [forecaster.forecast(cell) for cell in cells]
 
 
 class Forecaster:
     """Looks at the cells of a suite in the order they would run, and remembers what earlier ones will have done."""
 
-    def __init__(self, cells: list[Cell], results: Store, options: RunOptions) -> None:
-        self._options, self._results = options, results
-        self._device = resolve_device(options.device)
-        machine = describe_machine(self._device)["id"]
+    def __init__(
+        self, cells: list[Cell], results: Store, options: RunOptions, elsewhere: OtherMachine | None = None
+    ) -> None:
+        self._options, self._results, self._elsewhere = options, results, elsewhere
+        self._device = (
+            resolve_device(options.device) if elsewhere is None else torch.device(elsewhere.machine["device"])
+        )
+        machine = (elsewhere.machine if elsewhere else describe_machine(self._device))["id"]
         found = results.results() if any(results.root.glob(f"*/{RESULT_FILE}")) else []
+        found = [*found, *(elsewhere.results if elsewhere else ())]
         self._earlier = [r for r in found if r.status == "ok" and r.machine.get("id") == machine]
         finished = [cell for cell in cells if (kept := results.get(cell.key)) and kept.status == "ok"]
         self._distilled = {cell.distill_key for cell in finished}
         self._done_before: set[object] = set()
         self._calibrations: dict[str, Calibration] = {}
-        with Meter(self._device) as meter:
+        with Meter(torch.device("cpu")) as meter:
             pass
-        reading = meter.reading
-        self._base_bytes = 0 if self._device.type == "cuda" else reading.peak_host_bytes or 0
+        self._base_bytes = meter.reading.peak_host_bytes or 0
 
     def forecast(self, cell: Cell) -> CellForecast:
         """Return what a cell will cost after those before it."""
@@ -130,9 +178,16 @@ class Forecaster:
             if forecast.basis not in ("there", "shared"):
                 peaks.append(None if work is None else count_bytes(work, InputShape.of(real.info)))
         known = [peak for peak in peaks if peak is not None]
-        peak = self._base_bytes + max(known) if len(known) == len(peaks) else None
+        peak = self._held_bytes(real) + max(known) if len(known) == len(peaks) else None
         state = "" if kept is None else f"again, was {kept.status.replace('_', ' ')}"
         return CellForecast(cell, state, phases, peak)
+
+    def _held_bytes(self, real: RealDataset) -> int:
+        """Return what is there beside a phase's own work: the process, or on a GPU the training images."""
+        if self._device.type != "cuda":
+            return self._base_bytes
+        images = real.train.images
+        return images.nbytes if isinstance(images, torch.Tensor) else 0
 
     def _phases(
         self, cell: Cell, method: Method, real: RealDataset
@@ -144,6 +199,7 @@ class Forecaster:
         made = cell.distill_key in self._distilled
         if folder is not None and not made:
             part = None if work is None else work.prepare
+            is_prepared = is_prepared and self._elsewhere is None
             if is_prepared or self._is_shared(folder):
                 yield "prepare", part, PhaseForecast(0.0, 0, "there" if is_prepared else "shared")
             else:
@@ -177,8 +233,11 @@ class Forecaster:
     def _cost(
         self, work: PhaseWork | None, plan: TrainingPlan, earlier: list[Earlier], real: RealDataset
     ) -> PhaseForecast:
-        def calibrated(part: PhaseWork) -> float:
-            return self._calibration(real).seconds(part.passes, plan)
+        def calibrated(part: PhaseWork) -> float | None:
+            try:
+                return self._calibration(real).seconds(part.passes, plan)
+            except NotMeasuredError:
+                return None
 
         flops = 0 if work is None else count_flops(work.passes, InputShape.of(real.info))
         if work is None:
@@ -191,12 +250,16 @@ class Forecaster:
                 scaled.setdefault(abs(math.log(factor)), []).append(seconds * factor)
         if scaled:
             return PhaseForecast(median(scaled[min(scaled)]), flops, "earlier")
-        return PhaseForecast(calibrated(work), flops, "calibrated")
+        seconds_now = calibrated(work)
+        return PhaseForecast(seconds_now, flops, "unknown" if seconds_now is None else "calibrated")
 
     def _calibration(self, real: RealDataset) -> Calibration:
         name = real.info.name
         if name not in self._calibrations:
-            self._calibrations[name] = Calibration(self._device, real.info)
+            elsewhere = self._elsewhere
+            self._calibrations[name] = (
+                KeptCalibration(real.info, elsewhere.speeds) if elsewhere else Calibration(self._device, real.info)
+            )
         return self._calibrations[name]
 
     def _earlier_makings(self, cell: Cell, phase: PhaseName, real: RealDataset) -> list[Earlier]:
@@ -238,6 +301,6 @@ class Forecaster:
         return shared
 
 
-def _ratio(now: float, before: float) -> float | None:
-    """Return how much longer work takes than other work; None where one of them is none."""
-    return now / before if now > 0 and before > 0 else None
+def _ratio(now: float | None, before: float | None) -> float | None:
+    """Return how much longer work takes than other work; None where one of them is none or unknown."""
+    return now / before if now and before else None

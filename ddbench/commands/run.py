@@ -10,6 +10,7 @@ import typer
 from ddbench.commands._app import DataDir, Device, app
 from ddbench.commands._forecast_table import show_forecast
 from ddbench.commands._showing import report_unfinished, run_cells, show_table
+from ddbench.errors import BadInputError
 
 if TYPE_CHECKING:
     from ddbench.suite import Suite
@@ -24,6 +25,10 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what each cell will cost, and which are done.")
     ] = False,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="With --dry-run: forecast for the machine whose measurements this folder holds (tests/gpu)."),
+    ] = None,
 ) -> int:
     """Run every cell of a suite that has no result yet; exit code 1 if any cell has no number."""
     from ddbench.files import baselines_dir
@@ -32,16 +37,20 @@ def run(
     shipped = baselines_dir() / "suites" / f"{suite}.yaml"
     loaded = load_suite(shipped if shipped.is_file() and not Path(suite).exists() else suite)
     if dry_run:
-        _forecast(loaded, results, device, data_dir)
+        _forecast(loaded, results, device, data_dir, calibration)
         return 0
+    if calibration is not None:
+        raise BadInputError("--calibration goes with --dry-run: a run measures what it costs; leave one of them out")
     done = run_cells(loaded, results, device, data_dir)
     show_table(done, published=False)
     return report_unfinished(done)
 
 
-def _forecast(suite: Suite, results: Path, device: str | None, data_dir: Path | None) -> None:
+def _forecast(suite: Suite, results: Path, device: str | None, data_dir: Path | None, calibration: Path | None) -> None:
     from ddbench.distilling import RunOptions
-    from ddbench.forecast import forecast_suite
+    from ddbench.forecast import OtherMachine, forecast_suite
     from ddbench.store import Store
 
-    show_forecast(forecast_suite(suite, Store(results), RunOptions(data_dir=data_dir, device=device)))
+    elsewhere = None if calibration is None else OtherMachine.load(calibration)
+    options = RunOptions(data_dir=data_dir, device=device)
+    show_forecast(forecast_suite(suite, Store(results), options, elsewhere))

@@ -47,14 +47,10 @@ def measured_rate(name: Arithmetic, device: torch.device, side: int = SIDE) -> f
     return 2 * side**3 / seconds
 
 
-def training_operations(num_images: int, image_size: int = 32, width: int = 128, depth: int = 3) -> float:
-    """Return the floating-point operations of a forward and backward pass of convnet's convolutions on 3 channels.
-
-    The first convolution has no gradient by its input, every other pass costs as much as the forward one.
-    """
-    total, channels = 0.0, 3
-    for block in range(depth):
-        forward = 2 * 9 * channels * width * (image_size >> block) ** 2
-        total += forward * (2 if block == 0 else 3)
-        channels = width
-    return total * num_images
+def copy_rate(device: torch.device, num_values: int = 2**30) -> float:
+    """Return the bytes read and written per second by a copy of so many float32 values from place to place."""
+    source = torch.rand(num_values, device=device)
+    target = torch.empty_like(source)
+    copy = waited(lambda: target.copy_(source), device)
+    seconds, _ = alternate(copy, copy, ROUNDS)
+    return 2 * source.nbytes / seconds

@@ -14,10 +14,12 @@ from ddbench.protocol import DSA_STRATEGY
 CLASSES, IPC = 10, 10
 
 
-def make_problem(steps: int) -> tuple[FlatNetwork, Tensor, Tensor, Segment, list[StudentBatch]]:
-    """Return network, images (100, 3, 32, 32), rate, segment and `steps` batches of the whole synthetic set."""
+def make_problem(
+    steps: int, device: torch.device | str = "cpu", spec: str = "convnet-d3"
+) -> tuple[FlatNetwork, Tensor, Tensor, Segment, list[StudentBatch]]:
+    """Return network, images (100, 3, 32, 32), rate, segment and `steps` batches of the whole synthetic set, there."""
     generator = torch.Generator().manual_seed(0)
-    network = make_network("convnet-d3", InputShape(3, 32, CLASSES), generator).requires_grad_(False)
+    network = make_network(spec, InputShape(3, 32, CLASSES), generator).requires_grad_(False)
     start = flatten_parameters(network)
     # The distance that experts travel in two epochs, to its order of magnitude.
     target = start + 0.01 * torch.randn(len(start), generator=generator)
@@ -26,6 +28,8 @@ def make_problem(steps: int) -> tuple[FlatNetwork, Tensor, Tensor, Segment, list
     batches = []
     for _ in range(steps):
         order = torch.randperm(len(labels), generator=generator)
-        batches.append(StudentBatch(order, labels[order], draw_dsa(generator, DSA_STRATEGY, len(order))))
-    flat = FlatNetwork(network, compiles=False, batch_size=len(labels))
-    return flat, images, torch.tensor(0.01), Segment(start, target), batches
+        draw = draw_dsa(generator, DSA_STRATEGY, len(order))
+        batches.append(StudentBatch(order.to(device), labels[order].to(device), draw))
+    flat = FlatNetwork(network.to(device), compiles=False, batch_size=len(labels))
+    segment = Segment(start.to(device), target.to(device))
+    return flat, images.to(device), torch.tensor(0.01, device=device), segment, batches

@@ -11,36 +11,16 @@ import time
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ddbench.chunking import even_size
 from ddbench.methods._network_gradients import NetworkGradients, gradient_chunk_size
-from ddbench.network import InputShape, Network, make_network
+from ddbench.network import InputShape, make_network
 from tests.benchmarks._pairs import alternate
+from tests.benchmarks._plain import dc_loss
 
 CLASSES, REAL_BATCH, ROUNDS = 10, 256, 5
 BAR = 1.6
-
-
-def plain_distance(real: Tensor, synthetic: Tensor) -> Tensor:
-    """The distance of one parameter's gradients; biases and norms count nothing."""
-    if real.ndim == 1:
-        return torch.zeros(())
-    real, synthetic = real.reshape(len(real), -1), synthetic.reshape(len(real), -1)
-    return (1 - (real * synthetic).sum(-1) / (real.norm(dim=-1) * synthetic.norm(dim=-1) + 1e-6)).sum()
-
-
-def plain_loop(network: Network, batches: list[Tensor], synthetic: Tensor) -> Tensor:
-    """The reference-style loop: one class after the other, whole real batches, eager, default memory layout."""
-    parameters, loss = list(network.parameters()), torch.zeros(())
-    for label, (real, made) in enumerate(zip(batches, synthetic.split(1), strict=True)):
-        real_loss = F.cross_entropy(network(real), torch.full((len(real),), label))
-        real_gradient = [gradient.detach().clone() for gradient in torch.autograd.grad(real_loss, parameters)]
-        made_loss = F.cross_entropy(network(made), torch.full((1,), label))
-        made_gradient = torch.autograd.grad(made_loss, parameters, create_graph=True)
-        loss = loss + sum(plain_distance(r, s) for r, s in zip(real_gradient, made_gradient, strict=True))
-    return loss
 
 
 @pytest.mark.speed
@@ -63,7 +43,7 @@ def test_dc_iteration_is_faster_than_the_plain_loop(benchmark, generator):
         return torch.stack([loss for loss, _ in matched]).sum(), torch.cat([gradient for _, gradient in matched])
 
     def plain() -> tuple[Tensor, Tensor]:
-        loss = plain_loop(plain_network, batches, synthetic)
+        loss = dc_loss(plain_network, batches, synthetic)
         return loss.detach(), torch.autograd.grad(loss, synthetic)[0]
 
     start = time.perf_counter()

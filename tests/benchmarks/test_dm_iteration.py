@@ -9,25 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from ddbench.augment.dsa import Draw, apply_dsa, draw_dsa
+from ddbench.augment.dsa import draw_dsa
 from ddbench.methods.dm import gap_and_gradient, mean_real_embeddings
-from ddbench.network import InputShape, Network, make_network
+from ddbench.network import InputShape, make_network
 from ddbench.protocol import DSA_STRATEGY
 from tests.benchmarks._pairs import first_seconds, report, take_turns
+from tests.benchmarks._plain import dm_loss
 from tests.benchmarks._roof import convolution_roof
 
 CLASSES, IPC, REAL_BATCH, ROUNDS = 10, 10, 256, 7
-
-
-def plain_loop(network: Network, batches: list[Tensor], synthetic: Tensor, draws: list[Draw]) -> Tensor:
-    """The reference-style loop: one class after the other, whole real batches, default memory layout."""
-    loss = torch.zeros(())
-    for label, draw in enumerate(draws):
-        real = apply_dsa(batches[label], draw)
-        made = apply_dsa(synthetic[label * IPC : (label + 1) * IPC], draw)
-        real_mean = network.embed(real).detach().mean(0)
-        loss = loss + (real_mean - network.embed(made).mean(0)).square().sum()
-    return loss
 
 
 @pytest.mark.speed
@@ -46,7 +36,7 @@ def test_dm_iteration_is_faster_than_the_plain_loop(benchmark, generator, precis
         return gap_and_gradient(passed, synthetic, draws, mean_real_embeddings(passed, batches, draws, precision))
 
     def plain() -> tuple[Tensor, Tensor]:
-        loss = plain_loop(plain_network, batches, synthetic, draws)
+        loss = dm_loss(plain_network, batches, synthetic, draws)
         return loss.detach(), torch.autograd.grad(loss, synthetic)[0]
 
     first = first_seconds(ours)

@@ -9,15 +9,13 @@ import time
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torch.func import functional_call
 
-from ddbench.augment.dsa import apply_dsa
-from ddbench.methods._meta_gradient import ENGINES, matching_loss
+from ddbench.methods._meta_gradient import ENGINES
 from ddbench.network import InputShape, make_network
 from tests.benchmarks._mtt_problem import CLASSES, make_problem
 from tests.benchmarks._pairs import alternate
+from tests.benchmarks._plain import mtt_gradients
 
 STEPS, ROUNDS = 10, 3
 BAR = 1.8
@@ -27,23 +25,13 @@ BAR = 1.8
 def test_a_meta_step_is_faster_than_the_plain_unrolled_loop(benchmark):
     network, images, lr, segment, batches = make_problem(STEPS)
     student = make_network("convnet-d3", InputShape(3, 32, CLASSES), torch.Generator().manual_seed(0))
-    shapes = {name: parameter.shape for name, parameter in student.named_parameters()}
 
     def ours() -> tuple[Tensor, Tensor]:
         found = ENGINES["adjoint"](network, images, lr, segment, batches)
         return found.images, found.lr
 
     def plain() -> tuple[Tensor, Tensor]:
-        learned, rate = images.clone().requires_grad_(), lr.clone().requires_grad_()
-        parameters = segment.start.clone().requires_grad_()
-        for batch in batches:
-            parts = parameters.split([shape.numel() for shape in shapes.values()])
-            named = {name: part.view(shape) for part, (name, shape) in zip(parts, shapes.items(), strict=True)}
-            logits = functional_call(student, named, (apply_dsa(learned[batch.indices], batch.draw),))
-            (gradient,) = torch.autograd.grad(F.cross_entropy(logits, batch.labels), parameters, create_graph=True)
-            parameters = parameters - rate * gradient
-        found = torch.autograd.grad(matching_loss(parameters, segment), (learned, rate))
-        return found[0], found[1]
+        return mtt_gradients(student, images, lr, segment, batches)
 
     start = time.perf_counter()
     our_images, our_lr = ours()
