@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import torch
 
+import ddbench
 from ddbench.doctor import check_imports, check_native_code, check_torch_build
+from ddbench.files import digest_of, sha256_of
 from ddbench.machine import describe_machine, describe_versions
 from ddbench.registry import EVALUATORS, METHODS, NETWORKS
 from tests.benchmarks._gpu_rates import ARITHMETICS, copy_rate, measured_rate
@@ -34,6 +37,7 @@ def doctor(step: Step) -> None:
 def _machine(device: torch.device) -> dict[str, Any]:
     found: dict[str, Any] = {"versions": describe_versions(), "cuda": torch.version.cuda, "python": sys.version}
     found |= describe_machine(device)
+    found["source_digest"] = source_digest()
     found["device_name"] = found["gpu"] or "CPU"
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
@@ -43,6 +47,13 @@ def _machine(device: torch.device) -> dict[str, Any]:
         )
         found["cudnn"] = torch.backends.cudnn.version()
     return found
+
+
+def source_digest() -> str:
+    """Return a digest of the package's files: a copy without its repository knows no commit."""
+    package = Path(ddbench.__file__).parent
+    files = sorted(path for path in package.rglob("*") if path.suffix in (".py", ".cpp"))
+    return digest_of({path.relative_to(package).as_posix(): sha256_of(path) for path in files})
 
 
 def _driver() -> str:

@@ -19,8 +19,10 @@ from safetensors.torch import load_file
 
 from ddbench.errors import BadInputError, DDBenchError
 from ddbench.files import baselines_dir, make_folder, write_text
+from ddbench.machine import git_commit
 from ddbench.records import Result
 from ddbench.store import write_lines
+from tests.gpu.doctor import source_digest
 from tests.gpu.pack import STEPS, read_record
 
 RESULTS_FILE = "cifar10_rows.jsonl"
@@ -49,12 +51,15 @@ def take_over(folder: Path, into: Path) -> list[str]:
     """
     records = {name: read_record(folder, name) for name in STEPS}
     check(folder, records)
-    target = into / slug(records["doctor"]["parts"]["machine"]["device_name"])
+    machine = records["doctor"]["parts"]["machine"]
+    target = into / slug(machine["device_name"])
     make_folder(target / "pack")
     said = []
-    results = records["rows"].get("parts", {}).pop("results", [])
+    results = [Result.model_validate(result) for result in records["rows"].get("parts", {}).pop("results", [])]
     if results:
-        write_lines([Result.model_validate(result) for result in results], target / RESULTS_FILE)
+        if machine.get("source_digest") == source_digest():  # run from a copy of this very tree
+            results = [r if r.git_commit else r.model_copy(update={"git_commit": git_commit()}) for r in results]
+        write_lines(results, target / RESULTS_FILE)
         said.append(f"{len(results)} results: {target / RESULTS_FILE}")
     for name, record in records.items():
         if record:
