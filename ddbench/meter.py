@@ -46,12 +46,12 @@ class Meter:
         self._reading, self._peaks = None, _NO_PEAKS
         for outer in self._running:
             outer._peaks = outer._peaks_so_far()
-        self._running.append(self)
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
             torch.cuda.reset_peak_memory_stats(self._device)
         self._kept.enter_context(keeping_freed_memory())
         self._resets_host = _reset_host_peak()
+        self._running.append(self)
         self._processor_started = time.process_time()
         self._started = time.perf_counter()
         return self

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddbench import load_dataset
-from ddbench.chunking import even_size, in_chunks, is_out_of_memory, shrunk_chunks
+from ddbench.chunking import even_size, explain_out_of_memory, in_chunks, is_out_of_memory, shrunk_chunks
 from ddbench.distilling import RunOptions, distill
 from ddbench.method import METHODS
 from ddbench.networks.convnet import ConvNet
@@ -131,7 +131,7 @@ def test_a_cell_that_never_fits_is_a_result_whatever_the_allocator_calls_it(own_
     monkeypatch.setattr(METHODS.get("random_real"), "distill", lambda *_: torch.empty(2**55))
     result = run_cell(cell, RunOptions(device="cpu"), tmp_path)
     assert result.status == "out_of_memory"
-    assert "can't allocate memory" in result.reason
+    assert "GiB of host memory could not be had" in result.reason
 
 
 @pytest.mark.parametrize(
@@ -139,3 +139,18 @@ def test_a_cell_that_never_fits_is_a_result_whatever_the_allocator_calls_it(own_
 )
 def test_chunks_are_even(count, limit, size):
     assert even_size(count, limit) == size
+
+
+def test_what_ran_out_is_told_in_one_line_with_what_to_do():
+    said = (
+        "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 139.81 GiB of which 1.50 GiB "
+        "is free. Process 7 has 138 GiB memory in use. Of the allocated memory 120.00 GiB is allocated by PyTorch."
+    )
+    told = explain_out_of_memory(torch.OutOfMemoryError(said))
+    assert told.startswith(said[: said.index(" Process") - 1] + "; take fewer images per class")
+    assert "set PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True" in told
+    on_host = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to "
+    told = explain_out_of_memory(RuntimeError(f"{on_host}allocate 4294967296 bytes. Error code 12\n(Cannot allocate)"))
+    assert told.startswith("4.0 GiB of host memory could not be had; take fewer images per class")
+    assert "CUDA" not in told
+    assert explain_out_of_memory(MemoryError()).startswith("MemoryError; ")

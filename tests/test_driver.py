@@ -13,9 +13,11 @@ import yaml
 
 from ddbench import run_suite
 from ddbench.distilling import RunOptions
+from ddbench.driver import CellProcess
 from ddbench.errors import BadInputError, DDBenchError
 from ddbench.registry import METHODS
 from ddbench.store import Store, read_results
+from ddbench.suite import load_suite
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 CPU = RunOptions(device="cpu")
@@ -129,3 +131,39 @@ def test_killed_run_leaves_whole_cells_only_and_is_continued(tmp_path):
     assert not list(results.glob(".tmp-*"))
     for result in done:
         assert Store(results).distilled_folder(result) is not None
+
+
+def test_cells_of_a_gpu_share_a_process_until_one_fails(tmp_path, own_cache):
+    class Recorded(CellProcess):
+        """Keeps the process that each cell was run in."""
+
+        def __init__(self):
+            super().__init__()
+            self.seen = []
+
+        def run(self, cell, options, folder, reuse):
+            found = super().run(cell, options, folder, reuse)
+            self.seen.append(next(iter(self._pool._processes)) if self._pool else 0)
+            return found
+
+    def cells(**changes):
+        return load_suite(write_suite(tmp_path / "s.yaml", **changes)).cells()
+
+    huge = [{"name": "random_real"}, {"name": "dm", "settings": {"network": "convnet-d1-w8", "steps": 1}}]
+    good, dm = cells(methods=huge, distill_seeds=1)
+    with Recorded() as process:
+        results = []
+        for number, cell in enumerate((good, dm, dm.model_copy(update={"network": "convnet-d9"}), good)):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            results.append(process.run(cell, CPU, folder, None))
+        assert [result.status for result in results] == ["ok", "ok", "failed", "ok"]
+        first, second, ended, new = process.seen
+        assert first == second != os.getpid()
+        assert ended == 0
+        assert new not in (0, first)
+        os.kill(new, signal.SIGKILL)
+        folder = tmp_path / "killed"
+        folder.mkdir()
+        killed = process.run(good, CPU, folder, None)
+    assert (killed.status, killed.reason[:35]) == ("failed", "the cell's process was killed from ")

@@ -1,5 +1,6 @@
 """Tests of the meter: what it counts belongs to its own block; comparisons only, no absolute speeds."""
 
+import mmap
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -86,6 +87,31 @@ def test_readings_without_a_gpu_have_no_gpu_numbers():
     assert reading.peak_reserved_bytes is None
     assert reading.peak_host_bytes > MIB
     assert reading.host_source in (RESET, "resident peak of the process")
+
+
+def test_a_block_inside_another_does_not_take_its_peak_away():
+    with Meter(CPU) as outer:
+        before = outer.so_far().peak_host_bytes
+        with mmap.mmap(-1, 200 * MIB) as held:  # handed back to the system at once
+            held.write(b"x" * 4096 * (200 * MIB // 4096))
+        inner = measure(lambda: None)
+    if inner.host_source != RESET:
+        pytest.skip(f"this system gives the {inner.host_source} only")
+    assert outer.reading.peak_host_bytes - before > 150 * MIB
+    assert outer.reading.peak_host_bytes - inner.peak_host_bytes > 150 * MIB
+    assert Meter._running == []
+
+
+@pytest.mark.gpu
+def test_gpu_peak_of_a_block_inside_another_is_the_outer_ones_too():
+    device = torch.device("cuda")
+    before = torch.cuda.memory_allocated()
+    with Meter(device) as outer:
+        torch.zeros(64 * MIB, device=device)
+        with Meter(device) as inner:
+            torch.zeros(MIB, device=device)
+    assert outer.reading.peak_allocated_bytes - before == 4 * 64 * MIB
+    assert inner.reading.peak_allocated_bytes - before == 4 * MIB
 
 
 @pytest.mark.gpu

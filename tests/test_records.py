@@ -312,3 +312,11 @@ def test_processor_time_is_a_sum_where_both_readings_have_it():
 
 def test_a_reading_from_before_interruptions_were_counted_has_none():
     assert Reading.model_validate({"seconds": 1.0, "host_source": "x"}).interruptions == 0
+
+
+def test_a_part_is_taken_out_of_a_reading_and_its_peaks_stay():
+    whole = Reading(seconds=5.0, processor_seconds=8.0, peak_allocated_bytes=100)
+    part = Reading(seconds=2.0, processor_seconds=3.0, peak_allocated_bytes=100)
+    assert whole.less(part) == Reading(seconds=3.0, processor_seconds=5.0, peak_allocated_bytes=100)
+    assert part.less(whole).seconds == 0.0
+    assert whole.less(Reading(seconds=1.0)).processor_seconds is None
