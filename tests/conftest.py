@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
@@ -35,8 +36,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="gpu: this machine has no CUDA device"))
         if item.get_closest_marker("compiler") and find_compiler() is None:
             item.add_marker(pytest.mark.skip(reason="compiler: this machine has no C++ compiler"))
+        if item.get_closest_marker("installed") and not _is_installed():
+            item.add_marker(pytest.mark.skip(reason="installed: ddbench is not installed, only its tree is there"))
         if item.get_closest_marker("data") and not os.environ.get(DATA_DIR_VARIABLE):
             item.add_marker(pytest.mark.skip(reason=f"data: set {DATA_DIR_VARIABLE} to a folder of data sets"))
+
+
+def _is_installed() -> bool:
+    try:
+        version("ddbench")
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 @pytest.fixture(scope="session")

@@ -96,6 +96,7 @@ def test_number_of_threads_is_part_of_the_identity(own_threads):
     assert len(identities) == 2
 
 
+@pytest.mark.installed
 def test_versions_name_python_and_every_package():
     found = describe_versions()
     assert list(found) == ["python", *PACKAGES]

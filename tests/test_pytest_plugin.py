@@ -14,6 +14,8 @@ BASELINES = baselines_dir()
 MACHINE = BASELINES / "results" / "xeon_2_cores"
 RECORDED = ["--ddbench-results", str(MACHINE / "digits_gate_fresh.jsonl")]
 
+pytestmark = pytest.mark.installed  # an entry point tells pytest of the plug-in
+
 
 def run_pytest(folder, *arguments):
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-v", "-rs"]

@@ -120,7 +120,7 @@ def test_linearity_is_the_exponent_of_a_log_log_fit():
     x, y = [1, 1, 10, 10, 50, 50], [1.0, 1.1, 10.4, 11.2, 53.0, 49.0]
     found = linearity(x, y, 0.1)
     design = np.stack([np.ones(6), np.log(x)], axis=1)
-    (_, slope), residual, *_ = np.linalg.lstsq(design, np.log(y))
+    (_, slope), residual, *_ = np.linalg.lstsq(design, np.log(y), rcond=None)
     error = math.sqrt(residual[0] / 4 * np.linalg.inv(design.T @ design)[1, 1])
     assert found.effect == pytest.approx(slope)
     assert found.high - found.effect == pytest.approx(stats.t.ppf(0.975, 4) * error)
