@@ -13,7 +13,7 @@ import ddbench
 from ddbench.doctor import check_imports, check_native_code, check_torch_build
 from ddbench.files import digest_of, sha256_of
 from ddbench.machine import describe_machine, describe_versions
-from ddbench.registry import EVALUATORS, METHODS, NETWORKS
+from ddbench.registry import EVALUATORS, METHODS, NETWORKS, Registry
 from tests.benchmarks._gpu_rates import ARITHMETICS, copy_rate, measured_rate
 from tests.gpu._step import Step, run_step
 
@@ -22,7 +22,7 @@ def doctor(step: Step) -> None:
     """Describe the machine and measure its roofs."""
     machine = step.part("machine", lambda: _machine(step.device))
     step.part("driver", _driver)
-    step.part("diagnosis", _diagnose)
+    step.part("diagnosis", lambda: _diagnose(step.size((METHODS, NETWORKS, EVALUATORS), (METHODS,))))
     step.part("compiler", lambda: _compiles(step.device, step.size("inductor", "aot_eager")))
     side, values = step.size(8192, 128), step.size(2**30, 2**16)
     rates = {n: step.part(f"rate {n}", lambda name=n: measured_rate(name, step.device, side)) for n in ARITHMETICS}
@@ -64,9 +64,9 @@ def _driver() -> str:
     return done.stdout
 
 
-def _diagnose() -> list[str]:
+def _diagnose(registries: tuple[Registry[Any], ...]) -> list[str]:
     findings = [check_torch_build(), check_native_code()]
-    for registry in (METHODS, NETWORKS, EVALUATORS):
+    for registry in registries:
         findings += check_imports(registry)
     return [f"{finding.mark} {finding.topic}: {finding.text}" for finding in findings]
 
