@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ddbench.dataset import load_dataset
-    from ddbench.distilling import distill
-    from ddbench.driver import run_suite
     from ddbench.evaluator import Evaluator
     from ddbench.method import Method, RunContext
     from ddbench.protocol import PROTOCOLS
     from ddbench.records import DistilledDataset, LabeledImages, Metric, RealDataset, Result
     from ddbench.registry import DATASETS, EVALUATORS, METHODS, NETWORKS
-    from ddbench.runner import evaluate
+    from ddbench.runs.cell import evaluate
+    from ddbench.runs.distill import distill
+    from ddbench.runs.suite_runner import run_suite
 
 __version__ = "0.1.0"
 
@@ -32,10 +32,10 @@ _HOMES = {
     "RealDataset": "records",
     "Result": "records",
     "RunContext": "method",
-    "distill": "distilling",
-    "evaluate": "runner",
+    "distill": "runs.distill",
+    "evaluate": "runs.cell",
     "load_dataset": "dataset",
-    "run_suite": "driver",
+    "run_suite": "runs.suite_runner",
 }
 
 __all__ = [

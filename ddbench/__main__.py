@@ -2,6 +2,6 @@
 
 import sys
 
-from ddbench.cli import main
+from ddbench.cli.main import main
 
 sys.exit(main())

@@ -12,7 +12,7 @@ from platformdirs import user_cache_path
 from torch import Tensor
 
 from ddbench.errors import BadInputError, DataMismatchError
-from ddbench.files import digest_of
+from ddbench.host.files import digest_of
 from ddbench.records import DatasetInfo, ImageSource, LabeledImages, RealDataset
 from ddbench.registry import DATASETS
 

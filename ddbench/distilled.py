@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ddbench.errors import BadInputError, DataMismatchError
-from ddbench.files import find_cache_dir, make_folder, sha256_of, staged_file, staged_folder, write_text
+from ddbench.host.files import find_cache_dir, make_folder, sha256_of, staged_file, staged_folder, write_text
 from ddbench.records import DistilledDataset, Space, Whitening
 
 TENSORS = "distilled.safetensors"

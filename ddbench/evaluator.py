@@ -9,19 +9,19 @@ from typing import Any, ClassVar
 
 import torch
 
-from ddbench.chunking import in_chunks
+from ddbench.engine.chunks import in_chunks
+from ddbench.engine.passes import NetworkEngine, plan_engine
 from ddbench.errors import BadInputError
-from ddbench.meter import Meter
+from ddbench.host.meter import Meter
 from ddbench.method import RunContext
 from ddbench.network import InputShape, Network, make_network
-from ddbench.network_engine import NetworkEngine, plan_engine
 from ddbench.protocol import Protocol
 from ddbench.records import DistilledDataset, Metric, Phase, Reading, RealDataset
 from ddbench.registry import EVALUATORS
 from ddbench.seeding import make_generator
-from ddbench.soft_labels import SoftLabels
-from ddbench.training import TrainingPlan, TrainingSet, measure_accuracy, train_student
-from ddbench.training_together import MOST_AT_ONCE, students_at_once, together_unsupported, train_students
+from ddbench.students.batched import MOST_AT_ONCE, students_at_once, together_unsupported, train_students
+from ddbench.students.loop import TrainingPlan, TrainingSet, measure_accuracy, train_student
+from ddbench.students.soft_labels import SoftLabels
 
 __all__ = ["EVALUATORS", "DistillRun", "Evaluator", "make_evaluator", "student_accuracies"]
 

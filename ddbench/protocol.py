@@ -11,9 +11,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ddbench.errors import BadInputError, UnknownNameError
-from ddbench.files import sha256_of
-from ddbench.recipe import CutMix, ImageAugmentation, ManyClasses, Precision, Schedule, ScheduleByIpc, Teacher
+from ddbench.host.files import sha256_of
 from ddbench.registry import suggest
+from ddbench.training_recipe import CutMix, ImageAugmentation, ManyClasses, Precision, Schedule, ScheduleByIpc, Teacher
 
 __all__ = ["PROTOCOLS", "Protocol", "Protocols", "Schedule", "dsa_strategy"]
 

@@ -23,13 +23,13 @@ import pytest
 import torch
 
 from ddbench.dataset import load_dataset
-from ddbench.distilling import distill
 from ddbench.evaluator import DistillRun
-from ddbench.files import CACHE_DIR_VARIABLE
+from ddbench.host.files import CACHE_DIR_VARIABLE
 from ddbench.method import RunContext, config_of, make_method
 from ddbench.protocol import Protocol, Schedule
 from ddbench.records import DistilledDataset, Phase, Reading, RealDataset
 from ddbench.registry import EVALUATORS, METHODS
+from ddbench.runs.distill import distill
 from ddbench.seeding import make_generator
 
 SMOKE_PROTOCOL = Protocol(

@@ -18,10 +18,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from ddbench.dataset import make_real_dataset
-from ddbench.distilling import RunOptions, distill
-from ddbench.files import CACHE_DIR_VARIABLE
+from ddbench.host.files import CACHE_DIR_VARIABLE
 from ddbench.method import Resumable, Tracker, untracked
 from ddbench.records import DistilledDataset
+from ddbench.runs.distill import RunOptions, distill
 
 ROOT = Path(__file__).parents[1]
 ITEM_SECONDS = 0.08
@@ -46,7 +46,7 @@ def distil_toy(
     options = RunOptions(device="cpu", checkpoint_seconds=0, track=track)
     with pytest.MonkeyPatch.context() as patch:
         # Unfinished work belongs to one commit, and somebody may commit while this runs.
-        patch.setattr("ddbench.distilling.git_commit", lambda: "a commit")
+        patch.setattr("ddbench.runs.distill.git_commit", lambda: "a commit")
         return distill(method, real, ipc, 0, settings, options=options)
 
 

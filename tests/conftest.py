@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from ddbench.dataset import DATA_DIR_VARIABLE
-from ddbench.files import CACHE_DIR_VARIABLE
-from ddbench.native_code import find_compiler
+from ddbench.dataset import DATA_DIR_VARIABLE, load_dataset
+from ddbench.engine.native.compiler import find_compiler
+from ddbench.host.files import CACHE_DIR_VARIABLE
+from ddbench.images import DatasetInfo, LabeledImages
+from ddbench.method import RunContext
 
 ON_REQUEST = ("slow", "speed")
 
@@ -68,3 +70,25 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "cache"
     monkeypatch.setenv(CACHE_DIR_VARIABLE, str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def digits() -> LabeledImages:
+    """The training split of the 8x8 digits."""
+    return load_dataset("digits").train
+
+
+@pytest.fixture
+def toy() -> LabeledImages:
+    """Three classes of 9, 7 and 11 colour images of 8 px, in mixed order."""
+    draws = torch.Generator().manual_seed(11)
+    labels = torch.tensor([0] * 9 + [1] * 7 + [2] * 11)[torch.randperm(27, generator=draws)]
+    images = torch.randint(256, (27, 3, 8, 8), dtype=torch.uint8, generator=draws)
+    info = DatasetInfo("toy", ("a", "b", "c"), 3, 8, (0.4, 0.5, 0.6), (0.2, 0.3, 0.25), "toy")
+    return LabeledImages(images, labels, info)
+
+
+@pytest.fixture
+def context(tmp_path: Path, generator: torch.Generator) -> RunContext:
+    """A context on the CPU, with its own generator and scratch folder."""
+    return RunContext(torch.device("cpu"), generator, tmp_path)

@@ -11,65 +11,29 @@ import ddbench
 from ddbench.registry import DATASETS, EVALUATORS, METHODS, NETWORKS
 
 ROOT = Path(ddbench.__file__).parent
-# Highest first. A module imports from lower layers and its own; `methods/` stands for every file of a folder.
-LAYERS = (
-    # "" is the package itself, which reaches everything
-    ("cli", "commands/", "_console", "doctor", "testing", "pytest_plugin", "__main__", ""),
-    (
-        "report/",
-        "tables",
-        "table_cells",
-        "table_formats",
-        "table_layout",
-        "table_notes",
-        "published",
-        "claims/",
-        "comparing",
-        "compared_table",
-    ),
-    ("statistics", "estimates", "resampling"),
-    (
-        "runner",
-        "forecast",
-        "evaluation_work",
-        "distilling",
-        "suite",
-        "presets",
-        "store",
-        "driver",
-        "preparing",
-        "resuming",
-        "teaching",
-    ),
-    ("methods/", "evaluators/"),
-    (
-        "method",
-        "evaluator",
-        "training",
-        "training_set",
-        "network_engine",
-        "calibration",
-        "training_together",
-        "soft_labels",
-        "diffusion/",
-    ),
-    ("datasets/", "networks/", "augment/"),
-    (
-        "dataset",
-        "network",
-        "protocol",
-        "recipe",
-        "meter",
-        "seeding",
-        "machine",
-        "engine",
-        "arithmetic",
-        "chunking",
-        "work",
-    ),
-    ("records", "images", "registry", "errors", "files", "distilled", "allocator", "native_code"),
+# Highest first: a room imports from those below it and from itself. A room is a folder, or a module of the root; `""`
+# is the package itself, which reaches everything.
+FLOORS = (
+    ("__main__", "cli/commands"),
+    ("cli", "testing", "pytest_plugin"),
+    ("",),
+    ("report",),
+    ("claims", "forecast", "tables"),
+    ("analysis", "runs"),
+    ("methods", "evaluators"),
+    ("methods/_gradient_matching", "methods/_trajectories"),
+    ("methods/_coresets",),
+    ("evaluator", "diffusion"),
+    ("students",),
+    ("engine", "augment", "datasets", "networks"),
+    ("engine/native", "method"),
+    ("dataset", "distilled", "protocol", "work"),
+    ("network", "host"),
+    ("records", "registry"),
+    ("images", "training_recipe", "methods/_learning"),
+    ("errors", "seeding"),
 )
-PLUGINS = ("methods", "evaluators")  # found by name through their registries, never by an import statement
+PLUGINS = ("methods", "evaluators", "datasets", "networks")  # found by name, never by an import statement
 # The one import that points back, made inside a function: by contract a distilled set has `save` and `load` of its own.
 BACKWARDS = {("records", "distilled")}
 REGISTRIES = {"methods": METHODS, "datasets": DATASETS, "networks": NETWORKS, "evaluators": EVALUATORS}
@@ -116,10 +80,14 @@ def name_of(dotted):
     return None if first != "ddbench" else f"{short}/" if f"{short}/" in FILES else short
 
 
-def layer_of(name):
-    key = f"{name.split('/')[0]}/" if "/" in name else name
-    found = [depth for depth, names in enumerate(LAYERS) if key in names]
-    assert len(found) == 1, f"{name} has no place in LAYERS: give it one"
+def room_of(name):
+    """The room of a module: its folder, or itself where it stands in the root."""
+    return name.rpartition("/")[0] or name
+
+
+def floor_of(name):
+    found = [depth for depth, rooms in enumerate(FLOORS) if room_of(name) in rooms]
+    assert len(found) == 1, f"{room_of(name)} has no place in FLOORS: give it one"
     return found[0]
 
 
@@ -127,15 +95,11 @@ def ours(name, **options):
     return {found for found in map(name_of, imports(FILES[name], **options)) if found is not None}
 
 
-def is_plugin(name):
-    return name.split("/")[0] in PLUGINS and "/" in name
-
-
 def is_allowed(name, imported):
-    folder, _, stem = imported.partition("/")
-    if is_plugin(imported):  # helpers of the own folder only
-        return name.split("/")[0] == folder and "/" in name and stem.startswith("_")
-    return layer_of(imported) >= layer_of(name)
+    if room_of(imported) in PLUGINS:  # from within, and only what is no plug-in itself
+        return room_of(name) == room_of(imported) and imported.rpartition("/")[2].startswith("_")
+    same_room = room_of(name) == room_of(imported)
+    return same_room or floor_of(imported) > floor_of(name) or (name, imported) in BACKWARDS
 
 
 @pytest.mark.parametrize("name", sorted(FILES), ids=lambda name: name or "ddbench")
@@ -151,20 +115,30 @@ def test_no_import_cycle_imports_inside_functions_included():
 
 
 def test_the_rules_see_a_forbidden_import(tmp_path):
-    (tmp_path / "a.py").write_text("def f():\n    from ddbench import runner\n    import ddbench.methods.dm\n")
+    (tmp_path / "a.py").write_text("def f():\n    from ddbench import records\n    import ddbench.methods.dm\n")
     found = [name_of(dotted) for dotted in imports(tmp_path / "a.py")]
-    assert found == ["runner", "methods/dm"]
+    assert found == ["records", "methods/dm"]
     assert list(imports(tmp_path / "a.py", top_level=True)) == []
-    assert not is_allowed("network", "runner")
-    assert not is_allowed("network", "")  # `from ddbench import distill` would reach the runner through the package
+    assert not is_allowed("network", "runs/cell")
+    assert not is_allowed("network", "")  # `from ddbench import distill` would reach the runs through the package
     assert not is_allowed("methods/herding", "methods/dm")
-    assert not is_allowed("runner", "methods/_selection")
-    assert is_allowed("methods/herding", "methods/_selection")
+    assert not is_allowed("runs/cell", "methods/dm")
+    assert not is_allowed("diffusion/method", "methods/_coresets/selection")
+    assert is_allowed("methods/herding", "methods/_coresets/selection")
+    assert is_allowed("evaluators/coverage", "evaluators/_set_measures")
+    assert not is_allowed("runs/cell", "evaluators/_set_measures")
+
+
+def test_every_room_has_a_floor_and_the_root_is_small():
+    rooms = {room_of(name) for name in FILES}
+    assert {room for floor in FLOORS for room in floor} == rooms
+    assert len([name for name in FILES if "/" not in name]) <= 18
 
 
 @pytest.mark.parametrize("module", ["time", "datetime", "timeit", "calendar"])
 def test_only_the_meter_reads_a_clock(module):
-    assert {name for name, path in FILES.items() if module in {i.split(".")[0] for i in imports(path)}} <= {"meter"}
+    reading = {name for name, path in FILES.items() if module in {i.split(".")[0] for i in imports(path)}}
+    assert reading <= {"host/meter"}
 
 
 @pytest.mark.parametrize("module", ["pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"])
@@ -179,7 +153,7 @@ def test_only_the_command_line_prints():
         names = {ast.unparse(call) for call in calls}
         if any(name.rsplit(".", 1)[-1] == "print" or name.startswith(("sys.std", "typer.echo")) for name in names):
             printing.add(name)
-    assert {name for name in printing if not name.startswith("commands/")} <= {"cli", "_console"}
+    assert {room_of(name) for name in printing} <= {"cli", "cli/commands"}
 
 
 @pytest.mark.parametrize("folder", REGISTRIES)

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from ddbench import distilled as module
 from ddbench.distilled import PICTURE, SIDECAR, TENSORS, check_target, load_distilled, save_distilled
 from ddbench.errors import BadInputError, DataMismatchError
-from ddbench.files import CACHE_DIR_VARIABLE, sha256_of
+from ddbench.host.files import CACHE_DIR_VARIABLE, sha256_of
 from ddbench.records import DistilledDataset, Whitening
 
 IPC, CLASSES = 2, 3

@@ -13,17 +13,17 @@ from torch import Tensor
 
 from ddbench import evaluator
 from ddbench.augment.zca import fit_zca, whiten
-from ddbench.chunking import shrunk_chunks
 from ddbench.dataset import load_dataset, make_real_dataset
+from ddbench.engine.chunks import shrunk_chunks
 from ddbench.errors import BadInputError, UnknownNameError
 from ddbench.evaluator import EVALUATORS, DistillRun, Evaluator, make_evaluator, student_accuracies
 from ddbench.method import RunContext
 from ddbench.network import Network
 from ddbench.protocol import Protocol, Schedule
-from ddbench.recipe import Teacher
 from ddbench.records import DistilledDataset, RealDataset
-from ddbench.training import TrainingPlan, TrainingSet, measure_accuracy, train_student
-from ddbench.training_together import Together
+from ddbench.students.batched import Together
+from ddbench.students.loop import TrainingPlan, TrainingSet, measure_accuracy, train_student
+from ddbench.training_recipe import Teacher
 
 PROTOCOL = Protocol(
     name="toy",

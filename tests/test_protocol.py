@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ddbench.errors import BadInputError, UnknownNameError
-from ddbench.files import sha256_of
+from ddbench.host.files import sha256_of
 from ddbench.protocol import (
     DSA_STRATEGY,
     DSA_STRATEGY_NO_FLIP,
@@ -21,7 +21,7 @@ from ddbench.protocol import (
     Schedule,
     dsa_strategy,
 )
-from ddbench.recipe import CutMix, ImageAugmentation, ManyClasses, Part, Teacher
+from ddbench.training_recipe import CutMix, ImageAugmentation, ManyClasses, Part, Teacher
 
 # Every version of every named protocol that results were ever recorded under. Entries are added, never edited: a change
 # that moves numbers is a new version, and its results are not comparable with those of the old one.

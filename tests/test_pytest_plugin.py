@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from ddbench.cli import main
-from ddbench.files import baselines_dir
+from ddbench.cli.main import main
+from ddbench.host.files import baselines_dir
 from tests.claims._made import make_results, write_claims
 
 BASELINES = baselines_dir()
@@ -48,7 +48,7 @@ ABSOLUTE = f'kind = "absolute"\nmargin = 1.0\n{CELL}\n'
 
 
 def test_one_test_per_claim_with_its_verdict(tmp_path):
-    from ddbench.store import write_lines
+    from ddbench.runs.results_store import write_lines
 
     write_lines(make_results([92.0, 92.6, 91.8]), tmp_path / "r.jsonl")
     claims = write_claims(

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from ddbench.recipe import CutMix, Schedule, ScheduleByIpc, Teacher
+from ddbench.training_recipe import CutMix, Schedule, ScheduleByIpc, Teacher
 
 BY_IPC = ScheduleByIpc(steps=((1, 90), (10, 60)), beyond=30, drops=((2, 3), (5, 6)), factor_at_100_classes=None)
 AT_100 = BY_IPC.model_copy(update={"steps": ((1, 350), (10, 60)), "factor_at_100_classes": (2, 3)})

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
+from ddbench.analysis.aggregate import Cell, drop_duplicates, make_cells, values_by_seed
+from ddbench.analysis.significance import Estimate, difference_of_means, holm, paired_difference
 from ddbench.errors import BadInputError
 from ddbench.records import Result
 from ddbench.registry import suggest
-from ddbench.statistics import Estimate, difference_of_means, holm, paired_difference
-from ddbench.table_cells import Cell, drop_duplicates, make_cells, values_by_seed
 
 METRIC = "test_accuracy"
 # Two differences may agree by chance, accuracies being counts of test images; then a t test sees no spread at all.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from ddbench.estimates import (
+from ddbench.analysis.estimates import (
     ONE_SAMPLE_T,
     Alternative,
     Estimate,
@@ -19,7 +19,13 @@ from ddbench.estimates import (
     paired_fit,
     welch_fit,
 )
-from ddbench.statistics import PAIRED_PERMUTATION, PERMUTATION, RESAMPLES, difference_of_means, paired_difference
+from ddbench.analysis.significance import (
+    PAIRED_PERMUTATION,
+    PERMUTATION,
+    RESAMPLES,
+    difference_of_means,
+    paired_difference,
+)
 
 
 def permutation_difference(

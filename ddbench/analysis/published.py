@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, ValidationError
 
 from ddbench.errors import BadInputError, DataMissingError
-from ddbench.files import baselines_dir
+from ddbench.host.files import baselines_dir
 from ddbench.records import Record
 
 # The only place where the file's slugs become ddbench's names; a slug that is not listed keeps its own name.

@@ -19,8 +19,7 @@ from math import comb, exp, log, log1p
 import numpy as np
 from scipy import stats
 
-from ddbench.errors import BadInputError
-from ddbench.estimates import (
+from ddbench.analysis.estimates import (
     ALL_PAIRS,
     LOG_LOG,
     ONE_SAMPLE_T,
@@ -39,6 +38,7 @@ from ddbench.estimates import (
     tolerated_loss,
     welch_fit,
 )
+from ddbench.errors import BadInputError
 
 __all__ = [
     "Estimate",

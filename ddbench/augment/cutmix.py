@@ -16,7 +16,7 @@ import torch
 from scipy.special import betaincinv
 from torch import Tensor
 
-from ddbench.recipe import CutMix
+from ddbench.training_recipe import CutMix
 
 
 @dataclass(frozen=True)

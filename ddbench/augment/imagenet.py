@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ddbench.errors import BadInputError
-from ddbench.recipe import ImageAugmentation
+from ddbench.training_recipe import ImageAugmentation
 
 GREY = (0.299, 0.587, 0.114)  # weights of red, green and blue (misc/utils.py, Grayscale; ITU-R BT.601)
 # Principal components of ImageNet's colours, one per column, and their eigenvalues (data.py, after AlexNet).

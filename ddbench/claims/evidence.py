@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 from typing import Any, Literal
 
+from ddbench.analysis.aggregate import MAKING, drop_duplicates, values_by_seed, varying_keys
 from ddbench.claims.kinds import ANY_MACHINE, COST_METRIC, ClaimCell, is_cost
 from ddbench.errors import BadInputError
 from ddbench.records import Reading, Result
-from ddbench.table_cells import MAKING, drop_duplicates, values_by_seed, varying_keys
 
 Unjudged = Literal["not measured", "not comparable", "inconclusive"]
 

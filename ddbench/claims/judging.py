@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ddbench.analysis.significance import holm, smallest_p
 from ddbench.claims.evidence import UnjudgedError
 from ddbench.claims.file import ClaimsFile, load_claims
 from ddbench.claims.kinds import AnyClaim
@@ -14,7 +15,6 @@ from ddbench.claims.rules import Finding, find
 from ddbench.claims.sources import Sources
 from ddbench.errors import BadInputError
 from ddbench.records import Result
-from ddbench.statistics import holm, smallest_p
 
 Word = Literal["supported", "refuted", "inconclusive", "not comparable", "not measured"]
 EXIT_HOLD, EXIT_REFUTED, EXIT_OPEN = 0, 1, 3

@@ -8,13 +8,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ddbench.analysis.aggregate import PEAKS, PHASES
+from ddbench.analysis.published import find_published
 from ddbench.errors import BadInputError
 from ddbench.network import split_spec
 from ddbench.protocol import PROTOCOLS
-from ddbench.published import find_published
 from ddbench.records import size_words
 from ddbench.registry import DATASETS, METHODS, suggest
-from ddbench.table_cells import PEAKS, PHASES
 
 COST_METRIC = re.compile(rf"(?P<phase>making|{'|'.join(PHASES)})_(?P<kind>processor_seconds|seconds|{'|'.join(PEAKS)})")
 ANY_MACHINE = "any"

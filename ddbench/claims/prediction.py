@@ -9,7 +9,7 @@ from statistics import fmean, stdev
 
 from scipy import stats
 
-from ddbench.estimates import ROUNDING, Estimate
+from ddbench.analysis.estimates import ROUNDING, Estimate
 
 PREDICTION = "prediction interval"
 

@@ -17,14 +17,14 @@ from math import exp, log
 from pathlib import Path
 from typing import Any
 
+from ddbench.analysis.aggregate import drop_duplicates
 from ddbench.claims.evidence import UnjudgedError, values_of
 from ddbench.claims.file import load_claims
 from ddbench.claims.kinds import FEWEST_RECORDED
 from ddbench.claims.prediction import predict
 from ddbench.errors import BadInputError
-from ddbench.files import digest_of, staged_file
+from ddbench.host.files import digest_of, staged_file
 from ddbench.records import Result
-from ddbench.table_cells import drop_duplicates
 
 LEVEL = 0.05
 # Losses that pass whatever the spread says: noise of these sizes comes from libraries, not from this code.

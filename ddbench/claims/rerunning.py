@@ -17,7 +17,7 @@ from ddbench.claims.sources import Sources
 from ddbench.errors import BadInputError
 from ddbench.protocol import PROTOCOLS
 from ddbench.records import Result
-from ddbench.suite import MethodEntry, Suite
+from ddbench.runs.suite import MethodEntry, Suite
 
 
 def suites_to_rerun(file: ClaimsFile, verdicts: Sequence[Verdict], sources: Sources) -> list[Suite]:

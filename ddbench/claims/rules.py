@@ -15,6 +15,16 @@ from statistics import fmean
 
 from scipy import stats
 
+from ddbench.analysis.estimates import ONE_SAMPLE_T, Estimate
+from ddbench.analysis.permutation import permutation_difference
+from ddbench.analysis.significance import (
+    difference_of_means,
+    flatness,
+    linearity,
+    mean_against,
+    paired_difference,
+    ratio,
+)
 from ddbench.claims.evidence import UnjudgedError, costs_of, is_higher_better, pick, values_of
 from ddbench.claims.kinds import (
     AbsoluteClaim,
@@ -27,10 +37,7 @@ from ddbench.claims.kinds import (
 )
 from ddbench.claims.prediction import Prediction, predict
 from ddbench.claims.sources import Sources
-from ddbench.estimates import ONE_SAMPLE_T, Estimate
 from ddbench.records import Result
-from ddbench.resampling import permutation_difference
-from ddbench.statistics import difference_of_means, flatness, linearity, mean_against, paired_difference, ratio
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 _BOUNDS = {"within": "near", "at_least": "at least", "at_most": "at most"}

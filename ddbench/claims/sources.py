@@ -10,7 +10,7 @@ from typing import Any
 
 from ddbench.errors import BadInputError
 from ddbench.records import Result
-from ddbench.store import read_results, result_files
+from ddbench.runs.results_store import read_results, result_files
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ddbench.commands._showing import console, say
+from ddbench.cli._showing import console, say
 
 if TYPE_CHECKING:
-    from ddbench.forecast import CellForecast, PhaseForecast
+    from ddbench.forecast.suite_forecast import CellForecast, PhaseForecast
 
 MEANINGS = {
     "earlier": "from earlier results of this machine, scaled where the work differs",
@@ -23,7 +23,7 @@ def show_forecast(forecasts: Sequence[CellForecast]) -> None:
     """Print what each cell will cost, and all that will run."""
     from rich.table import Table
 
-    from ddbench.forecast import PHASES
+    from ddbench.forecast.suite_forecast import PHASES
 
     shown = [name for name in PHASES if any(name in forecast.phases for forecast in forecasts)]
     table = Table("cell", *shown, "TFLOP", "memory", "basis", box=None, padding=(0, 2, 0, 0))

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ddbench.distilling import RunOptions
     from ddbench.records import Result
-    from ddbench.suite import Suite
-    from ddbench.table_formats import TextFormat
-    from ddbench.tables import Table
+    from ddbench.runs.distill import RunOptions
+    from ddbench.runs.suite import Suite
+    from ddbench.tables.formats import TextFormat
+    from ddbench.tables.table import Table
 
 
 def run_cells(suite: Suite, results: Path, device: str | None, data_dir: Path | None) -> list[Result]:
     """Run the cells of a suite that have no result yet, with progress, and return the results of all."""
-    from ddbench import _console
-    from ddbench.distilling import RunOptions
+    from ddbench.cli import progress as _console
+    from ddbench.runs.distill import RunOptions
 
     return _console.run_cells(suite, results, RunOptions(data_dir=data_dir, device=device))
 
@@ -37,16 +37,16 @@ def report_unfinished(results: Sequence[Result]) -> int:
 
 def show_table(results: Sequence[Result], *, published: bool) -> None:
     """Print the table of some results."""
-    from ddbench.table_formats import render
-    from ddbench.tables import make_table
+    from ddbench.tables.formats import render
+    from ddbench.tables.table import make_table
 
     console().print(render(make_table(results, published=published), "terminal"))
 
 
 def show_or_write(table: Table, format: TextFormat | Literal["terminal"], out: Path | None) -> None:
     """Print a table, or write it to a file; the terminal's own form is Markdown in a file."""
-    from ddbench.files import write_text
-    from ddbench.table_formats import render
+    from ddbench.host.files import write_text
+    from ddbench.tables.formats import render
 
     if format == "terminal" and out is None:
         console().print(render(table, "terminal"))
@@ -62,8 +62,8 @@ def show_or_write(table: Table, format: TextFormat | Literal["terminal"], out: P
 @contextmanager
 def progress(data_dir: Path | None = None) -> Iterator[RunOptions]:
     """Yield the options of a run that shows progress bars while the block runs."""
-    from ddbench._console import progress_bars
-    from ddbench.distilling import RunOptions
+    from ddbench.cli.progress import progress_bars
+    from ddbench.runs.distill import RunOptions
 
     with progress_bars() as bars:
         yield RunOptions(data_dir=data_dir, track=bars.track)

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ddbench.dataset import find_data_dir, load_dataset
+from ddbench.engine.native.block import native_passes
 from ddbench.errors import DataMissingError, DDBenchError
-from ddbench.files import find_cache_dir
-from ddbench.machine import describe_machine, describe_versions, git_commit, resolve_device
-from ddbench.networks._native_block import native_passes
+from ddbench.host.files import find_cache_dir
+from ddbench.host.machine import describe_machine, describe_versions, git_commit, resolve_device
 from ddbench.registry import DATASETS, EVALUATORS, METHODS, NETWORKS, Registry
 
 # Their classes are those of folders a user brings; there is nothing to look for without being asked.

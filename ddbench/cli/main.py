@@ -1,4 +1,4 @@
-"""The command line: finds the commands, and turns a mistake into one line; what they do is in `ddbench.commands`."""
+"""The command line: finds the commands, and turns a mistake into one line; what they do is in `cli/commands`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Annotated
 
 import typer
 
-from ddbench import commands
-from ddbench.commands._app import app
+from ddbench.cli._app import app
 from ddbench.errors import DDBenchError
 
 # Some releases of typer carry a copy of click: the base of their usage errors is found through a public one.
 UsageMistake: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
+commands = import_module("ddbench.cli.commands")  # by name: they stand on this room, not it on them
 for found in iter_modules(commands.__path__, f"{commands.__name__}."):
     import_module(found.name)
 
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("ddbench: interrupted; rerun the same command to continue", file=sys.stderr)
         return 130
     except (MemoryError, RuntimeError) as error:
-        from ddbench.chunking import explain_out_of_memory, is_out_of_memory
+        from ddbench.engine.chunks import explain_out_of_memory, is_out_of_memory
 
         if not is_out_of_memory(error):
             raise

@@ -11,11 +11,11 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-from ddbench.distilling import RunOptions
-from ddbench.driver import CellEvent, run_suite
 from ddbench.method import Resumable
 from ddbench.records import Result
-from ddbench.suite import Suite
+from ddbench.runs.distill import RunOptions
+from ddbench.runs.suite import Suite
+from ddbench.runs.suite_runner import CellEvent, run_suite
 
 T = TypeVar("T")
 

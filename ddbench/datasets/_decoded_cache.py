@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ddbench.files import sync
+from ddbench.host.files import sync
 
 # Part of every key: raise it when decoding or resizing changes, so that files of an older kind are not read.
 _FORMAT = 2

@@ -9,7 +9,7 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from ddbench.chunking import in_chunks
+from ddbench.engine.chunks import in_chunks
 from ddbench.errors import DDBenchError
 
 DECODED_AT_ONCE = 16  # images of 256 px; a decoder's activations are large

@@ -21,18 +21,18 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ddbench.arithmetic import arithmetic_of, send
+from ddbench.diffusion.criteria import ClassMemory, diversity, representativeness
 from ddbench.diffusion.denoiser import Denoiser, DenoiserShape, make_denoiser
 from ddbench.diffusion.difffit import Trainable, make_trainable
 from ddbench.diffusion.inputs import InputSource
-from ddbench.diffusion.minimax import ClassMemory, diversity, representativeness
 from ddbench.diffusion.noising import NUM_TIMESTEPS, NoiseSchedule, diffusion_loss, split_output
 from ddbench.diffusion.team import Team, gathered_team
-from ddbench.engine import in_precision
+from ddbench.engine.arithmetic import arithmetic_of, send
+from ddbench.engine.compiled import in_precision
 from ddbench.errors import DenoiserDivergedError
 from ddbench.method import RunContext
-from ddbench.recipe import MethodPrecision
 from ddbench.seeding import make_generator
+from ddbench.training_recipe import MethodPrecision
 
 REFERENCE_DECAY, REFERENCE_STEPS = 0.9999, 12_000
 LOGGED = 100  # losses of a run that go to the log

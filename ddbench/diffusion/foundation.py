@@ -25,12 +25,12 @@ from ddbench.diffusion.denoiser import Denoiser, DenoiserShape, make_denoiser
 from ddbench.diffusion.fine_tuning import FineTuning, TuningPlan, load_trained
 from ddbench.diffusion.inputs import EncodedInputs, InputSource, PixelInputs, encode_classes
 from ddbench.errors import BadInputError, DataMismatchError
-from ddbench.files import staged_folder
+from ddbench.host.files import staged_folder
 from ddbench.method import Foundation, RunContext
 from ddbench.protocol import NO_FLIP_DATASETS
-from ddbench.recipe import MethodPrecision
 from ddbench.records import LabeledImages
 from ddbench.seeding import draw_seed
+from ddbench.training_recipe import MethodPrecision
 
 SCRATCH = "scratch"
 DENOISER_FOLDER, INPUTS_FOLDER = "denoiser", "inputs"

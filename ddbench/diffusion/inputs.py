@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ddbench.diffusion.codec import Codec
-from ddbench.files import load_tensors, staged_file
+from ddbench.host.files import load_tensors, staged_file
 from ddbench.method import Tracker
 from ddbench.records import LabeledImages
 

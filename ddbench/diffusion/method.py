@@ -12,15 +12,11 @@ from pydantic import Field
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ddbench.chunking import in_chunks
 from ddbench.diffusion.backbone import NO_VAE
 from ddbench.diffusion.denoiser import Denoiser
 from ddbench.diffusion.difffit import Trainable, fold_gammas, make_trainable
 from ddbench.diffusion.fine_tuning import FineTuning, TuningPlan, load_trained, scaled_ema_decay
-from ddbench.diffusion.sampling import Sampler, SamplingPlan, draw_images, sampling_batches, split_evenly
-from ddbench.files import load_tensors, staged_file
-from ddbench.method import Foundation, Method, RunContext
-from ddbench.methods._backbone import (
+from ddbench.diffusion.foundation import (
     SCRATCH,
     BackboneConfig,
     backbone_class_ids,
@@ -32,6 +28,10 @@ from ddbench.methods._backbone import (
     load_inputs,
     may_flip,
 )
+from ddbench.diffusion.sampling import Sampler, SamplingPlan, draw_images, sampling_batches, split_evenly
+from ddbench.engine.chunks import in_chunks
+from ddbench.host.files import load_tensors, staged_file
+from ddbench.method import Foundation, Method, RunContext
 from ddbench.records import DistilledDataset, LabeledImages
 from ddbench.seeding import draw_seed
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ddbench.errors import BadInputError
-from ddbench.recipe import Precision
+from ddbench.training_recipe import Precision
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 import torch
 
-from ddbench.files import find_cache_dir
-from ddbench.recipe import Precision
+from ddbench.host.files import find_cache_dir
+from ddbench.training_recipe import Precision
 
 P = ParamSpec("P")
 R = TypeVar("R")

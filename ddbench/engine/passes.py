@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ddbench.chunking import even_size
-from ddbench.engine import in_precision
+from ddbench.engine.chunks import even_size
+from ddbench.engine.compiled import in_precision
 from ddbench.network import InputShape, Network, has_batch_norm, make_network
-from ddbench.recipe import Precision
+from ddbench.training_recipe import Precision
 from ddbench.work import profile_network
 
 # (logits, targets) of some images -> their mean loss, ().

@@ -16,17 +16,17 @@ from filelock import FileLock
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ddbench.arithmetic import arithmetic_of
 from ddbench.augment.zca import unwhiten
-from ddbench.chunking import in_chunks
+from ddbench.engine.arithmetic import arithmetic_of
+from ddbench.engine.chunks import in_chunks
 from ddbench.evaluators._set_measures import NEIGHBOURS, neighbour_radii
-from ddbench.files import find_cache_dir, keyed_name, load_tensors, make_folder, staged_folder
+from ddbench.host.files import find_cache_dir, keyed_name, load_tensors, make_folder, staged_folder
 from ddbench.method import RunContext
 from ddbench.network import InputShape, Network, make_network, split_spec
 from ddbench.protocol import Schedule
 from ddbench.records import DatasetInfo, DistilledDataset, LabeledImages
 from ddbench.seeding import make_generator
-from ddbench.training import TrainingPlan, TrainingSet, channels_last, chunk_size, train_student
+from ddbench.students.loop import TrainingPlan, TrainingSet, channels_last, chunk_size, train_student
 
 PIXELS = "pixels"  # the extractor that needs no network: the normalised pixels themselves
 UPDATES = 200  # in whole epochs, at least one: 9 epochs on digits, 1 on CIFAR-10

@@ -12,15 +12,15 @@ from typing import Any
 
 import torch
 
-from ddbench.arithmetic import arithmetic_of
+from ddbench.engine.arithmetic import arithmetic_of
+from ddbench.engine.passes import NetworkEngine, channels_last, plan_engine
 from ddbench.errors import DDBenchError
-from ddbench.meter import Meter
+from ddbench.host.meter import Meter
 from ddbench.network import InputShape, Network, make_network
-from ddbench.network_engine import NetworkEngine, channels_last, plan_engine
 from ddbench.protocol import Schedule
-from ddbench.recipe import Precision
 from ddbench.records import DatasetInfo, LabeledImages
-from ddbench.training import TrainingPlan, TrainingSet, chunk_size, train_student
+from ddbench.students.loop import TrainingPlan, TrainingSet, chunk_size, train_student
+from ddbench.training_recipe import Precision
 from ddbench.work import FORWARD, TRAINING, Passes, profile_network
 
 # A measurement passes images worth so many FLOPs: a tenth of a second on two cores for common networks, and few images

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ddbench.network import InputShape
 from ddbench.protocol import Protocol
 from ddbench.records import RealDataset, Result
-from ddbench.training import TrainingPlan
+from ddbench.students.loop import TrainingPlan
 from ddbench.work import FORWARD, TRAINING, VALUE_BYTES, Passes, PhaseWork, image_bytes
 
 

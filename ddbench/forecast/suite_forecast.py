@@ -4,7 +4,7 @@ Seconds come, phase by phase, from the first of these that there is:
 
 - `earlier`: a result of this machine in the results folder, of the same data set and, for distilling, the same method,
   for evaluating the same network and protocol; scaled by the modelled seconds of both;
-- `calibrated`: the work that method and protocol declare (`Method.work`), at the speed `ddbench.calibration` measures;
+- `calibrated`: the work that method and protocol declare (`Method.work`), at the speed that `calibration` measures;
 - `unknown`: the method declares nothing and no earlier result has its settings.
 
 Bytes are those of the largest phase: on a GPU what is allocated there, on a CPU beside what this process holds once the
@@ -24,22 +24,22 @@ from typing import Any, Literal
 
 import torch
 
-from ddbench.calibration import PLAIN, Calibration, KeptCalibration, NotMeasuredError
-from ddbench.distilling import RunOptions, check_supported, load_real
-from ddbench.driver import FINISHED, check_data
 from ddbench.errors import BadInputError, UnsupportedError
-from ddbench.evaluation_work import evaluation_work, trained_networks, training_work
-from ddbench.machine import describe_machine, resolve_device
-from ddbench.meter import Meter
+from ddbench.forecast.calibration import PLAIN, Calibration, KeptCalibration, NotMeasuredError
+from ddbench.forecast.evaluation_work import evaluation_work, trained_networks, training_work
+from ddbench.host.machine import describe_machine, resolve_device
+from ddbench.host.meter import Meter
 from ddbench.method import Method, make_method
 from ddbench.network import InputShape
-from ddbench.preparing import prepared_folder
 from ddbench.protocol import PROTOCOLS
 from ddbench.records import RealDataset, Result
-from ddbench.store import RESULT_FILE, Store
-from ddbench.suite import Cell, Suite
-from ddbench.teaching import teacher_plan
-from ddbench.training import TrainingPlan, chunk_size
+from ddbench.runs.distill import RunOptions, check_supported, load_real
+from ddbench.runs.preparation import prepared_folder
+from ddbench.runs.results_store import RESULT_FILE, Store
+from ddbench.runs.suite import Cell, Suite
+from ddbench.runs.suite_runner import FINISHED, check_data
+from ddbench.students.loop import TrainingPlan, chunk_size
+from ddbench.students.teacher import teacher_plan
 from ddbench.work import MethodWork, PhaseWork, count_bytes, count_flops
 
 PhaseName = Literal["prepare", "teacher", "distill", "evaluate"]

@@ -57,7 +57,7 @@ def find_cache_dir() -> Path:
 
 def baselines_dir() -> Path:
     """Return the folder of suites, presets and numbers: inside an installed package, else beside the package."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     inside = package / "baselines"
     return inside if inside.is_dir() else package.parent / "baselines"
 

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import torch
 
-from ddbench.allocator import keeping_freed_memory
+from ddbench.host.allocator import keeping_freed_memory
 from ddbench.records import Reading
 
 # Bytes allocated and reserved on a GPU, and resident on the host; None where there is none.

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ddbench.method import METHODS, RunContext
-from ddbench.methods._gradient_matching import GradientMatching
+from ddbench.methods._gradient_matching.iteration import GradientMatching
 from ddbench.records import LabeledImages
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from ddbench.diffusion.method import DiffusionConfig, DiffusionMethod
 from ddbench.method import METHODS
-from ddbench.methods._diffusion import DiffusionConfig, DiffusionMethod
 
 
 @METHODS.register("dit")

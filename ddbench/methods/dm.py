@@ -15,18 +15,18 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ddbench.arithmetic import send_network
 from ddbench.augment.dsa import Draw, apply_dsa, draw_dsa
-from ddbench.chunking import in_chunks
-from ddbench.engine import in_precision
+from ddbench.engine.arithmetic import send_network
+from ddbench.engine.chunks import in_chunks
+from ddbench.engine.compiled import in_precision
 from ddbench.method import METHODS, Method, RunContext
-from ddbench.methods._learning import Learner
-from ddbench.methods._selection import draw_distinct, draw_real
+from ddbench.methods._coresets.selection import draw_distinct, draw_real
+from ddbench.methods._learning.learner import Learner
 from ddbench.network import InputShape, Network, has_batch_norm, make_network
 from ddbench.protocol import dsa_strategy
-from ddbench.recipe import MethodPrecision
 from ddbench.records import DistilledDataset, LabeledImages
-from ddbench.training import channels_last, chunk_size
+from ddbench.students.loop import channels_last, chunk_size
+from ddbench.training_recipe import MethodPrecision
 from ddbench.work import BY_IMAGES, MethodWork, Passes, PhaseWork, image_bytes
 
 

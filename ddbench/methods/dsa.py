@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ddbench.method import METHODS, RunContext, check_ipc
-from ddbench.methods._gradient_matching import GradientMatching
-from ddbench.methods._selection import draw_real
+from ddbench.methods._coresets.selection import draw_real
+from ddbench.methods._gradient_matching.iteration import GradientMatching
 from ddbench.protocol import dsa_strategy
 from ddbench.records import LabeledImages
 

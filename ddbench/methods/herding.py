@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from ddbench.method import METHODS, RunContext
-from ddbench.methods._features import FeatureMethod
-from ddbench.methods._selection import select_real
+from ddbench.methods._coresets.features import FeatureMethod
+from ddbench.methods._coresets.selection import select_real
 from ddbench.records import DistilledDataset, LabeledImages
 
 

@@ -13,8 +13,8 @@ from pydantic import Field
 from torch import Tensor
 
 from ddbench.method import METHODS, RunContext
-from ddbench.methods._features import FeatureConfig, FeatureMethod
-from ddbench.methods._selection import select_real
+from ddbench.methods._coresets.features import FeatureConfig, FeatureMethod
+from ddbench.methods._coresets.selection import select_real
 from ddbench.records import DistilledDataset, LabeledImages
 from ddbench.seeding import draw_seed
 

@@ -15,8 +15,8 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from ddbench.diffusion.fine_tuning import TuningPlan
+from ddbench.diffusion.method import DiffusionConfig, DiffusionMethod
 from ddbench.method import METHODS
-from ddbench.methods._diffusion import DiffusionConfig, DiffusionMethod
 from ddbench.records import LabeledImages
 
 

@@ -21,17 +21,17 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ddbench.arithmetic import send
 from ddbench.augment.dsa import draw_dsa
 from ddbench.augment.zca import whiten
+from ddbench.engine.arithmetic import send
 from ddbench.errors import DivergedError
 from ddbench.method import METHODS, RunContext
-from ddbench.methods._expert_files import Expert
-from ddbench.methods._experts import ExpertConfig, ExpertMethod
-from ddbench.methods._flat_network import FlatNetwork
-from ddbench.methods._learning import Learner
-from ddbench.methods._meta_gradient import ENGINES, MetaGradient, Segment, StudentBatch
-from ddbench.methods._selection import draw_real
+from ddbench.methods._coresets.selection import draw_real
+from ddbench.methods._learning.learner import Learner
+from ddbench.methods._trajectories.expert_files import Expert
+from ddbench.methods._trajectories.experts import ExpertConfig, ExpertMethod
+from ddbench.methods._trajectories.flat_network import FlatNetwork
+from ddbench.methods._trajectories.meta_gradient import ENGINES, MetaGradient, Segment, StudentBatch
 from ddbench.network import InputShape
 from ddbench.protocol import dsa_strategy
 from ddbench.records import DistilledDataset, LabeledImages, Whitening

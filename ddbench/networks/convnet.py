@@ -16,10 +16,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ddbench.engine.native.network import with_native_blocks
 from ddbench.errors import BadInputError
 from ddbench.network import InputShape, Network, parse_variant
 from ddbench.networks._layers import NORMS, first_padding, make_norm
-from ddbench.networks._native import with_native_blocks
 from ddbench.registry import NETWORKS
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {

@@ -10,9 +10,9 @@ from functools import partial
 
 import yaml
 
+from ddbench.analysis.aggregate import GAP, Cell, machine_label
 from ddbench.records import Result
-from ddbench.table_cells import GAP, Cell, machine_label
-from ddbench.table_layout import SHOWN_PHASES, bytes_text, gpu_text, seconds_text
+from ddbench.tables.layout import SHOWN_PHASES, bytes_text, gpu_text, seconds_text
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ddbench.analysis.aggregate import Cell, values_by_seed
+from ddbench.analysis.significance import mean_against
 from ddbench.report.plot_style import draw_full_real, finish, new_figure, row_name, style_of
-from ddbench.statistics import mean_against
-from ddbench.table_cells import Cell, values_by_seed
-from ddbench.table_layout import group_rows
-from ddbench.tables import Block
+from ddbench.tables.layout import group_rows
+from ddbench.tables.table import Block
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
-from ddbench.comparing import accuracies
-from ddbench.statistics import difference_of_means, holm
-from ddbench.table_cells import Cell
+from ddbench.analysis.aggregate import Cell
+from ddbench.analysis.comparison import accuracies
+from ddbench.analysis.significance import difference_of_means, holm
 
 LEVEL = 0.95
 Standing = Literal["best", "same", "worse", "untested"]

@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ddbench.table_cells import Cell, Spread
-from ddbench.table_layout import ipc_name, spread_text
-from ddbench.tables import Block
+from ddbench.analysis.aggregate import Cell, Spread
+from ddbench.tables.layout import ipc_name, spread_text
+from ddbench.tables.table import Block
 
 CROSS = re.compile(r"test_accuracy\[(.+)\]")
 RowKey = tuple[str, str, str, int | None]

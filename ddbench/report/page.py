@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ddbench.files import write_text
+from ddbench.analysis.aggregate import GAP
+from ddbench.host.files import write_text
 from ddbench.records import Result
 from ddbench.report.circumstances import Circumstances, describe
 from ddbench.report.marks import CellKey, Mark, explain_marks, mark_cells
 from ddbench.report.matrix import matrices_of
-from ddbench.report.page_templates import TEMPLATES, page_templates
 from ddbench.report.pictures import Gallery, make_gallery
 from ddbench.report.plot_style import INK, number_rows
 from ddbench.report.plots import inline_svg, plots_of
-from ddbench.table_cells import GAP
-from ddbench.table_formats import NAME_COLUMNS
-from ddbench.table_layout import cell_text, group_rows, ipc_name
-from ddbench.tables import Block, Table, make_table
+from ddbench.tables.formats import NAME_COLUMNS
+from ddbench.tables.html import TEMPLATES, page_templates
+from ddbench.tables.layout import cell_text, group_rows, ipc_name
+from ddbench.tables.table import Block, Table, make_table
 
 if TYPE_CHECKING:
     from ddbench.claims import Verdict

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ddbench.analysis.aggregate import MAKING, costs_of
 from ddbench.report.plot_style import draw_full_real, finish, new_figure, row_name, style_of
-from ddbench.table_cells import MAKING, costs_of
-from ddbench.tables import Block
+from ddbench.tables.table import Block
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

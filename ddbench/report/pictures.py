@@ -12,14 +12,14 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from ddbench.analysis.aggregate import Cell
 from ddbench.dataset import load_dataset
 from ddbench.distilled import load_distilled
 from ddbench.errors import DDBenchError
 from ddbench.records import DatasetInfo, DistilledDataset, Result
 from ddbench.report.grid import COLUMNS, display_pixels
-from ddbench.store import DISTILLED_FOLDER, RESULT_FILE
-from ddbench.table_cells import Cell
-from ddbench.tables import Block
+from ddbench.runs.results_store import DISTILLED_FOLDER, RESULT_FILE
+from ddbench.tables.table import Block
 
 CLASSES = 10  # shown per set
 MAX_SIDE = 64  # pixels; larger images are made smaller

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from ddbench.table_layout import group_rows
-from ddbench.tables import Block
+from ddbench.tables.layout import group_rows
+from ddbench.tables.table import Block
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,12 +9,12 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ddbench.files import make_folder, staged_file
+from ddbench.host.files import make_folder, staged_file
 from ddbench.report.curves import plot_curves
 from ddbench.report.pareto import memory_points, plot_costs, time_points
 from ddbench.report.plot_style import INK, number_rows, plot_settings
-from ddbench.table_layout import name_machines
-from ddbench.tables import Block
+from ddbench.tables.layout import name_machines
+from ddbench.tables.table import Block
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

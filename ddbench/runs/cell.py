@@ -12,22 +12,22 @@ from typing import Any
 
 import torch
 
-from ddbench.arithmetic import arithmetic_of
-from ddbench.chunking import explain_out_of_memory, is_out_of_memory, shrunk_chunks
 from ddbench.distilled import load_distilled, save_distilled
-from ddbench.distilling import RunOptions, check_fits, distill, load_real, with_device
+from ddbench.engine.arithmetic import arithmetic_of
+from ddbench.engine.chunks import explain_out_of_memory, is_out_of_memory, shrunk_chunks
 from ddbench.errors import BadInputError, DDBenchError, DivergedError, UnsupportedError
 from ddbench.evaluator import DistillRun, Evaluator, make_evaluator
-from ddbench.machine import describe_machine, describe_versions, git_commit, resolve_device
-from ddbench.meter import Meter, utc_now
+from ddbench.host.machine import describe_machine, describe_versions, git_commit, resolve_device
+from ddbench.host.meter import Meter, utc_now
 from ddbench.network import InputShape, make_network
 from ddbench.protocol import PROTOCOLS, Protocol, Schedule
 from ddbench.records import DistilledDataset, Metric, Phase, Reading, RealDataset, Result, Status
+from ddbench.runs.distill import RunOptions, check_fits, distill, load_real, with_device
+from ddbench.runs.results_store import DISTILLED_FOLDER, LAST_GOOD_FOLDER, LOG_FILE
+from ddbench.runs.suite import DEFAULT_EVALUATORS, Cell
 from ddbench.seeding import make_generator
-from ddbench.store import DISTILLED_FOLDER, LAST_GOOD_FOLDER, LOG_FILE
-from ddbench.suite import DEFAULT_EVALUATORS, Cell
-from ddbench.teaching import find_teacher
-from ddbench.training import TrainingPlan, TrainingSet, chunk_size, measure_accuracy, train_student
+from ddbench.students.loop import TrainingPlan, TrainingSet, chunk_size, measure_accuracy, train_student
+from ddbench.students.teacher import find_teacher
 
 
 def evaluate(

@@ -22,8 +22,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ddbench.errors import DataMismatchError, DivergenceError
-from ddbench.files import make_folder, staged_file, write_text
-from ddbench.meter import Meter, Pace
+from ddbench.host.files import make_folder, staged_file, write_text
+from ddbench.host.meter import Meter, Pace
 from ddbench.method import Resumable, Tracker
 from ddbench.records import Reading
 

@@ -12,18 +12,18 @@ from typing import Any
 
 import torch
 
-from ddbench.arithmetic import arithmetic_of
-from ddbench.chunking import shrunk_chunks
 from ddbench.dataset import load_dataset
+from ddbench.engine.arithmetic import arithmetic_of
+from ddbench.engine.chunks import shrunk_chunks
+from ddbench.engine.native.block import native_passes
 from ddbench.errors import DataMismatchError, DivergedError, UnsupportedError
-from ddbench.files import digest_of, find_cache_dir
-from ddbench.machine import describe_machine, describe_versions, git_commit, resolve_device
-from ddbench.meter import Meter
+from ddbench.host.files import digest_of, find_cache_dir
+from ddbench.host.machine import describe_machine, describe_versions, git_commit, resolve_device
+from ddbench.host.meter import Meter
 from ddbench.method import Method, RunContext, Tracker, config_of, make_method, untracked
-from ddbench.networks._native_block import native_passes
-from ddbench.preparing import lay_foundation, prepare_once
 from ddbench.records import DistilledDataset, Phase, Reading, RealDataset
-from ddbench.resuming import CHECKPOINT_SECONDS, ResumableWork
+from ddbench.runs.checkpoint import CHECKPOINT_SECONDS, ResumableWork
+from ddbench.runs.preparation import lay_foundation, prepare_once
 from ddbench.seeding import make_generator
 
 

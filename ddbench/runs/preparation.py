@@ -14,11 +14,11 @@ from typing import Any
 from filelock import FileLock
 
 from ddbench.errors import DataMismatchError
-from ddbench.files import find_cache_dir, keyed_name, make_folder, write_text
-from ddbench.meter import Meter
+from ddbench.host.files import find_cache_dir, keyed_name, make_folder, write_text
+from ddbench.host.meter import Meter
 from ddbench.method import Method, RunContext
 from ddbench.records import LabeledImages, Phase, Reading
-from ddbench.resuming import CHECKPOINT_SECONDS, ResumableWork
+from ddbench.runs.checkpoint import CHECKPOINT_SECONDS, ResumableWork
 from ddbench.seeding import make_generator
 
 DONE_FILE = "prepared.json"

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ddbench.errors import BadInputError, UnknownNameError
-from ddbench.files import baselines_dir
+from ddbench.host.files import baselines_dir
 from ddbench.registry import suggest
 
 SUFFIX = ".toml"

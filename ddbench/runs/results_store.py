@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from ddbench.distilled import SIDECAR
 from ddbench.errors import BadInputError
-from ddbench.files import leftovers, make_folder, staged_folder, write_text
+from ddbench.host.files import leftovers, make_folder, staged_folder, write_text
 from ddbench.records import Result
 
 RESULT_FILE = "result.json"

@@ -11,13 +11,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from ddbench.errors import BadInputError
 from ddbench.evaluator import make_evaluator
-from ddbench.files import digest_of
+from ddbench.host.files import digest_of
 from ddbench.method import config_of, make_method
 from ddbench.network import split_spec
-from ddbench.presets import preset_settings
 from ddbench.protocol import PROTOCOLS
 from ddbench.records import size_words
 from ddbench.registry import DATASETS, suggest
+from ddbench.runs.presets import preset_settings
 
 DEFAULT_EVALUATORS = ("accuracy", "wall_clock", "peak_memory")
 

@@ -13,16 +13,16 @@ from pathlib import Path
 
 import torch
 
-from ddbench.arithmetic import check_precision
-from ddbench.distilling import RunOptions, load_real
-from ddbench.machine import resolve_device
-from ddbench.meter import utc_now
+from ddbench.engine.arithmetic import check_precision
+from ddbench.host.machine import resolve_device
+from ddbench.host.meter import utc_now
 from ddbench.method import untracked
 from ddbench.protocol import PROTOCOLS
 from ddbench.records import Result
-from ddbench.runner import run_cell, unfinished_result
-from ddbench.store import Store, write_result
-from ddbench.suite import Cell, Suite, load_suite
+from ddbench.runs.cell import run_cell, unfinished_result
+from ddbench.runs.distill import RunOptions, load_real
+from ddbench.runs.results_store import Store, write_result
+from ddbench.runs.suite import Cell, Suite, load_suite
 
 FINISHED = ("ok", "skipped")
 

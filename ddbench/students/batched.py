@@ -24,11 +24,11 @@ from torch.func import functional_call, grad, vmap
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from ddbench.augment.dsa import Draw, apply_dsa, draw_dsa
-from ddbench.meter import Meter
+from ddbench.host.meter import Meter
 from ddbench.method import Tracker, untracked
 from ddbench.network import Network, has_batch_norm, named_parts
 from ddbench.records import Reading
-from ddbench.training import StudentDivergedError, TrainingPlan, TrainingSet, channels_last
+from ddbench.students.loop import StudentDivergedError, TrainingPlan, TrainingSet, channels_last
 
 Form = Literal["stacked", "side by side"]
 

@@ -16,16 +16,16 @@ from ddbench.augment.cutmix import draw_cutmix, mix_images, mix_labels
 from ddbench.augment.dsa import dsa_augment
 from ddbench.augment.imagenet import imagenet_augment
 from ddbench.augment.zca import whiten
-from ddbench.chunking import in_chunks
+from ddbench.engine.chunks import in_chunks
+from ddbench.engine.passes import NetworkEngine, channels_last
 from ddbench.errors import DDBenchError
 from ddbench.method import Tracker, untracked
 from ddbench.network import Network
-from ddbench.network_engine import NetworkEngine, channels_last
 from ddbench.protocol import Protocol, Schedule
-from ddbench.recipe import CutMix, ImageAugmentation, Precision
 from ddbench.records import DatasetInfo, LabeledImages, Whitening
-from ddbench.soft_labels import SoftLabels
-from ddbench.training_set import TrainingSet
+from ddbench.students.data import TrainingSet
+from ddbench.students.soft_labels import SoftLabels
+from ddbench.training_recipe import CutMix, ImageAugmentation, Precision
 
 __all__ = [
     "StudentDivergedError",

@@ -14,16 +14,16 @@ from safetensors.torch import load, save_file
 from torch import Tensor
 
 from ddbench.errors import BadInputError, DataMismatchError
-from ddbench.files import find_cache_dir, keyed_name, make_folder, sha256_of, staged_file, write_text
-from ddbench.meter import Meter
+from ddbench.host.files import find_cache_dir, keyed_name, make_folder, sha256_of, staged_file, write_text
+from ddbench.host.meter import Meter
 from ddbench.method import Tracker, untracked
 from ddbench.network import InputShape, Network, make_network
 from ddbench.protocol import Protocol
-from ddbench.recipe import Teacher
 from ddbench.records import Phase, Reading, RealDataset, Record, TeacherRecord
 from ddbench.seeding import make_generator
-from ddbench.soft_labels import SoftLabels
-from ddbench.training import TrainingPlan, TrainingSet, measure_accuracy, train_student
+from ddbench.students.loop import TrainingPlan, TrainingSet, measure_accuracy, train_student
+from ddbench.students.soft_labels import SoftLabels
+from ddbench.training_recipe import Teacher
 
 PARAMETERS_FILE = "teacher.safetensors"
 RECORD_FILE = "teacher.json"

@@ -7,14 +7,14 @@ from typing import Any
 
 import pandas as pd
 
-from ddbench.comparing import FEWEST_SEEDS, Compared, Comparison, Group
-from ddbench.table_cells import GAP, Cell, varying_keys
-from ddbench.table_layout import cell_text, ipc_name, spread_text, status_words
-from ddbench.tables import Block, Table
+from ddbench.analysis.aggregate import GAP, Cell, varying_keys
+from ddbench.analysis.comparison import FEWEST_SEEDS, Compared, Comparison, Group
+from ddbench.tables.layout import cell_text, ipc_name, spread_text, status_words
+from ddbench.tables.table import Block, Table
 
 
 def comparison_table(comparison: Comparison) -> Table:
-    """Return a table that every format of `ddbench.table_formats` can show."""
+    """Return a table that every format of `ddbench.tables.formats` can show."""
     return Table(tuple(_make_block(comparison, group) for group in comparison.groups if group.rows))
 
 

@@ -12,8 +12,8 @@ import pandas as pd
 
 from ddbench.errors import BadInputError
 from ddbench.registry import suggest
-from ddbench.report.page_templates import page_templates
-from ddbench.tables import Table
+from ddbench.tables.html import page_templates
+from ddbench.tables.table import Table
 
 if TYPE_CHECKING:
     from rich.console import Group

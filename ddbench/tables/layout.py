@@ -7,9 +7,9 @@ from string import ascii_uppercase
 
 import pandas as pd
 
-from ddbench.published import PublishedCell
+from ddbench.analysis.aggregate import GAP, Cell, Spread, costs_of, machine_label
+from ddbench.analysis.published import PublishedCell
 from ddbench.records import Result, TeacherRecord
-from ddbench.table_cells import GAP, Cell, Spread, costs_of, machine_label
 
 Published = Mapping[tuple[str, int | None], tuple[PublishedCell, ...]]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
+from ddbench.analysis.aggregate import GAP, Cell, varying_keys
 from ddbench.records import Result
-from ddbench.table_cells import GAP, Cell, varying_keys
-from ddbench.table_layout import DISAGREEING, PLUS_MINUS, UNVERIFIED, Citations, ipc_name, status_words
+from ddbench.tables.layout import DISAGREEING, PLUS_MINUS, UNVERIFIED, Citations, ipc_name, status_words
 
 
 def explain(

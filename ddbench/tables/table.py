@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
+from ddbench.analysis.aggregate import GAP, PEAKS, PHASES, Cell, Spread, costs_of, drop_duplicates, make_cells
+from ddbench.analysis.published import list_published
 from ddbench.errors import BadInputError
-from ddbench.published import list_published
 from ddbench.records import Result
-from ddbench.table_cells import GAP, PEAKS, PHASES, Cell, Spread, costs_of, drop_duplicates, make_cells
-from ddbench.table_layout import (
+from ddbench.tables.layout import (
     PROTOCOLS_LR,
     Citations,
     Published,
@@ -27,7 +27,7 @@ from ddbench.table_layout import (
     status_words,
     teacher_lines,
 )
-from ddbench.table_notes import explain
+from ddbench.tables.notes import explain
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,14 +7,14 @@ import json
 import numpy as np
 import pytest
 
-from ddbench.cli import main
-from ddbench.compared_table import comparison_table
-from ddbench.comparing import Side, compare_methods, compare_sides
+from ddbench.analysis.comparison import Side, compare_methods, compare_sides
+from ddbench.analysis.significance import difference_of_means, holm, paired_difference
+from ddbench.cli.main import main
 from ddbench.errors import BadInputError
 from ddbench.records import Metric, Result
-from ddbench.statistics import difference_of_means, holm, paired_difference
-from ddbench.store import write_lines
-from ddbench.table_formats import RENDERERS, render
+from ddbench.runs.results_store import write_lines
+from ddbench.tables.comparison_table import comparison_table
+from ddbench.tables.formats import RENDERERS, render
 
 SEEDS = range(5)
 

@@ -7,8 +7,8 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
-from ddbench.resampling import bootstrap_interval, permutation_difference
-from ddbench.statistics import difference_of_means, paired_difference, smallest_p
+from ddbench.analysis.permutation import bootstrap_interval, permutation_difference
+from ddbench.analysis.significance import difference_of_means, paired_difference, smallest_p
 
 A, B = [50.1, 51.7, 49.2, 50.8, 52.0], [48.9, 51.1, 49.8, 49.1, 51.3]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ddbench import published
+from ddbench.analysis import published
+from ddbench.analysis.published import find_published, list_published, load_published
 from ddbench.errors import BadInputError, DataMissingError
-from ddbench.files import baselines_dir
-from ddbench.published import find_published, list_published, load_published
+from ddbench.host.files import baselines_dir
 
 ENTRY = {
     "method": "dm",

@@ -11,8 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from ddbench.errors import BadInputError
-from ddbench.statistics import (
+from ddbench.analysis.significance import (
     difference_of_means,
     equivalence,
     flatness,
@@ -23,6 +22,7 @@ from ddbench.statistics import (
     ratio,
     smallest_p,
 )
+from ddbench.errors import BadInputError
 
 # Percent with three decimals: no spread is ever of the size of rounding, none is exactly at a border by chance alone.
 PERCENT = st.integers(0, 100_000).map(lambda n: n / 1000)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats import kstest
 
 from ddbench.augment.cutmix import CutMixDraw, draw_cutmix, mix_images, mix_labels
-from ddbench.recipe import CutMix
+from ddbench.training_recipe import CutMix
 
 ALWAYS = CutMix(probability=1.0, beta=1.0)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import Any
 
-from ddbench.allocator import keeping_freed_memory
+from ddbench.host.allocator import keeping_freed_memory
 
 WARM_UPS = 1
 

@@ -11,10 +11,10 @@ from torch.func import functional_call
 from torch.utils.data import DataLoader, TensorDataset
 
 from ddbench.augment.dsa import Draw, apply_dsa, dsa_augment
-from ddbench.methods._meta_gradient import Segment, StudentBatch, matching_loss
+from ddbench.methods._trajectories.meta_gradient import Segment, StudentBatch, matching_loss
 from ddbench.network import Network
 from ddbench.records import LabeledImages
-from ddbench.training import TrainingPlan
+from ddbench.students.loop import TrainingPlan
 
 CPU = torch.device("cpu")
 

@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ddbench.chunking import even_size
-from ddbench.methods._network_gradients import NetworkGradients, gradient_chunk_size
+from ddbench.engine.chunks import even_size
+from ddbench.methods._gradient_matching.gradients import NetworkGradients, gradient_chunk_size
 from ddbench.network import InputShape, make_network
 from tests.benchmarks._pairs import alternate
 from tests.benchmarks._plain import dc_loss
@@ -53,7 +53,7 @@ def test_dc_iteration_is_faster_than_the_plain_loop(benchmark, generator):
     torch.testing.assert_close(our_loss, plain_loss, rtol=1e-4, atol=1e-5)
     error = float((our_gradient - plain_gradient).norm() / plain_gradient.norm())
     # A unit whose activation rounds to the other side of zero changes its pixels' gradient whole, as in DM's benchmark.
-    # That both are the same function is shown in float64, in tests/methods/test_network_gradients.py.
+    # That both are the same function is shown in float64, in tests/methods/_gradient_matching/test_gradients.py.
     assert error < 1e-2
 
     our_seconds, plain_seconds = alternate(ours, plain, ROUNDS)

@@ -19,8 +19,8 @@ PROGRAM = """
 import json, sys
 from pathlib import Path
 import torch
-from ddbench.meter import Meter
-from ddbench.methods._meta_gradient import ENGINES
+from ddbench.host.meter import Meter
+from ddbench.methods._trajectories.meta_gradient import ENGINES
 from tests.benchmarks._mtt_problem import make_problem
 engine, steps = sys.argv[1], int(sys.argv[2])
 network, images, lr, segment, batches = make_problem(steps)

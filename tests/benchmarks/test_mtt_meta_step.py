@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ddbench.methods._meta_gradient import ENGINES
+from ddbench.methods._trajectories.meta_gradient import ENGINES
 from ddbench.network import InputShape, make_network
 from tests.benchmarks._mtt_problem import CLASSES, make_problem
 from tests.benchmarks._pairs import alternate

@@ -15,11 +15,11 @@ import torch.nn.functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from ddbench.augment.dsa import dsa_augment
+from ddbench.engine.passes import NetworkEngine, plan_engine
 from ddbench.network import InputShape, Network, make_network
-from ddbench.network_engine import NetworkEngine, plan_engine
 from ddbench.protocol import DSA_STRATEGY, Schedule
 from ddbench.records import DatasetInfo, LabeledImages
-from ddbench.training import TrainingPlan, TrainingSet, measure_accuracy, train_student
+from ddbench.students.loop import TrainingPlan, TrainingSet, measure_accuracy, train_student
 from tests.benchmarks._pairs import alternate, first_seconds, report, take_turns
 from tests.benchmarks._roof import convolution_roof
 

@@ -16,14 +16,14 @@ import pytest
 import torch
 
 from ddbench import distill, load_dataset
-from ddbench.allocator import keeping_freed_memory
+from ddbench.analysis.significance import equivalence
+from ddbench.engine.passes import NetworkEngine, plan_engine
+from ddbench.host.allocator import keeping_freed_memory
 from ddbench.network import InputShape, make_network
-from ddbench.network_engine import NetworkEngine, plan_engine
 from ddbench.protocol import PROTOCOLS
 from ddbench.records import DistilledDataset, RealDataset
 from ddbench.seeding import make_generator
-from ddbench.statistics import equivalence
-from ddbench.training import TrainingPlan, TrainingSet, measure_accuracy, train_student
+from ddbench.students.loop import TrainingPlan, TrainingSet, measure_accuracy, train_student
 from tests.benchmarks._plain import measure_plainly, train_plainly
 
 STUDENTS = int(os.environ.get("DDBENCH_STUDENTS", "10"))

@@ -21,7 +21,7 @@ import torch
 from ddbench import distill, load_dataset
 from ddbench.network import InputShape, make_network
 from ddbench.protocol import PROTOCOLS, Protocol, Schedule
-from ddbench.training import TrainingPlan
+from ddbench.students.loop import TrainingPlan
 from tests.benchmarks._pairs import report
 from tests.benchmarks._plain import measure_plainly, train_plainly
 

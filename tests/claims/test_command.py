@@ -2,9 +2,9 @@
 
 import pytest
 
-from ddbench.cli import main
-from ddbench.files import baselines_dir
-from ddbench.store import write_lines
+from ddbench.cli.main import main
+from ddbench.host.files import baselines_dir
+from ddbench.runs.results_store import write_lines
 from tests.claims._made import make_results, write_claims
 
 CLAIM = 'kind = "absolute"\nmargin = 1.0\nvalue = 92.0\ncell = { method = "dm", ipc = 10 }'

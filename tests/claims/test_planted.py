@@ -3,11 +3,11 @@
 import pytest
 
 from ddbench.claims import load_claims
-from ddbench.cli import main
+from ddbench.cli.main import main
 from ddbench.distilled import load_distilled
-from ddbench.files import baselines_dir
+from ddbench.host.files import baselines_dir
 from ddbench.records import DistilledDataset
-from ddbench.store import read_results, write_lines
+from ddbench.runs.results_store import read_results, write_lines
 
 FOLDER = baselines_dir() / "results" / "xeon_2_cores"
 METHODS = ["dm", "full_real"]

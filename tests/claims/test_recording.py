@@ -7,9 +7,9 @@ import pytest
 from ddbench.claims import judge, load_claims
 from ddbench.claims.recording import record, write_recording
 from ddbench.errors import BadInputError
-from ddbench.files import baselines_dir
+from ddbench.host.files import baselines_dir
 from ddbench.records import Phase, Reading
-from ddbench.store import read_results
+from ddbench.runs.results_store import read_results
 from tests.claims._made import make_result, make_results
 
 QUIET = [2.0, 2.02, 1.98, 2.01, 1.99]

@@ -6,7 +6,7 @@ import pytest
 
 from ddbench.claims import read_sources
 from ddbench.errors import BadInputError
-from ddbench.store import Store, write_lines, write_result
+from ddbench.runs.results_store import Store, write_lines, write_result
 from tests.claims._made import make_results
 
 

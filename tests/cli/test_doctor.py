@@ -2,8 +2,7 @@
 
 import pytest
 
-from ddbench.dataset import load_dataset
-from ddbench.doctor import (
+from ddbench.cli.doctor import (
     Finding,
     check_dataset,
     check_imports,
@@ -12,8 +11,9 @@ from ddbench.doctor import (
     diagnose,
     explain_torch_build,
 )
-from ddbench.native_code import load_native
-from ddbench.networks._native_block import native_passes
+from ddbench.dataset import load_dataset
+from ddbench.engine.native.block import native_passes
+from ddbench.engine.native.compiler import load_native
 from ddbench.registry import Registry
 
 VERSIONS = {"torch": "2.9.0+cpu", "torchvision": "0.24.0+cu128"}

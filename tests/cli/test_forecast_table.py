@@ -7,10 +7,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddbench.cli import main
-from ddbench.commands._forecast_table import describe_bytes, describe_seconds, summarise
-from ddbench.forecast import CellForecast, PhaseForecast
-from ddbench.suite import Suite
+from ddbench.cli._forecast_table import describe_bytes, describe_seconds, summarise
+from ddbench.cli.main import main
+from ddbench.forecast.suite_forecast import CellForecast, PhaseForecast
+from ddbench.runs.suite import Suite
 
 (CELL,) = Suite(name="s", protocol="quick", datasets=("digits",), methods=("random_real",), ipc=(1,)).cells()
 

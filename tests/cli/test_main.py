@@ -11,8 +11,8 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from ddbench.cli import main
-from ddbench.commands.distill import parse_settings
+from ddbench.cli.commands.distill import parse_settings
+from ddbench.cli.main import main
 from ddbench.distilled import SIDECAR, TENSORS, load_distilled
 from ddbench.errors import BadInputError
 
@@ -87,7 +87,7 @@ def test_run_reports_cells_without_numbers_and_exits_with_one(tmp_path, capsys):
 
 def test_list_names_everything_without_importing_torch():
     program = (
-        "import sys; from ddbench.cli import main; code = main(['list']); "
+        "import sys; from ddbench.cli.main import main; code = main(['list']); "
         "assert 'torch' not in sys.modules, 'torch was imported'; sys.exit(code)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
@@ -221,7 +221,7 @@ def test_damaged_sets_are_refused(capsys, distilled):
 
 
 def test_set_with_nan_pixels_is_refused(capsys, distilled):
-    from ddbench.files import sha256_of
+    from ddbench.host.files import sha256_of
 
     old = sha256_of(distilled / TENSORS)
     content = load_file(distilled / TENSORS)

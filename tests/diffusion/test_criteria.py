@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ddbench.diffusion.minimax import ClassMemory, diversity, representativeness
+from ddbench.diffusion.criteria import ClassMemory, diversity, representativeness
 
 DIM = 6
 CRITERIA = {"representativeness": (representativeness, min), "diversity": (diversity, max)}

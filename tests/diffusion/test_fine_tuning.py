@@ -15,10 +15,10 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from ddbench.diffusion import fine_tuning
 from ddbench.diffusion.codec import PixelCodec
+from ddbench.diffusion.criteria import ClassMemory, diversity, representativeness
 from ddbench.diffusion.denoiser import DenoiserShape, make_denoiser
 from ddbench.diffusion.fine_tuning import FineTuning, TuningPlan, load_trained, scaled_ema_decay
 from ddbench.diffusion.inputs import PixelInputs
-from ddbench.diffusion.minimax import ClassMemory, diversity, representativeness
 from ddbench.diffusion.noising import NoiseSchedule, diffusion_loss, split_output, variational_bound
 from ddbench.errors import DenoiserDivergedError
 from ddbench.method import RunContext

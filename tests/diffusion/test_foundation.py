@@ -9,13 +9,9 @@ import torch
 
 from ddbench.dataset import load_dataset
 from ddbench.datasets import imagenette
+from ddbench.diffusion import foundation
 from ddbench.diffusion.denoiser import DenoiserShape
-from ddbench.distilling import distill
-from ddbench.errors import BadInputError, UnsupportedError
-from ddbench.files import find_cache_dir
-from ddbench.method import RunContext, make_method
-from ddbench.methods import _backbone
-from ddbench.methods._backbone import (
+from ddbench.diffusion.foundation import (
     BackboneConfig,
     backbone_foundation,
     backbone_unsupported,
@@ -24,8 +20,12 @@ from ddbench.methods._backbone import (
     load_inputs,
     may_flip,
 )
-from ddbench.preparing import lay_foundation
+from ddbench.errors import BadInputError, UnsupportedError
+from ddbench.host.files import find_cache_dir
+from ddbench.method import RunContext, make_method
 from ddbench.records import DatasetInfo, LabeledImages, RealDataset
+from ddbench.runs.distill import distill
+from ddbench.runs.preparation import lay_foundation
 from tests.diffusion._original_dit import random_state
 from tests.diffusion._small_models import random_denoiser, random_vae
 
@@ -75,13 +75,13 @@ def nette() -> RealDataset:
 @pytest.fixture
 def encodings(monkeypatch):
     """Folders that images were encoded into, one entry for each time."""
-    folders, encode = [], _backbone.encode_classes
+    folders, encode = [], foundation.encode_classes
 
     def counted(images, codec, folder, device, track):
         folders.append(folder)
         encode(images, codec, folder, device, track)
 
-    monkeypatch.setattr(_backbone, "encode_classes", counted)
+    monkeypatch.setattr(foundation, "encode_classes", counted)
     return folders
 
 

@@ -14,10 +14,10 @@ from ddbench.diffusion.backbone import load_denoiser
 from ddbench.diffusion.codec import PixelCodec
 from ddbench.diffusion.fine_tuning import FineTuning
 from ddbench.diffusion.sampling import SamplingPlan, draw_images
-from ddbench.distilling import RunOptions, distill
 from ddbench.errors import BadInputError, DataMismatchError, UnsupportedError
 from ddbench.method import make_method
 from ddbench.records import DistilledDataset, RealDataset
+from ddbench.runs.distill import RunOptions, distill
 from ddbench.seeding import draw_seed, make_generator
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -179,7 +179,7 @@ def test_phases_and_seeds_have_draws_of_their_own(run, monkeypatch):
             seeds.append(seed)
             super().__init__(denoiser, inputs, class_ids, plan, seed)
 
-    monkeypatch.setattr("ddbench.methods._diffusion.FineTuning", Watched)
+    monkeypatch.setattr("ddbench.diffusion.method.FineTuning", Watched)
     for seed in (0, 1):
         run(ipc=1, seed=seed)
     assert len(set(seeds)) == len(seeds) == 4
@@ -255,7 +255,9 @@ def test_what_cannot_be_done_is_unsupported_with_a_reason_of_one_line(method, se
 
 
 def test_the_default_backbone_is_asked_for_by_name_where_it_is_missing(real, monkeypatch, tmp_path):
-    monkeypatch.setattr("ddbench.methods._backbone.missing_reason", lambda source, subfolder: f"{source} {subfolder}")
+    monkeypatch.setattr(
+        "ddbench.diffusion.foundation.missing_reason", lambda source, subfolder: f"{source} {subfolder}"
+    )
     assert make_method("minimax").unsupported(real.train, 1) == "facebook/DiT-XL-2-256 transformer"
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from ddbench.files import CACHE_DIR_VARIABLE
+from ddbench.host.files import CACHE_DIR_VARIABLE
 from ddbench.method import Tracker, untracked
 from ddbench.records import DistilledDataset
 from tests._killing import ITEM_SECONDS, Loop, distil_toy, kill_in_loops, run_whole, slowly
@@ -52,7 +52,7 @@ def distil_images(track: Tracker = untracked) -> DistilledDataset:
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory) -> dict[str, tuple[Path, int]]:
     """Cache folders of processes killed in each of the loops, and how many items of it were done."""
-    return kill_in_loops("tests.methods.test_diffusion_killed", LOOPS, tmp_path_factory.mktemp, give_up_seconds=600)
+    return kill_in_loops("tests.diffusion.test_method_killed", LOOPS, tmp_path_factory.mktemp, give_up_seconds=600)
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,12 @@ import torch
 import torch.nn.functional as F
 
 from ddbench import PROTOCOLS, distill, evaluate, load_dataset
-from ddbench.arithmetic import arithmetic_of, check_precision, send, send_network
-from ddbench.distilling import RunOptions
-from ddbench.driver import run_suite
+from ddbench.engine.arithmetic import arithmetic_of, check_precision, send, send_network
 from ddbench.errors import BadInputError
 from ddbench.network import InputShape, make_network
-from ddbench.suite import Suite
+from ddbench.runs.distill import RunOptions
+from ddbench.runs.suite import Suite
+from ddbench.runs.suite_runner import run_suite
 
 CPU = torch.device("cpu")
 

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddbench import load_dataset
-from ddbench.chunking import even_size, explain_out_of_memory, in_chunks, is_out_of_memory, shrunk_chunks
-from ddbench.distilling import RunOptions, distill
+from ddbench.engine.chunks import even_size, explain_out_of_memory, in_chunks, is_out_of_memory, shrunk_chunks
 from ddbench.method import METHODS
 from ddbench.networks.convnet import ConvNet
-from ddbench.runner import evaluate, run_cell
-from ddbench.suite import Suite
+from ddbench.runs.cell import evaluate, run_cell
+from ddbench.runs.distill import RunOptions, distill
+from ddbench.runs.suite import Suite
 from ddbench.testing import SMOKE_PROTOCOL
 
 

@@ -5,7 +5,7 @@ import warnings
 import pytest
 import torch
 
-from ddbench.engine import COMPILE_FROM_PIXELS, Engine, compiling_pays
+from ddbench.engine.compiled import COMPILE_FROM_PIXELS, Engine, compiling_pays
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
+from ddbench.engine.passes import NetworkEngine, derivatives_chunk, plan_engine
 from ddbench.network import InputShape, make_network
-from ddbench.network_engine import NetworkEngine, derivatives_chunk, plan_engine
 from ddbench.protocol import DSA_STRATEGY, Schedule
 from ddbench.records import DatasetInfo
-from ddbench.soft_labels import SoftLabels
-from ddbench.training import TrainingPlan, TrainingSet, train_student
+from ddbench.students.loop import TrainingPlan, TrainingSet, train_student
+from ddbench.students.soft_labels import SoftLabels
 
 SHAPE = InputShape(3, 32, 10)
 INFO = DatasetInfo("toy", tuple("0123456789"), 3, 32, (0.5,) * 3, (0.25,) * 3, "toy")

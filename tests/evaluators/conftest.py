@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 
 from ddbench.dataset import load_dataset
 from ddbench.evaluator import DistillRun
-from ddbench.method import RunContext
 from ddbench.records import DistilledDataset, Phase, Reading, RealDataset
 from ddbench.testing import SMOKE_PROTOCOL
 
@@ -18,12 +15,6 @@ from ddbench.testing import SMOKE_PROTOCOL
 def real() -> RealDataset:
     """The 8x8 digits."""
     return load_dataset("digits")
-
-
-@pytest.fixture
-def context(generator: torch.Generator, tmp_path: Path) -> RunContext:
-    """A context on the CPU."""
-    return RunContext(torch.device("cpu"), generator, tmp_path)
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from ddbench import load_dataset
-from ddbench.calibration import PLAIN, Calibration, Speed
-from ddbench.network_engine import NetworkEngine
+from ddbench.engine.passes import NetworkEngine
+from ddbench.forecast.calibration import PLAIN, Calibration, Speed
 from ddbench.work import FORWARD, META, TRAINING, Passes
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from ddbench.distilling import RunOptions
-from ddbench.forecast import PhaseForecast, forecast_suite
-from ddbench.machine import describe_machine, resolve_device
+from ddbench.forecast.suite_forecast import PhaseForecast, forecast_suite
+from ddbench.host.machine import describe_machine, resolve_device
 from ddbench.method import METHODS
 from ddbench.records import Metric, Phase, Reading, Result
-from ddbench.runner import run_cell
-from ddbench.store import Store, write_result
-from ddbench.suite import Suite
+from ddbench.runs.cell import run_cell
+from ddbench.runs.distill import RunOptions
+from ddbench.runs.results_store import Store, write_result
+from ddbench.runs.suite import Suite
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 CPU = RunOptions(device="cpu")

@@ -10,16 +10,16 @@ from torch import Tensor
 
 from ddbench.augment.dsa import apply_dsa, draw_dsa
 from ddbench.augment.zca import EPS, fit_zca
-from ddbench.diffusion.minimax import ClassMemory, diversity, representativeness
+from ddbench.diffusion.criteria import ClassMemory, diversity, representativeness
 from ddbench.images import DatasetInfo, LabeledImages
-from ddbench.methods._flat_network import FlatNetwork, flatten_parameters
-from ddbench.methods._meta_gradient import ENGINES, Segment, StudentBatch
-from ddbench.methods._network_gradients import NetworkGradients
+from ddbench.methods._gradient_matching.gradients import NetworkGradients
+from ddbench.methods._trajectories.flat_network import FlatNetwork, flatten_parameters
+from ddbench.methods._trajectories.meta_gradient import ENGINES, Segment, StudentBatch
 from ddbench.methods.dm import gap_and_gradient, mean_real_embeddings
 from ddbench.network import InputShape, Network, make_network
 from ddbench.protocol import DSA_STRATEGY, Schedule
-from ddbench.training import TrainingPlan, TrainingSet, train_student
-from ddbench.training_together import train_students
+from ddbench.students.batched import train_students
+from ddbench.students.loop import TrainingPlan, TrainingSet, train_student
 from tests.gpu._same import Computation, Give
 
 NETWORKS = (

@@ -14,17 +14,17 @@ from ddbench.diffusion.denoiser import DIT_XL_2 as DIT_XL_2
 from ddbench.diffusion.denoiser import DenoiserShape, make_denoiser
 from ddbench.diffusion.fine_tuning import FineTuning, TuningPlan
 from ddbench.diffusion.sampling import SamplingPlan, draw_images
+from ddbench.engine.passes import NetworkEngine
+from ddbench.host.meter import Meter
 from ddbench.images import DatasetInfo, LabeledImages
-from ddbench.meter import Meter
-from ddbench.methods._meta_gradient import ENGINES
-from ddbench.methods._network_gradients import NetworkGradients
+from ddbench.methods._gradient_matching.gradients import NetworkGradients
+from ddbench.methods._trajectories.meta_gradient import ENGINES
 from ddbench.methods.dm import gap_and_gradient, mean_real_embeddings
 from ddbench.network import InputShape, Network, make_network
-from ddbench.network_engine import NetworkEngine
 from ddbench.protocol import DSA_STRATEGY, Schedule
-from ddbench.recipe import Precision
-from ddbench.training import TrainingPlan, TrainingSet, measure_accuracy, train_student
-from ddbench.training_together import train_students
+from ddbench.students.batched import train_students
+from ddbench.students.loop import TrainingPlan, TrainingSet, measure_accuracy, train_student
+from ddbench.training_recipe import Precision
 from ddbench.work import BY_IMAGES, FORWARD, META, TRAINING, profile_network
 from tests.benchmarks._mtt_problem import make_problem
 from tests.benchmarks._plain import dc_loss, dm_loss, measure_plainly, mtt_gradients, train_plainly

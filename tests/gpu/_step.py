@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from ddbench.files import write_text
+from ddbench.host.files import write_text
 
 MARGIN = 0.93  # a step begins nothing after this share of its time: the pack kills it at the end of it
 LAST_LINES = 12

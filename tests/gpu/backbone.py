@@ -15,16 +15,16 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ddbench import load_dataset
-from ddbench.arithmetic import arithmetic_of
 from ddbench.diffusion.backbone import NO_VAE, load_codec
 from ddbench.diffusion.denoiser import Denoiser, DenoiserShape, make_denoiser
 from ddbench.diffusion.fine_tuning import FineTuning, TuningPlan, load_trained
 from ddbench.diffusion.inputs import PixelInputs
 from ddbench.diffusion.noising import NUM_TIMESTEPS, NoiseSchedule, diffusion_loss
 from ddbench.diffusion.sampling import SamplingPlan, draw_images
-from ddbench.engine import in_precision
+from ddbench.engine.arithmetic import arithmetic_of
+from ddbench.engine.compiled import in_precision
 from ddbench.errors import DataMissingError
-from ddbench.files import staged_file
+from ddbench.host.files import staged_file
 from ddbench.images import LabeledImages
 from tests.gpu._step import Step, run_step
 

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from ddbench import PROTOCOLS, distill, evaluate, load_dataset
-from ddbench.arithmetic import arithmetic_of
-from ddbench.files import CACHE_DIR_VARIABLE
+from ddbench.engine.arithmetic import arithmetic_of
+from ddbench.host.files import CACHE_DIR_VARIABLE
 from ddbench.registry import METHODS
 from tests.gpu._computations import NETWORKS, SMALL_NETWORKS, computations
 from tests.gpu._same import compare

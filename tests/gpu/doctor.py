@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 import ddbench
-from ddbench.doctor import check_imports, check_native_code, check_torch_build
-from ddbench.files import digest_of, sha256_of
-from ddbench.machine import describe_machine, describe_versions
+from ddbench.cli.doctor import check_imports, check_native_code, check_torch_build
+from ddbench.host.files import digest_of, sha256_of
+from ddbench.host.machine import describe_machine, describe_versions
 from ddbench.registry import EVALUATORS, METHODS, NETWORKS, Registry
 from tests.benchmarks._gpu_rates import ARITHMETICS, copy_rate, measured_rate
 from tests.gpu._step import Step, run_step

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from ddbench import distill, evaluate, load_dataset
-from ddbench.meter import Meter
+from ddbench.host.meter import Meter
 from tests.gpu._step import Step, run_step
 
 MIB = 2**20

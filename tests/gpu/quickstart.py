@@ -15,11 +15,11 @@ from typing import Any
 import torch
 import yaml
 
-from ddbench.cli import main
-from ddbench.files import baselines_dir
+from ddbench.cli.main import main
+from ddbench.host.files import baselines_dir
 from ddbench.records import Result
 from ddbench.registry import METHODS
-from ddbench.store import Store
+from ddbench.runs.results_store import Store
 from tests.gpu._step import Step, run_step
 
 CHECKOUT = Path(__file__).resolve().parents[2]

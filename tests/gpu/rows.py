@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 from ddbench import load_dataset, run_suite
-from ddbench.distilling import RunOptions
-from ddbench.driver import CellEvent
 from ddbench.errors import DataMissingError
-from ddbench.suite import Suite
+from ddbench.runs.distill import RunOptions
+from ddbench.runs.suite import Suite
+from ddbench.runs.suite_runner import CellEvent
 from tests.gpu._step import Step, run_step
 
 # Method and IPC, and the iterations of its preset: the quickest first. `random_real` has no settings.

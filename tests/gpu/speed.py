@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from ddbench.arithmetic import arithmetic_of
-from ddbench.calibration import Calibration
-from ddbench.meter import Meter
-from ddbench.recipe import Precision
+from ddbench.engine.arithmetic import arithmetic_of
+from ddbench.forecast.calibration import Calibration
+from ddbench.host.meter import Meter
+from ddbench.training_recipe import Precision
 from tests.benchmarks._gpu_rates import ARITHMETICS, measured_rate
 from tests.benchmarks._pairs import take_turns
 from tests.gpu import _speed_work as work

@@ -18,10 +18,10 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from ddbench.errors import BadInputError, DDBenchError
-from ddbench.files import baselines_dir, make_folder, write_text
-from ddbench.machine import git_commit
+from ddbench.host.files import baselines_dir, make_folder, write_text
+from ddbench.host.machine import git_commit
 from ddbench.records import Result
-from ddbench.store import write_lines
+from ddbench.runs.results_store import write_lines
 from tests.gpu.doctor import source_digest
 from tests.gpu.pack import STEPS, read_record
 

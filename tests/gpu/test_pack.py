@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from ddbench.distilling import RunOptions
 from ddbench.errors import BadInputError
-from ddbench.forecast import OtherMachine, forecast_suite
-from ddbench.store import Store, read_results
-from ddbench.suite import Suite
+from ddbench.forecast.suite_forecast import OtherMachine, forecast_suite
+from ddbench.runs.distill import RunOptions
+from ddbench.runs.results_store import Store, read_results
+from ddbench.runs.suite import Suite
 from tests.gpu import pack
 from tests.gpu._computations import distribution_match, network_gradients
 from tests.gpu._same import compare

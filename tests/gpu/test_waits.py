@@ -23,8 +23,8 @@ from ddbench.method import RunContext, make_method
 from ddbench.network import InputShape, make_network
 from ddbench.protocol import DSA_STRATEGY, Schedule
 from ddbench.seeding import make_generator
-from ddbench.training import TrainingPlan, TrainingSet
-from ddbench.training_together import train_students
+from ddbench.students.batched import train_students
+from ddbench.students.loop import TrainingPlan, TrainingSet
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 SETTINGS = {

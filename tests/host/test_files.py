@@ -8,9 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from ddbench import files
 from ddbench.errors import BadInputError
-from ddbench.files import baselines_dir, find_cache_dir, make_folder, sha256_of, staged_file, staged_folder, write_text
+from ddbench.host import files
+from ddbench.host.files import (
+    baselines_dir,
+    find_cache_dir,
+    make_folder,
+    sha256_of,
+    staged_file,
+    staged_folder,
+    write_text,
+)
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +174,7 @@ def test_kill_in_the_middle_of_writing_leaves_no_target(tmp_path):
     code = f"""
 import sys
 from pathlib import Path
-from ddbench.files import staged_folder
+from ddbench.host.files import staged_folder
 with staged_folder(Path({str(target)!r})) as staging:
     (staging / "first.txt").write_text("half of it")
     print("writing", flush=True)
@@ -220,7 +228,7 @@ def test_cache_folder_is_the_variable_or_the_users(own_cache, monkeypatch):
 
 
 def test_a_wheel_keeps_its_baselines_inside_the_package(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "__file__", str(tmp_path / "ddbench" / "files.py"))
+    monkeypatch.setattr(files, "__file__", str(tmp_path / "ddbench" / "host" / "files.py"))
     (tmp_path / "ddbench").mkdir()
     assert baselines_dir() == tmp_path / "baselines"
     (tmp_path / "ddbench" / "baselines").mkdir()

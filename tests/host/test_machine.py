@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from ddbench import machine
 from ddbench.errors import BadInputError
-from ddbench.machine import PACKAGES, describe_machine, describe_versions, git_commit, resolve_device
+from ddbench.host import machine
+from ddbench.host.machine import PACKAGES, describe_machine, describe_versions, git_commit, resolve_device
 
 CPU = torch.device("cpu")
 

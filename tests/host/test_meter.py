@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import torch
 
-from ddbench.meter import Meter, Pace, utc_now
+from ddbench.host.meter import Meter, Pace, utc_now
 
 CPU = torch.device("cpu")
 MIB = 2**20
@@ -170,7 +170,7 @@ class Clock:
 def due_at(monkeypatch, every_seconds, *times):
     """When a pace that starts at 0 is due, asked at `times`."""
     clock = Clock()
-    monkeypatch.setattr("ddbench.meter.time", clock)
+    monkeypatch.setattr("ddbench.host.meter.time", clock)
     pace, found = Pace(every_seconds), []
     for seconds in times:
         clock.now = 50.0 + seconds

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from ddbench.engine.native.compiler import find_compiler
 from ddbench.method import RunContext, make_method
-from ddbench.methods import _gradient_matching
+from ddbench.methods._gradient_matching import iteration
 from ddbench.methods.dc import DatasetCondensation
-from ddbench.native_code import find_compiler
 from tests.methods._naive_matching import SMALL, naive_matching, seeded
 
 
@@ -55,7 +55,7 @@ def test_whole_iterations_equal_a_plain_loop(ipc, steps, loops, toy, context):
 
 
 def test_ipc_without_set_loops_takes_the_tables(toy, context, monkeypatch):
-    monkeypatch.setitem(_gradient_matching.LOOPS, 1, (2, 3))
+    monkeypatch.setitem(iteration.LOOPS, 1, (2, 3))
     distilled = make_method("dc", {**SMALL, "steps": 1}).distill(toy, 1, replace(context, generator=seeded(21)))
     start, generator = noise(1)
     expected, _ = naive_matching(toy, start, 1, (2, 3), "", generator)
@@ -78,7 +78,7 @@ def test_noise_needs_no_real_images_to_start_from(toy):
 
 def test_nothing_is_augmented(toy, context, monkeypatch):
     for name in ("draw_dsa", "apply_dsa", "dsa_augment"):
-        monkeypatch.setattr(_gradient_matching, name, None)
+        monkeypatch.setattr(iteration, name, None)
     make_method("dc", {**SMALL, "steps": 1, "outer_loops": 2}).distill(toy, 1, context)
 
 

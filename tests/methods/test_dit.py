@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from ddbench.dataset import load_dataset
-from ddbench.distilling import distill
 from ddbench.method import config_of, make_method
+from ddbench.runs.distill import distill
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 

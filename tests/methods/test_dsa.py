@@ -9,7 +9,7 @@ import torch
 
 from ddbench.augment.dsa import draw_dsa, dsa_augment
 from ddbench.method import make_method
-from ddbench.methods import _gradient_matching
+from ddbench.methods._gradient_matching import iteration
 from ddbench.methods.dsa import SiameseAugmentation
 from ddbench.protocol import DSA_STRATEGY, DSA_STRATEGY_NO_FLIP
 from tests.methods._naive_matching import SMALL, draw_real, naive_matching, seeded
@@ -71,8 +71,8 @@ def test_matching_draws_once_per_class_and_training_per_image(name, expected, to
         trained.append((strategy, len(images)))
         return dsa_augment(images, generator, strategy)
 
-    monkeypatch.setattr(_gradient_matching, "draw_dsa", watch_draw)
-    monkeypatch.setattr(_gradient_matching, "dsa_augment", watch_augment)
+    monkeypatch.setattr(iteration, "draw_dsa", watch_draw)
+    monkeypatch.setattr(iteration, "dsa_augment", watch_augment)
     train = replace(toy, info=replace(toy.info, name=name))
     settings = {**SMALL, "steps": 2, "outer_loops": 2, "inner_epochs": 1}
     make_method("dsa", settings).distill(train, 2, context)

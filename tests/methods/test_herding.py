@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ddbench.distilling import distill
 from ddbench.method import make_method
-from ddbench.methods._features import FEATURES_FILE
+from ddbench.methods._coresets.features import FEATURES_FILE
 from ddbench.methods.herding import herd
+from ddbench.runs.distill import distill
 from ddbench.seeding import make_generator
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from ddbench.errors import BadInputError
 from ddbench.method import make_method
-from ddbench.methods._features import FEATURES_FILE
+from ddbench.methods._coresets.features import FEATURES_FILE
 from ddbench.methods.herding import herd
 from ddbench.methods.k_means import nearest_to_centers
 

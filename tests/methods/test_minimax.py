@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import load_file
 
 from ddbench.dataset import load_dataset
-from ddbench.distilling import distill
 from ddbench.errors import BadInputError
 from ddbench.method import config_of, make_method
+from ddbench.runs.distill import distill
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from ddbench.augment.dsa import draw_dsa
 from ddbench.augment.zca import whiten
+from ddbench.engine.native.compiler import find_compiler
 from ddbench.errors import BadInputError, DivergedError
 from ddbench.method import RunContext, config_of, make_method
 from ddbench.methods import mtt
-from ddbench.methods._expert_files import find_whitening
-from ddbench.methods._flat_network import FlatNetwork
-from ddbench.methods._meta_gradient import ENGINES, MetaGradient, Segment, StudentBatch
-from ddbench.native_code import find_compiler
+from ddbench.methods._trajectories.expert_files import find_whitening
+from ddbench.methods._trajectories.flat_network import FlatNetwork
+from ddbench.methods._trajectories.meta_gradient import ENGINES, MetaGradient, Segment, StudentBatch
 from ddbench.network import InputShape, make_network
 from ddbench.protocol import DSA_STRATEGY, DSA_STRATEGY_NO_FLIP
 from ddbench.records import DistilledDataset, LabeledImages

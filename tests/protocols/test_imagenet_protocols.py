@@ -11,11 +11,11 @@ from PIL import Image
 
 from ddbench import distill, evaluate, load_dataset
 from ddbench.datasets import _decoded_cache, _image_files
-from ddbench.distilling import RunOptions
-from ddbench.driver import run_suite
-from ddbench.files import baselines_dir
+from ddbench.host.files import baselines_dir
 from ddbench.protocol import IMAGENET_HARD, Schedule
-from ddbench.suite import load_suite
+from ddbench.runs.distill import RunOptions
+from ddbench.runs.suite import load_suite
+from ddbench.runs.suite_runner import run_suite
 
 SHORT = Schedule(epochs=2, drop_at=1)
 PROTOCOL = IMAGENET_HARD.model_copy(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import cache
 
-from ddbench.files import baselines_dir
+from ddbench.host.files import baselines_dir
 from ddbench.records import Metric, Result
-from ddbench.tables import Block, make_table
+from ddbench.tables.table import Block, make_table
 
 
 @cache

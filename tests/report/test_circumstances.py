@@ -8,11 +8,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddbench.cli import main
-from ddbench.distilling import distill
+from ddbench.cli.main import main
 from ddbench.report.circumstances import commands_for, describe, setting_text
-from ddbench.runner import evaluate
-from ddbench.store import read_results
+from ddbench.runs.cell import evaluate
+from ddbench.runs.distill import distill
+from ddbench.runs.results_store import read_results
 from tests.report._results import only_block, recorded, varied
 
 

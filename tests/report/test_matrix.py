@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ddbench.report.matrix import matrices_of
-from ddbench.tables import make_table
+from ddbench.tables.table import make_table
 from tests.report._results import varied
 
 

@@ -8,11 +8,11 @@ from html.parser import HTMLParser
 import pytest
 
 from ddbench.claims import Verdict
-from ddbench.cli import main
+from ddbench.cli.main import main
 from ddbench.errors import BadInputError
-from ddbench.files import baselines_dir
+from ddbench.host.files import baselines_dir
 from ddbench.report.page import write_report
-from ddbench.store import write_lines
+from ddbench.runs.results_store import write_lines
 from tests.report._results import varied
 
 VOID = {"meta", "input", "img", "br", "link"}

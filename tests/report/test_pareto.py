@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ddbench.analysis.aggregate import machine_label
 from ddbench.records import Phase, Reading
 from ddbench.report.pareto import MIB, Point, memory_points, pareto_front, time_points
-from ddbench.table_cells import machine_label
 from tests.report._results import only_block, recorded, varied
 
 POINTS = st.lists(st.builds(Point, st.just(1), st.floats(0.1, 1e6), st.floats(0, 100)), max_size=30)

@@ -15,8 +15,8 @@ from ddbench.distilled import save_distilled
 from ddbench.records import DistilledDataset
 from ddbench.report import pictures
 from ddbench.report.pictures import find_sets, make_gallery
-from ddbench.store import write_result
-from ddbench.tables import make_table
+from ddbench.runs.results_store import write_result
+from ddbench.tables.table import make_table
 from tests.report._results import varied
 
 

@@ -7,10 +7,10 @@ from xml.etree import ElementTree
 
 import pytest
 
+from ddbench.analysis.significance import mean_against
 from ddbench.report.plot_style import COLOURS, INK, MARKERS, number_rows
 from ddbench.report.plots import inline_svg, plots_of, write_plots
-from ddbench.statistics import mean_against
-from ddbench.tables import make_table
+from ddbench.tables.table import make_table
 from tests.report._results import only_block, varied
 
 ODD = "gm$x$<b>&_"  # must be read neither as mathematics nor as markup

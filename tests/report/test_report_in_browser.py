@@ -10,11 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
+from ddbench.analysis.aggregate import GAP
 from ddbench.distilled import save_distilled
 from ddbench.records import DistilledDataset
 from ddbench.report.page import write_report
-from ddbench.store import read_results
-from ddbench.table_cells import GAP
+from ddbench.runs.results_store import read_results
 from tests.report._results import varied
 
 pytestmark = pytest.mark.browser

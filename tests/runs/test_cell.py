@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from ddbench import PROTOCOLS, distill, evaluate, load_dataset
-from ddbench.chunking import explain_out_of_memory
 from ddbench.distilled import load_distilled
-from ddbench.distilling import RunOptions
+from ddbench.engine.chunks import explain_out_of_memory
 from ddbench.errors import BadInputError, DataMismatchError, DivergedError, UnsupportedError
 from ddbench.records import DistilledDataset
 from ddbench.registry import METHODS
-from ddbench.runner import run_cell
-from ddbench.suite import Cell
+from ddbench.runs.cell import run_cell
+from ddbench.runs.distill import RunOptions
+from ddbench.runs.suite import Cell
 from ddbench.testing import SMOKE_PROTOCOL
 
 pytestmark = pytest.mark.usefixtures("own_cache")

@@ -13,10 +13,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ddbench.errors import DataMismatchError, DenoiserDivergedError, DivergedError
-from ddbench.meter import Meter
+from ddbench.host.meter import Meter
 from ddbench.method import untracked
 from ddbench.records import DistilledDataset, Reading
-from ddbench.resuming import SPENT_FILE, ResumableWork
+from ddbench.runs.checkpoint import SPENT_FILE, ResumableWork
 
 CPU = torch.device("cpu")
 
@@ -103,7 +103,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr("ddbench.meter.time", made)
+    monkeypatch.setattr("ddbench.host.meter.time", made)
     return made
 
 

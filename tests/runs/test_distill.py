@@ -14,17 +14,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from ddbench import PROTOCOLS, distilling
-from ddbench.cli import main
+from ddbench import PROTOCOLS
+from ddbench.cli.main import main
 from ddbench.distilled import load_distilled
-from ddbench.distilling import RunOptions, distill
 from ddbench.errors import DivergedError
-from ddbench.files import CACHE_DIR_VARIABLE
+from ddbench.host.files import CACHE_DIR_VARIABLE
 from ddbench.method import METHODS, Foundation, Method, NoConfig, Tracker, untracked
 from ddbench.records import DistilledDataset, Reading
-from ddbench.runner import run_cell
-from ddbench.store import LAST_GOOD_FOLDER
-from ddbench.suite import Cell
+from ddbench.runs import distill as distilling
+from ddbench.runs.cell import run_cell
+from ddbench.runs.distill import RunOptions, distill
+from ddbench.runs.results_store import LAST_GOOD_FOLDER
+from ddbench.runs.suite import Cell
 from tests._killing import ITEM_SECONDS, Loop, distil_toy, kill_in_loops, run_whole, slowly
 
 # Three steps an epoch, nine for each expert.
@@ -54,7 +55,7 @@ def distil_experts(track: Tracker = untracked) -> DistilledDataset:
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory) -> dict[str, tuple[Path, int]]:
     """Cache folders of processes killed in each of the loops, and how many items of it were done."""
-    return kill_in_loops("tests.test_distilling", LOOPS, tmp_path_factory.mktemp, give_up_seconds=300)
+    return kill_in_loops("tests.runs.test_distill", LOOPS, tmp_path_factory.mktemp, give_up_seconds=300)
 
 
 @pytest.fixture(scope="module")

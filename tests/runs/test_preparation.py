@@ -11,8 +11,8 @@ import torch
 from ddbench.dataset import make_real_dataset
 from ddbench.errors import DataMismatchError
 from ddbench.method import Foundation, Method, RunContext
-from ddbench.preparing import DONE_FILE, lay_foundation, prepare_once
 from ddbench.records import DistilledDataset
+from ddbench.runs.preparation import DONE_FILE, lay_foundation, prepare_once
 from ddbench.seeding import make_generator
 
 pytestmark = pytest.mark.usefixtures("own_cache")

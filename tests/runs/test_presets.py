@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ddbench.errors import BadInputError, DDBenchError, UnknownNameError
-from ddbench.files import baselines_dir
+from ddbench.host.files import baselines_dir
 from ddbench.method import config_of, make_method
-from ddbench.presets import Preset, load_preset, preset_names, preset_settings
 from ddbench.registry import DATASETS
+from ddbench.runs.presets import Preset, load_preset, preset_names, preset_settings
 
 TEXT = 'method = "dm"\ndataset = "digits"\nipc = 1\nsource = "Our choice."\n[settings]\nsteps = 7\nimage_lr = 2\n'
 ROWS = {
@@ -143,7 +143,7 @@ def test_settings_that_the_method_does_not_take_are_refused_with_the_name_of_the
 
 def test_reading_presets_imports_no_torch():
     program = (
-        "import sys; from ddbench.presets import load_preset, preset_names; "
+        "import sys; from ddbench.runs.presets import load_preset, preset_names; "
         "[load_preset(name) for name in preset_names()]; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -8,7 +8,7 @@ import torch
 
 from ddbench.errors import BadInputError
 from ddbench.records import DistilledDataset, Result
-from ddbench.store import DISTILLED_FOLDER, RESULT_FILE, Store, read_results, write_lines, write_result
+from ddbench.runs.results_store import DISTILLED_FOLDER, RESULT_FILE, Store, read_results, write_lines, write_result
 
 
 def make_result(key="0123456789abcdef", **changes):

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ddbench.errors import BadInputError, DDBenchError, UnknownNameError
-from ddbench.presets import load_preset
 from ddbench.protocol import PROTOCOLS
-from ddbench.suite import Suite, load_suite
+from ddbench.runs.presets import load_preset
+from ddbench.runs.suite import Suite, load_suite
 
 SMALL = {"name": "small", "protocol": "quick", "datasets": ["digits"], "methods": ["random_real"], "ipc": [1]}
 TEXT = "name: small\nprotocol: quick\ndatasets: [digits]\nmethods: [random_real]\nipc: [1]\n"

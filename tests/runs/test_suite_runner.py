@@ -12,12 +12,12 @@ import pytest
 import yaml
 
 from ddbench import run_suite
-from ddbench.distilling import RunOptions
-from ddbench.driver import CellProcess
 from ddbench.errors import BadInputError, DDBenchError
 from ddbench.registry import METHODS
-from ddbench.store import Store, read_results
-from ddbench.suite import load_suite
+from ddbench.runs.distill import RunOptions
+from ddbench.runs.results_store import Store, read_results
+from ddbench.runs.suite import load_suite
+from ddbench.runs.suite_runner import CellProcess
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 CPU = RunOptions(device="cpu")

@@ -19,12 +19,11 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
-from ddbench import training_together
 from ddbench.augment.dsa import apply_dsa, draw_dsa
 from ddbench.network import InputShape, Network, make_network
 from ddbench.protocol import DSA_STRATEGY, IMAGENET_HARD, Schedule
-from ddbench.training import StudentDivergedError, TrainingPlan, TrainingSet, train_student
-from ddbench.training_together import (
+from ddbench.students import batched
+from ddbench.students.batched import (
     StaticSteps,
     Students,
     augment_together,
@@ -34,6 +33,7 @@ from ddbench.training_together import (
     together_unsupported,
     train_students,
 )
+from ddbench.students.loop import StudentDivergedError, TrainingPlan, TrainingSet, train_student
 from tests._toy import INFO
 
 CPU = torch.device("cpu")
@@ -111,7 +111,7 @@ def test_students_of_half_precision_are_those_of_sequential_training():
 
 def test_students_draw_different_strategies_in_one_step():
     generators = [seeded(100 + seed) for seed in SEEDS]
-    steps = list(training_together._draws(10, PLAN, generators))
+    steps = list(batched._draws(10, PLAN, generators))
     strategies = [{draw.strategy for draw in draws} for _, draws in steps]
     assert [indices.shape for indices, _ in steps] == [(3, 4), (3, 4), (3, 2)] * 5
     assert {len(names) for names in strategies} == {2, 3}
@@ -165,7 +165,7 @@ def test_pixels_are_normalised_and_trained_on():
 def test_how_far_ahead_batches_are_made_changes_none_of_them(values, monkeypatch):
     generators = [[seeded(seed) for seed in SEEDS] for _ in range(2)]
     expected = list(batches_ahead(toy_set(soft=True), PLAN, generators[0]))
-    monkeypatch.setattr(training_together, "AHEAD_VALUES", values)
+    monkeypatch.setattr(batched, "AHEAD_VALUES", values)
     found = list(batches_ahead(toy_set(soft=True), PLAN, generators[1]))
     assert len(found) == len(expected) == 15
     for ours, theirs in zip(found, expected, strict=True):

@@ -11,8 +11,8 @@ from torch import Tensor
 from ddbench.network import InputShape, make_network
 from ddbench.protocol import DSA_STRATEGY, IMAGENET_HARD, Schedule
 from ddbench.records import DistilledDataset, LabeledImages
-from ddbench.training import TrainingPlan, train_student
-from ddbench.training_set import TrainingSet
+from ddbench.students.data import TrainingSet
+from ddbench.students.loop import TrainingPlan, train_student
 from tests._toy import INFO
 
 CPU = torch.device("cpu")
@@ -53,7 +53,7 @@ def trained(data: TrainingSet, plan: TrainingPlan) -> Tensor:
 def test_few_images_normalised_once_are_those_normalised_in_every_batch(monkeypatch):
     few = TrainingSet.of_real(toy_split(), CPU)
     assert few._held.dtype == torch.float32
-    monkeypatch.setattr("ddbench.training_set.FEW_VALUES", 0)
+    monkeypatch.setattr("ddbench.students.data.FEW_VALUES", 0)
     many = TrainingSet.of_real(toy_split(), CPU)
     assert many._held.dtype == torch.uint8
     indices = torch.tensor([3, 1, 7])

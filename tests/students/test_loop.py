@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ddbench import training
 from ddbench.augment.cutmix import draw_cutmix, mix_images
 from ddbench.augment.dsa import dsa_augment
 from ddbench.augment.imagenet import imagenet_augment
@@ -19,8 +18,8 @@ from ddbench.augment.zca import fit_zca, whiten
 from ddbench.network import InputShape, Network, make_network
 from ddbench.protocol import DSA, DSA_STRATEGY, IMAGENET_HARD, Schedule
 from ddbench.records import DistilledDataset, LabeledImages
-from ddbench.soft_labels import SoftLabels
-from ddbench.training import (
+from ddbench.students import loop
+from ddbench.students.loop import (
     StudentDivergedError,
     TrainingPlan,
     TrainingSet,
@@ -28,6 +27,7 @@ from ddbench.training import (
     measure_accuracy,
     train_student,
 )
+from ddbench.students.soft_labels import SoftLabels
 from tests._toy import INFO
 
 PLAN = TrainingPlan(schedule=Schedule(epochs=5, drop_at=3), lr=0.05, batch_size=4, augmentation="")
@@ -347,14 +347,14 @@ def test_chunks_do_not_change_what_a_network_says(spec, whitened, embed, monkeyp
     function = network.eval().embed if embed else network.eval()
     expected = function(whiten(split.images, whitening) if whitening else split.normalised()).detach()
     for size in (1, 7, 70, 1000):
-        monkeypatch.setattr(training, "chunk_size", lambda device, precision, size=size: size)
+        monkeypatch.setattr(loop, "chunk_size", lambda device, precision, size=size: size)
         found = forward_in_chunks(network.train(), split, torch.device("cpu"), whitening, embed=embed)
         assert not found.requires_grad
         torch.testing.assert_close(found, expected)
 
 
 def test_the_chunk_size_of_each_device_is_a_positive_number():
-    assert all(training.chunk_size(torch.device(name)) > 0 for name in ("cpu", "cuda"))
+    assert all(loop.chunk_size(torch.device(name)) > 0 for name in ("cpu", "cuda"))
 
 
 class DeviceWatch(TorchDispatchMode):

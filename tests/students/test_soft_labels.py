@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ddbench.network import InputShape, make_network
-from ddbench.soft_labels import SoftLabels, soft_label_loss
+from ddbench.students.soft_labels import SoftLabels, soft_label_loss
 
 
 def logits(seed: int, scale: float = 3.0) -> Tensor:

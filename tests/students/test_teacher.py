@@ -10,17 +10,20 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ddbench import cli, distill, evaluate, teaching
+from ddbench import distill, evaluate
+from ddbench.cli import main as cli
 from ddbench.dataset import make_real_dataset
 from ddbench.errors import BadInputError, DataMismatchError
+from ddbench.host.files import baselines_dir
 from ddbench.network import InputShape, make_network
 from ddbench.protocol import IMAGENET_HARD, PROTOCOLS, Protocol, Protocols, Schedule
-from ddbench.recipe import Teacher
 from ddbench.records import RealDataset, Result
 from ddbench.seeding import make_generator
-from ddbench.tables import make_table
-from ddbench.teaching import PARAMETERS_FILE, RECORD_FILE, Teaching, find_teacher
-from ddbench.training import TrainingPlan, TrainingSet, train_student
+from ddbench.students import teacher as teaching
+from ddbench.students.loop import TrainingPlan, TrainingSet, train_student
+from ddbench.students.teacher import PARAMETERS_FILE, RECORD_FILE, Teaching, find_teacher
+from ddbench.tables.table import make_table
+from ddbench.training_recipe import Teacher
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -165,9 +168,7 @@ def test_tables_show_the_teacher_with_its_seconds_and_bytes():
 
 
 def test_results_of_before_there_were_teachers_still_load():
-    line = (
-        (Path(__file__).parents[1] / "baselines/results/xeon_2_cores/cifar10_small.jsonl").read_text().splitlines()[0]
-    )
+    line = (baselines_dir() / "results/xeon_2_cores/cifar10_small.jsonl").read_text().splitlines()[0]
     assert "teacher" not in json.loads(line)
     assert Result.model_validate_json(line).teacher is None
 

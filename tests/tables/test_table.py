@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from ddbench.analysis.aggregate import GAP, TIMES, costs_of, machine_label, spread_of, varying_keys
 from ddbench.errors import BadInputError
 from ddbench.records import Metric, Phase, Reading, Result
-from ddbench.table_cells import GAP, TIMES, costs_of, machine_label, spread_of, varying_keys
-from ddbench.table_formats import RENDERERS, render
-from ddbench.table_layout import bytes_text, seconds_text
-from ddbench.tables import make_table
+from ddbench.tables.formats import RENDERERS, render
+from ddbench.tables.layout import bytes_text, seconds_text
+from ddbench.tables.table import make_table
 
 CPU = {"id": "a1b2", "processor": "Test CPU", "threads": 2, "device": "cpu", "gpu": None}
 GPU = {"id": "ff00", "processor": "Test CPU", "threads": 8, "device": "cuda", "gpu": "Test GPU"}

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from ddbench.commands._app import DataDir, app
+from ddbench.cli._app import DataDir, app
 from ddbench.errors import BadInputError, UnknownNameError
 
 PREFIX = "test_"
@@ -27,7 +27,7 @@ def bench(
 ) -> int:
     """Measure our speed against plain loops on this machine; exit code 1 if a benchmark misses its bar."""
     from ddbench.dataset import DATA_DIR_VARIABLE
-    from ddbench.files import make_folder
+    from ddbench.host.files import make_folder
 
     found = find_benchmarks()
     chosen = choose(names or [], found)
@@ -77,12 +77,12 @@ def first_line(path: Path) -> str:
 
 
 def _checkout() -> Path:
-    return Path(__file__).resolve().parents[2]
+    return Path(__file__).resolve().parents[3]
 
 
 def _new_file(folder: Path) -> Path:
     """Return a file that is not there yet, named by the time."""
-    from ddbench.meter import utc_now
+    from ddbench.host.meter import utc_now
 
     return folder.resolve() / f"benchmarks-{utc_now()[:19].replace(':', '-')}.json"
 
@@ -90,7 +90,7 @@ def _new_file(folder: Path) -> Path:
 def _show(files: dict[str, Path]) -> None:
     from rich.table import Table
 
-    from ddbench.commands._showing import console
+    from ddbench.cli._showing import console
 
     table = Table("name", "what it measures", box=None, padding=(0, 2, 0, 0))
     for name, path in files.items():

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ddbench.commands._app import app
+from ddbench.cli._app import app
 
 
 @app.command()

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ddbench.commands._app import DataDir, Device, app
-from ddbench.commands._showing import console, run_cells, say
+from ddbench.cli._app import DataDir, Device, app
+from ddbench.cli._showing import console, run_cells, say
 
 if TYPE_CHECKING:
     from ddbench.claims import ClaimsFile, Sources, Verdict

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ddbench.commands._app import TableFile, TableFormat, app
-from ddbench.commands._showing import show_or_write
+from ddbench.cli._app import TableFile, TableFormat, app
+from ddbench.cli._showing import show_or_write
 from ddbench.errors import BadInputError
 
 if TYPE_CHECKING:
-    from ddbench.comparing import Comparison
+    from ddbench.analysis.comparison import Comparison
 
 
 @app.command()
@@ -30,14 +30,14 @@ def compare(
 
     `ddbench compare dm random_real results/` or `ddbench compare results_a/ results_b/`
     """
-    from ddbench.compared_table import comparison_table
+    from ddbench.tables.comparison_table import comparison_table
 
     show_or_write(comparison_table(_compare(a, b, results or [], level)), format, out)
 
 
 def _compare(a: str, b: str, results: list[Path], level: float) -> Comparison:
-    from ddbench.comparing import Side, compare_methods, compare_sides
-    from ddbench.store import read_results
+    from ddbench.analysis.comparison import Side, compare_methods, compare_sides
+    from ddbench.runs.results_store import read_results
 
     if results:
         return compare_methods(a, b, read_results(results), level)

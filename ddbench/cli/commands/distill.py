@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ddbench.commands._app import DataDir, Device, PresetName, app
-from ddbench.commands._showing import progress, say
+from ddbench.cli._app import DataDir, Device, PresetName, app
+from ddbench.cli._showing import progress, say
 from ddbench.errors import BadInputError, DivergedError
 
 
@@ -31,9 +31,9 @@ def distill(
     """Distil a data set and keep the result as a folder."""
     from ddbench.dataset import load_dataset
     from ddbench.distilled import check_target
-    from ddbench.distilling import distill as run_distill
-    from ddbench.presets import preset_settings
     from ddbench.report.grid import save_grid
+    from ddbench.runs.distill import distill as run_distill
+    from ddbench.runs.presets import preset_settings
 
     last_good = out.resolve().with_name(f"{out.resolve().name}-last-good")
     for folder in (out, last_good):
@@ -82,7 +82,7 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
 
 def _note_other_use(preset: str, dataset: str, ipc: int) -> None:
     """Print a line where a preset is used for a data set or IPC that it was not made for."""
-    from ddbench.presets import load_preset
+    from ddbench.runs.presets import load_preset
 
     made_for = load_preset(preset)
     if (made_for.dataset, made_for.ipc) != (dataset, ipc):

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ddbench.commands._app import DataDir, app
-from ddbench.commands._showing import console, say
+from ddbench.cli._app import DataDir, app
+from ddbench.cli._showing import console, say
 
 
 @app.command()
@@ -16,7 +16,7 @@ def doctor(
     data_dir: DataDir = None,
 ) -> int:
     """Describe the environment: versions, devices, data found or missing with what fixes it."""
-    from ddbench.doctor import diagnose, fetch
+    from ddbench.cli.doctor import diagnose, fetch
 
     if download is not None:
         say(fetch(download, data_dir))

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ddbench.commands._app import DataDir, Device, app
-from ddbench.commands._showing import progress, say, show_table
+from ddbench.cli._app import DataDir, Device, app
+from ddbench.cli._showing import progress, say, show_table
 from ddbench.errors import BadInputError
 
 
@@ -29,9 +29,9 @@ def evaluate(
 ) -> None:
     """Train students on a distilled set and print their test accuracy and its cost."""
     from ddbench.distilled import load_distilled
-    from ddbench.runner import evaluate as run_evaluate
-    from ddbench.store import Store, write_result
-    from ddbench.suite import DEFAULT_EVALUATORS
+    from ddbench.runs.cell import evaluate as run_evaluate
+    from ddbench.runs.results_store import Store, write_result
+    from ddbench.runs.suite import DEFAULT_EVALUATORS
 
     distilled = load_distilled(folder)
     name = dataset or distilled.provenance.get("dataset")

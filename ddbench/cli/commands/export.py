@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ddbench.commands._app import app
-from ddbench.commands._showing import say
+from ddbench.cli._app import app
+from ddbench.cli._showing import say
 
 
 @app.command()
@@ -17,7 +17,7 @@ def export(
     out: Annotated[Path, typer.Option("--out", "-o", help="File of JSON lines to write.")],
 ) -> None:
     """Write results as JSON lines, the form of recorded baselines."""
-    from ddbench.store import read_results, write_lines
+    from ddbench.runs.results_store import read_results, write_lines
 
     found = read_results(results)
     write_lines(found, out)

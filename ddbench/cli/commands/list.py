@@ -7,8 +7,8 @@ from typing import Annotated, Literal, Protocol
 
 import typer
 
-from ddbench.commands._app import app
-from ddbench.commands._showing import console
+from ddbench.cli._app import app
+from ddbench.cli._showing import console
 
 
 class _Listed(Protocol):
@@ -27,9 +27,9 @@ def list_names(
     kind: Annotated[Kind | None, typer.Argument(help="What to list; everything where left out.")] = None,
 ) -> None:
     """List the registered methods, data sets, networks, evaluators and protocols, and the shipped presets."""
-    from ddbench.presets import load_preset, preset_names
     from ddbench.protocol import PROTOCOLS
     from ddbench.registry import DATASETS, EVALUATORS, METHODS, NETWORKS
+    from ddbench.runs.presets import load_preset, preset_names
 
     everything: dict[str, _Listed] = {
         "methods": METHODS,

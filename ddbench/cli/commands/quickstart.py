@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ddbench.commands._app import Device, app
-from ddbench.commands._showing import report_unfinished, run_cells, say, show_table
+from ddbench.cli._app import Device, app
+from ddbench.cli._showing import report_unfinished, run_cells, say, show_table
 
 
 @app.command()
@@ -21,13 +21,13 @@ def quickstart(
     """Run every baseline on the embedded digits, print the table and keep results, sets, pictures and a report."""
     from ddbench.dataset import load_dataset
     from ddbench.distilled import load_distilled
-    from ddbench.files import baselines_dir, write_text
+    from ddbench.host.files import baselines_dir, write_text
     from ddbench.report.grid import save_grid
     from ddbench.report.page import write_report
-    from ddbench.store import Store
-    from ddbench.suite import load_suite
-    from ddbench.table_formats import render
-    from ddbench.tables import make_table
+    from ddbench.runs.results_store import Store
+    from ddbench.runs.suite import load_suite
+    from ddbench.tables.formats import render
+    from ddbench.tables.table import make_table
 
     suite = load_suite(baselines_dir() / "suites" / "digits_quick.yaml")
     store = Store(out / "results")

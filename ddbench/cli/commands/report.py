@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ddbench.commands._app import DataDir, app
-from ddbench.commands._showing import say
+from ddbench.cli._app import DataDir, app
+from ddbench.cli._showing import say
 
 
 @app.command()
@@ -26,8 +26,8 @@ def report(
     from ddbench.claims import judge
     from ddbench.report.page import write_report
     from ddbench.report.plots import write_plots
-    from ddbench.store import read_results
-    from ddbench.tables import make_table
+    from ddbench.runs.results_store import read_results
+    from ddbench.tables.table import make_table
 
     found = read_results(results)
     verdicts = judge(claims, found) if claims else ()

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ddbench.commands._app import DataDir, Device, app
-from ddbench.commands._forecast_table import show_forecast
-from ddbench.commands._showing import report_unfinished, run_cells, show_table
+from ddbench.cli._app import DataDir, Device, app
+from ddbench.cli._forecast_table import show_forecast
+from ddbench.cli._showing import report_unfinished, run_cells, show_table
 from ddbench.errors import BadInputError
 
 if TYPE_CHECKING:
-    from ddbench.suite import Suite
+    from ddbench.runs.suite import Suite
 
 
 @app.command()
@@ -31,8 +31,8 @@ def run(
     ] = None,
 ) -> int:
     """Run every cell of a suite that has no result yet; exit code 1 if any cell has no number."""
-    from ddbench.files import baselines_dir
-    from ddbench.suite import load_suite
+    from ddbench.host.files import baselines_dir
+    from ddbench.runs.suite import load_suite
 
     shipped = baselines_dir() / "suites" / f"{suite}.yaml"
     loaded = load_suite(shipped if shipped.is_file() and not Path(suite).exists() else suite)
@@ -47,9 +47,9 @@ def run(
 
 
 def _forecast(suite: Suite, results: Path, device: str | None, data_dir: Path | None, calibration: Path | None) -> None:
-    from ddbench.distilling import RunOptions
-    from ddbench.forecast import OtherMachine, forecast_suite
-    from ddbench.store import Store
+    from ddbench.forecast.suite_forecast import OtherMachine, forecast_suite
+    from ddbench.runs.distill import RunOptions
+    from ddbench.runs.results_store import Store
 
     elsewhere = None if calibration is None else OtherMachine.load(calibration)
     options = RunOptions(data_dir=data_dir, device=device)

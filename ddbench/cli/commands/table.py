@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ddbench.commands._app import TableFile, TableFormat, app
-from ddbench.commands._showing import show_or_write
+from ddbench.cli._app import TableFile, TableFormat, app
+from ddbench.cli._showing import show_or_write
 
 
 @app.command()
@@ -20,7 +20,7 @@ def table(
     out: TableFile = None,
 ) -> None:
     """Compare methods across IPC settings: accuracy, spread, counts, time and memory."""
-    from ddbench.store import read_results
-    from ddbench.tables import make_table
+    from ddbench.runs.results_store import read_results
+    from ddbench.tables.table import make_table
 
     show_or_write(make_table(read_results(results), published=published, mix_protocols=mix_protocols), format, out)

@@ -3,7 +3,7 @@
 `Block` keeps the convolution's output, the maps, and writes the maps' gradient over them where no second derivative
 is asked for. Where one is (`create_graph=True`), its backward pass is `BlockGradient`, a function with a derivative of
 its own, whose part by the maps comes back to `Block` as the gradient of its second output. Formulas:
-`_norm_relu_pool.cpp`.
+`norm_relu_pool.cpp`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ddbench.native_code import load_native
+from ddbench.engine.native.compiler import load_native
 
 Geometry = tuple[Any, Any, Any]  # stride, padding, dilation
 
-SOURCE = Path(__file__).with_name("_norm_relu_pool.cpp")
+SOURCE = Path(__file__).with_name("norm_relu_pool.cpp")
 # Of maps, and of the sums over them and the norm's parameters.
 DTYPES = {torch.float32: torch.float32, torch.float64: torch.float64, torch.bfloat16: torch.float32}
 
@@ -112,6 +112,7 @@ class Block(torch.autograd.Function):
         eps: float,
         geometry: Geometry,
     ) -> tuple[Tensor, Tensor]:
+        """Return the pooled maps, and the maps as the norm was given them."""
         maps = _convolve(images, kernel, geometry)
         _check(maps, weight, bias)
         pooled = torch.empty(_pooled_shape(maps), dtype=maps.dtype, memory_format=torch.channels_last)
@@ -126,6 +127,7 @@ class Block(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: _Context, gradient: Tensor | None, of_maps: Tensor | None) -> tuple[Tensor | None, ...]:
+        """Return the gradients by what was given; of another function, where a graph of them is asked for."""
         images, kernel, weight, maps = ctx.saved_tensors
         ctx.kept.check()
         gradient = maps.new_zeros(_pooled_shape(maps)) if gradient is None else gradient
@@ -158,6 +160,7 @@ class BlockGradient(torch.autograd.Function):
         kept: Kept,
         wanted: tuple[bool, bool],
     ) -> tuple[Tensor | None, ...]:
+        """Return the gradients by images, kernel, weight and bias."""
         by_maps = torch.empty_like(maps)
         by_norm = kept.norm_back(maps, gradient, by_maps, adds=False)
         ctx.kept = kept
@@ -174,6 +177,7 @@ class BlockGradient(torch.autograd.Function):
         of_weight: Tensor | None,
         of_bias: Tensor | None,
     ) -> tuple[Tensor | None, ...]:
+        """Return the second derivatives."""
         images, kernel, weight, maps, gradient, by_maps = ctx.saved_tensors
         kept = ctx.kept
         kept.check()

@@ -21,7 +21,7 @@ from threading import Lock
 import torch
 
 from ddbench.errors import BadInputError
-from ddbench.files import digest_of, find_cache_dir, make_folder, staged_file
+from ddbench.host.files import digest_of, find_cache_dir, make_folder, staged_file
 
 # Nothing that reorders sums or drops what is no number; -fno-math-errno lets a square root be one instruction.
 OPTIONS = ("-O2", "-std=c++17", "-fno-math-errno", "-Wno-psabi", "-fPIC", "-shared", "-fopenmp")

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from ddbench.networks._native_block import Block, Geometry, native_passes
+from ddbench.engine.native.block import Block, Geometry, native_passes
 
 N = TypeVar("N", bound=nn.Module)
 

@@ -1,5 +1,5 @@
 // Instance norm, ReLU and 2x2 average pooling of channels-last maps, their gradient, and the gradient of that gradient,
-// for ddbench/networks/_native_block.py.
+// for ddbench/engine/native/block.py.
 //
 // With N places per channel, mean m, s = 1 / standard deviation, weight w, h = s * (maps - m), and r the pooled
 // gradient's quarter where the ReLU passes:

@@ -16,7 +16,7 @@ from ddbench.method import Method, RunContext
 from ddbench.network import InputShape, make_network
 from ddbench.protocol import Schedule
 from ddbench.records import LabeledImages
-from ddbench.training import TrainingPlan, TrainingSet, chunk_size, forward_in_chunks, train_student
+from ddbench.students.loop import TrainingPlan, TrainingSet, chunk_size, forward_in_chunks, train_student
 from ddbench.work import TRAINING, VALUE_BYTES, MethodWork, Passes, PhaseWork, profile_network
 
 FEATURES_FILE = "features.safetensors"

@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.func import functional_call, grad, grad_and_value
 
-from ddbench.chunking import in_chunks
-from ddbench.engine import Engine
+from ddbench.engine.chunks import in_chunks
+from ddbench.engine.compiled import Engine
 from ddbench.network import Network
-from ddbench.training import chunk_size
+from ddbench.students.loop import chunk_size
 
 # Tensors by the names of a network's parameters.
 Tensors = dict[str, Tensor]

@@ -13,14 +13,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ddbench.arithmetic import send_network
 from ddbench.augment.dsa import apply_dsa, draw_dsa, dsa_augment
-from ddbench.chunking import even_size
-from ddbench.engine import compiling_pays
+from ddbench.engine.arithmetic import send_network
+from ddbench.engine.chunks import even_size
+from ddbench.engine.compiled import compiling_pays
 from ddbench.method import Method, RunContext
-from ddbench.methods._learning import Learner
-from ddbench.methods._network_gradients import NetworkGradients, Tensors, gradient_chunk_size
-from ddbench.methods._selection import draw_distinct
+from ddbench.methods._coresets.selection import draw_distinct
+from ddbench.methods._gradient_matching.gradients import NetworkGradients, Tensors, gradient_chunk_size
+from ddbench.methods._learning.learner import Learner
 from ddbench.network import InputShape, has_batch_norm, make_network
 from ddbench.records import DistilledDataset, LabeledImages
 from ddbench.work import META, TRAINING, MethodWork, Passes, PhaseWork, image_bytes

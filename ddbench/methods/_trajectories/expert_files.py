@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ddbench.distilled import load_whitening
 from ddbench.errors import DataMismatchError
-from ddbench.files import staged_file
+from ddbench.host.files import staged_file
 from ddbench.records import Whitening
 
 TRAJECTORY = "trajectory"

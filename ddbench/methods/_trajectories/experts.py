@@ -19,17 +19,17 @@ from torch import Tensor
 from ddbench.augment.dsa import dsa_augment
 from ddbench.augment.zca import fit_zca, whiten, zca_unsupported
 from ddbench.distilled import save_whitening
-from ddbench.engine import compiling_pays
+from ddbench.engine.compiled import compiling_pays
+from ddbench.engine.passes import derivatives_chunk
 from ddbench.errors import DataMismatchError
 from ddbench.method import Method, RunContext
-from ddbench.methods._expert_files import Expert, expert_path, find_whitening, has_expert, save_expert
-from ddbench.methods._flat_network import FlatNetwork, flatten_parameters
+from ddbench.methods._trajectories.expert_files import Expert, expert_path, find_whitening, has_expert, save_expert
+from ddbench.methods._trajectories.flat_network import FlatNetwork, flatten_parameters
 from ddbench.network import InputShape, make_network
-from ddbench.network_engine import derivatives_chunk
 from ddbench.protocol import dsa_strategy
 from ddbench.records import LabeledImages, Whitening
 from ddbench.seeding import draw_seed
-from ddbench.training import TrainingSet, channels_last
+from ddbench.students.loop import TrainingSet, channels_last
 from ddbench.work import TRAINING, VALUE_BYTES, Passes, PhaseWork, image_bytes, profile_network
 
 STORED_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from ddbench.chunking import in_chunks
-from ddbench.engine import Engine
+from ddbench.engine.chunks import in_chunks
+from ddbench.engine.compiled import Engine
 from ddbench.network import Network, named_parts
 
 T = TypeVar("T")

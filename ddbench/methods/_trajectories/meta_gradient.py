@@ -26,8 +26,8 @@ import torch
 from torch import Tensor
 
 from ddbench.augment.dsa import Draw, apply_dsa
-from ddbench.methods._flat_network import FlatNetwork
-from ddbench.training import channels_last
+from ddbench.methods._trajectories.flat_network import FlatNetwork
+from ddbench.students.loop import channels_last
 
 
 @dataclass(frozen=True, eq=False)

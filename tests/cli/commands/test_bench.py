@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from ddbench.cli import main
-from ddbench.commands import bench
+from ddbench.cli.commands import bench
+from ddbench.cli.main import main
 from ddbench.errors import BadInputError
 
 PASSING = '''"""A quick one.

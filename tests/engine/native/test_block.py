@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ddbench.engine.native import network as _native
+from ddbench.engine.native.network import NativeBlock, with_native_blocks
 from ddbench.network import InputShape, make_network
-from ddbench.networks import _native
-from ddbench.networks._native import NativeBlock, with_native_blocks
 
 # (B, C, H, W) images and the maps' channels: in wide blocks (64 in float64, else 128), narrow ones (8, else 16) and
 # singles; odd sides.

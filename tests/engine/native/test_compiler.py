@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ddbench.files import CACHE_DIR_VARIABLE
-from ddbench.native_code import load_native
+from ddbench.engine.native.compiler import load_native
+from ddbench.host.files import CACHE_DIR_VARIABLE
 
 SOURCE = 'extern "C" int add(int a, int b) { return a + b; }\n'
 

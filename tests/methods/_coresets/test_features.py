@@ -9,12 +9,12 @@ import torch
 from safetensors.torch import load_file
 
 from ddbench.method import make_method
-from ddbench.methods._features import FEATURES_FILE
+from ddbench.methods._coresets.features import FEATURES_FILE
 from ddbench.methods.herding import herd
 from ddbench.methods.k_center import choose_centers
 from ddbench.network import InputShape, make_network
 from ddbench.protocol import Schedule
-from ddbench.training import TrainingPlan, TrainingSet, train_student
+from ddbench.students.loop import TrainingPlan, TrainingSet, train_student
 
 SMALL = {"feature_network": "convnet-d1-w4", "feature_epochs": 2}
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ddbench.methods._network_gradients import (
+from ddbench.methods._gradient_matching.gradients import (
     EPS,
     NetworkGradients,
     gradient_distance,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ddbench.engine import COMPILE_FROM_PIXELS
+from ddbench.engine.compiled import COMPILE_FROM_PIXELS
 from ddbench.method import config_of, make_method
-from ddbench.methods._gradient_matching import loops_for
+from ddbench.methods._gradient_matching.iteration import loops_for
 
 LOOPS_OF_THE_REFERENCE = {1: (1, 1), 10: (10, 50), 20: (20, 25), 30: (30, 20), 40: (40, 15), 50: (50, 10)}
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ddbench.distilled import save_whitening
 from ddbench.errors import BadInputError, DataMismatchError
-from ddbench.meter import Meter
-from ddbench.methods._expert_files import Expert, expert_path, find_whitening, has_expert, save_expert
+from ddbench.host.meter import Meter
+from ddbench.methods._trajectories.expert_files import Expert, expert_path, find_whitening, has_expert, save_expert
 from ddbench.records import Whitening
 
 IDENTITY = {"dataset": "toy (f1)", "network": "mlp", "whitening": "none", "epochs": "3", "parameter count": "7"}

@@ -15,17 +15,23 @@ from torch import Tensor
 
 from ddbench.augment.dsa import apply_dsa, draw_dsa
 from ddbench.dataset import load_dataset
-from ddbench.distilling import distill
 from ddbench.errors import DataMismatchError
 from ddbench.method import RunContext, make_method
-from ddbench.methods import _experts
-from ddbench.methods._expert_files import Expert, expert_path, find_whitening
-from ddbench.methods._experts import ExpertConfig, ExpertMethod, ExpertTraining, experts_at_once, real_in_space
-from ddbench.methods._flat_network import FlatNetwork, flatten_parameters
+from ddbench.methods._trajectories import experts
+from ddbench.methods._trajectories.expert_files import Expert, expert_path, find_whitening
+from ddbench.methods._trajectories.experts import (
+    ExpertConfig,
+    ExpertMethod,
+    ExpertTraining,
+    experts_at_once,
+    real_in_space,
+)
+from ddbench.methods._trajectories.flat_network import FlatNetwork, flatten_parameters
 from ddbench.network import InputShape, make_network
 from ddbench.protocol import DSA_STRATEGY, DSA_STRATEGY_NO_FLIP
 from ddbench.records import LabeledImages, Whitening
-from ddbench.training import TrainingSet
+from ddbench.runs.distill import distill
+from ddbench.students.loop import TrainingSet
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -179,7 +185,7 @@ def test_trained_together_experts_are_those_trained_alone(prepare, monkeypatch):
         loops.append((description, len(iterable)))
         yield from iterable
 
-    monkeypatch.setattr(_experts, "experts_at_once", lambda device, image_size: 3)
+    monkeypatch.setattr(experts, "experts_at_once", lambda device, image_size: 3)
     together = prepare("together", track=track, num_experts=4)
     assert loops == [("training expert 1, 2, 3 of 4", 6), ("training expert 4 of 4", 6)]
     for index in range(4):
@@ -222,7 +228,7 @@ def test_an_unfinished_folder_keeps_its_finished_experts(lost, prepare):
 
 
 def test_a_group_with_a_finished_expert_trains_the_others_only(prepare, monkeypatch):
-    monkeypatch.setattr(_experts, "experts_at_once", lambda device, image_size: 3)
+    monkeypatch.setattr(experts, "experts_at_once", lambda device, image_size: 3)
     folder = prepare(num_experts=3)
     before = whole(expert_path(folder, 2))
     written = expert_path(folder, 1).stat().st_mtime_ns

@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ddbench.chunking import shrunk_chunks
-from ddbench.methods._flat_network import FlatNetwork, flatten_parameters
+from ddbench.engine.chunks import shrunk_chunks
+from ddbench.engine.native import network as _native
+from ddbench.methods._trajectories.flat_network import FlatNetwork, flatten_parameters
 from ddbench.network import InputShape, Network, make_network
-from ddbench.networks import _native
 
 SHAPE = InputShape(3, 8, 4)
 # The first has a native form; the others run compiled or eagerly.

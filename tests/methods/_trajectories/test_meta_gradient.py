@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.func import functional_call
 
 from ddbench.augment.dsa import Draw, apply_dsa, draw_dsa
-from ddbench.methods._flat_network import FlatNetwork, flatten_parameters
-from ddbench.methods._meta_gradient import (
+from ddbench.methods._trajectories.flat_network import FlatNetwork, flatten_parameters
+from ddbench.methods._trajectories.meta_gradient import (
     ENGINES,
     MetaGradient,
     Segment,

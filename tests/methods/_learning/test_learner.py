@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from ddbench.methods._learning import Learner
+from ddbench.methods._learning.learner import Learner
 
 
 def make(momenta: tuple[float, float] = (0.5, 0.5)) -> Learner:

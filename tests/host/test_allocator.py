@@ -7,15 +7,15 @@ import sys
 import pytest
 import torch
 
-from ddbench import allocator
-from ddbench.allocator import KEPT, USUAL, keeping_freed_memory
+from ddbench.host import allocator
+from ddbench.host.allocator import KEPT, USUAL, keeping_freed_memory
 
 MEBIBYTES = 48  # of a tensor: larger than what glibc ever keeps by itself
 PROGRAM = f"""
 import json
 from pathlib import Path
 import torch
-from ddbench.allocator import keeping_freed_memory
+from ddbench.host.allocator import keeping_freed_memory
 
 def resident_mebibytes():
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS:"))

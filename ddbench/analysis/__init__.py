@@ -1,0 +1,1 @@
+"""Numbers from results: aggregates, comparisons, tests; nothing is shown here."""

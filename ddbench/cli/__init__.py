@@ -1,0 +1,1 @@
+"""The program: what it is asked and what it says."""

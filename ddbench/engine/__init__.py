@@ -1,0 +1,1 @@
+"""How a network runs fast: forms, chunks, precision, memory."""

@@ -1,0 +1,1 @@
+"""What `dc` and `dsa` share."""

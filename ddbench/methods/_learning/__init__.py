@@ -1,0 +1,1 @@
+"""The state of images that are learned over many iterations."""

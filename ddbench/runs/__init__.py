@@ -1,0 +1,1 @@
+"""One cell and many: distil, evaluate, keep."""
