@@ -6,8 +6,10 @@ from one call to the next. A CPU has neither.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from operator import attrgetter
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,20 +32,32 @@ def arithmetic_of(precision: Precision, device: torch.device) -> Iterator[None]:
     if device.type != "cuda":
         yield
         return
-    wanted = {"allow_tf32": precision == "tf32", "deterministic": True, "benchmark": False}
-    cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = {name: getattr(cudnn, name) for name in wanted}
-    products_before = products.allow_tf32
+    before = _set({**_tf32_flags(precision == "tf32"), "cudnn.deterministic": True, "cudnn.benchmark": False})
     try:
-        for name, value in wanted.items():
-            setattr(cudnn, name, value)
-        products.allow_tf32 = precision == "tf32"
         with torch.cuda.device(device):
             yield
     finally:
-        for name, value in before.items():
-            setattr(cudnn, name, value)
-        products.allow_tf32 = products_before
+        _set(before)
+
+
+def _tf32_flags(is_on: bool) -> dict[str, Any]:
+    """Return torch's flags of TF32, by their names below `torch.backends`, as they are to be."""
+    # The older flags cannot even be read where a program has set the newer ones, which torch has from 2.9 on.
+    if hasattr(torch.backends.cudnn, "conv"):
+        names = ("cudnn.conv", "cudnn.rnn", "cuda.matmul")
+        return {f"{name}.fp32_precision": "tf32" if is_on else "ieee" for name in names}
+    return {"cudnn.allow_tf32": is_on, "cuda.matmul.allow_tf32": is_on}
+
+
+def _set(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Set flags of `torch.backends` and return what they were."""
+    before = {}
+    for name, value in flags.items():
+        owner, _, last = name.rpartition(".")
+        place = attrgetter(owner)(torch.backends)
+        before[name] = getattr(place, last)
+        setattr(place, last, value)
+    return before
 
 
 def check_precision(precision: Precision, device: torch.device) -> None:

@@ -17,7 +17,13 @@ T = TypeVar("T")
 Log = Callable[[str, object], None]
 
 # What torch's allocators say where they raise a plain RuntimeError: on a CPU always, on a GPU inside its libraries.
-SAYINGS = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+SAYINGS = (
+    "can't allocate memory",
+    "out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "DEVICE_ALLOCATION_FAILED",
+)
 
 
 class _Shrunk:
@@ -107,7 +113,9 @@ def explain_out_of_memory(error: BaseException) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that memory ran out, on the host or on a GPU."""
+    """Return whether an error says that memory ran out, on the host or on a GPU, or came of one that does."""
+    if isinstance(error.__context__, torch.OutOfMemoryError):
+        return True
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(saying in str(error) for saying in SAYINGS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -116,7 +117,7 @@ class Calibration:
         generator = torch.Generator().manual_seed(0)
 
         def run(count: int, steps: int) -> None:
-            data = TrainingSet.of_real(self._noise(count), self._device)
+            data = self._data(count)
             schedule = Schedule(epochs=steps, drop_at=steps)
             train_student(built, data, replace(plan, schedule=schedule, batch_size=count), generator, engine=engine)
 
@@ -128,17 +129,22 @@ class Calibration:
 
         @torch.no_grad()
         def run(count: int, steps: int) -> None:
-            images, places = self._noise(count), torch.arange(count)
+            images, places = self._noise(count), torch.arange(count)  # made once, and on the device
             for _ in range(steps):
                 engine.logits(passed, channels_last(images.normalised(places, self._device)))
 
         return run
 
+    @cache  # noqa: B019 - lives as long as a forecast
+    def _data(self, count: int) -> TrainingSet:
+        return TrainingSet.of_real(self._noise(count), self._device)
+
+    @cache  # noqa: B019
     def _noise(self, count: int) -> LabeledImages:
         info, generator = self._info, torch.Generator().manual_seed(0)
         size = (count, info.channels, info.image_size, info.image_size)
         pixels = torch.randint(0, 256, size, dtype=torch.uint8, generator=generator)
-        return LabeledImages(pixels, torch.arange(count) % info.num_classes, info)
+        return LabeledImages(pixels, torch.arange(count) % info.num_classes, info).on(self._device)
 
 
 class NotMeasuredError(DDBenchError):

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from ddbench.augment.dsa import dsa_augment
 from ddbench.dataset import load_dataset
 from ddbench.engine.arithmetic import arithmetic_of
 from ddbench.engine.chunks import shrunk_chunks
@@ -21,6 +22,8 @@ from ddbench.host.files import digest_of, find_cache_dir
 from ddbench.host.machine import describe_machine, describe_versions, git_commit, resolve_device
 from ddbench.host.meter import Meter
 from ddbench.method import Method, RunContext, Tracker, config_of, make_method, untracked
+from ddbench.network import InputShape, make_network
+from ddbench.protocol import DSA_STRATEGY
 from ddbench.records import DistilledDataset, Phase, Reading, RealDataset
 from ddbench.runs.checkpoint import CHECKPOINT_SECONDS, ResumableWork
 from ddbench.runs.preparation import lay_foundation, prepare_once
@@ -213,6 +216,12 @@ def _warm_up_device(real: RealDataset, device: torch.device) -> None:
     images = real.train.normalised(torch.arange(min(8, len(real.train))), device).requires_grad_()
     torch.nn.functional.conv2d(images, torch.ones(4, images.shape[1], 3, 3, device=device)).sum().backward()
     torch.optim.SGD([images], lr=0.0).step()
+    if device.type == "cuda":  # which loads every kernel when it is first called
+        network = make_network("convnet-d1-w8", InputShape.of(real.info), make_generator(0, "warm up")).to(device)
+        for strategy in DSA_STRATEGY.split("_"):
+            augmented = dsa_augment(images, make_generator(0, "warm up"), strategy)
+            labels = torch.zeros(len(images), dtype=torch.int64, device=device)
+            torch.nn.functional.cross_entropy(network(augmented), labels).backward()
 
 
 def load_real(dataset: RealDataset | str, options: RunOptions) -> RealDataset:

@@ -7,7 +7,7 @@ import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -129,9 +129,10 @@ class CellProcess:
         try:
             result = self._pool.submit(_run_and_clean_up, cell, plain, folder, reuse).result()
         except BrokenProcessPool:
-            reason = "the cell's process was killed from outside; if for want of memory, use a larger machine"
+            reason = "the cell's process was killed from outside; if it ran out of memory, use a larger machine"
             result = unfinished_result(cell, plain, "failed", reason, utc_now())
-        if result.status not in FINISHED:
+        has_lost_a_graph = any("no CUDA graph" in str(value) for value in result.engine.values())
+        if result.status not in FINISHED or has_lost_a_graph:
             self._end()
         return result
 
@@ -147,4 +148,5 @@ def _run_and_clean_up(cell: Cell, options: RunOptions, folder: Path, reuse: Path
         return run_cell(cell, options, folder, reuse)
     finally:
         gc.collect()
-        torch.cuda.empty_cache()
+        with suppress(RuntimeError):  # of a device that a failed cell has left unusable: its Result counts
+            torch.cuda.empty_cache()

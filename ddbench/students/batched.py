@@ -12,8 +12,9 @@ import copy
 import math
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate, islice, pairwise
 from typing import Any, Literal
 
@@ -24,6 +25,7 @@ from torch.func import functional_call, grad, vmap
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from ddbench.augment.dsa import Draw, apply_dsa, draw_dsa
+from ddbench.engine.chunks import is_out_of_memory
 from ddbench.host.meter import Meter
 from ddbench.method import Tracker, untracked
 from ddbench.network import Network, has_batch_norm, named_parts
@@ -153,7 +155,7 @@ class Students:
         self.momenta = torch.zeros_like(self.parameters)
         self._lr = self.parameters.new_full((), plan.lr)
         device = self.parameters.device
-        self._streams = [torch.cuda.Stream(device) for _ in range(SIDE_STREAMS)] if device.type == "cuda" else []
+        self._streams = _streams_of(device)[:SIDE_STREAMS] if device.type == "cuda" else ()
 
     def step(self, images: Tensor, labels: Tensor) -> None:
         """Take one step of every student: images (S, B, C, H, W), labels (S, B) int64 or (S, B, K)."""
@@ -220,6 +222,7 @@ class StaticSteps:
         self._students = students
         self._buffers: dict[int, tuple[Tensor, Tensor]] = {}
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
+        # Graphs share their memory: they run one at a time, and nothing in it outlives a step.
         self._pool: Any = None
         self._captures = students.parameters.device.type == "cuda"
         self.mode = "CUDA graph" if self._captures else "static buffers"
@@ -245,25 +248,44 @@ class StaticSteps:
         """Keep the step of a size as a CUDA graph; parameters and momenta stay as they are."""
         state = (self._students.parameters, self._students.momenta)
         kept = [tensor.clone() for tensor in state]
+        before, device = torch.cuda.current_stream(), self._students.parameters.device
+        self._pool = self._pool or torch.cuda.graph_pool_handle()
         try:
-            graph, aside = torch.cuda.CUDAGraph(), torch.cuda.Stream()
-            aside.wait_stream(torch.cuda.current_stream())
+            graph, aside = torch.cuda.CUDAGraph(), _streams_of(device)[-1]
+            aside.wait_stream(before)
             with torch.cuda.stream(aside):
                 for _ in range(WARM_UPS):
                     self._students.step(*self._buffers[size])
-            torch.cuda.current_stream().wait_stream(aside)
-            # Graphs share their memory: they run one at a time, and nothing in it outlives a step.
-            with torch.cuda.graph(graph, pool=self._pool):
+            before.wait_stream(aside)
+            with torch.cuda.graph(graph, pool=self._pool, stream=aside):
                 self._students.step(*self._buffers[size])
-            self._pool, self._graphs[size] = graph.pool(), graph
-        except torch.OutOfMemoryError:
-            raise
+            self._graphs[size] = graph
         except RuntimeError as error:
+            _leave_capture(before, self._pool)
+            if is_out_of_memory(error):
+                raise
             reason = str(error).splitlines()[0]
             warnings.warn(f"capturing a CUDA graph failed, running without (slower): {reason}", stacklevel=2)
             self._captures, self.mode = False, f"no CUDA graph: {reason}"
         for tensor, values in zip(state, kept, strict=True):
             tensor.copy_(values)
+
+
+@cache
+def _streams_of(device: torch.device) -> tuple[torch.cuda.Stream, ...]:
+    """Return a device's side streams, and one more to capture on.
+
+    Always the same ones: torch keeps memory for products on every stream that was ever used, which would otherwise grow
+    with the number of cells and stand in their peaks.
+    """
+    return tuple(torch.cuda.Stream(device) for _ in range(SIDE_STREAMS + 1))
+
+
+def _leave_capture(before: torch.cuda.Stream, pool: Any) -> None:  # noqa: ANN401 - torch's own handle, without a type
+    """Undo what a failed capture leaves: another current stream, and an allocator that still fills the graph's pool."""
+    torch.cuda.set_stream(before)
+    with suppress(RuntimeError, AttributeError):
+        torch._C._cuda_endAllocateToPool(before.device_index, pool)
 
 
 def batches_ahead(

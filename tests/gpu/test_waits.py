@@ -59,8 +59,10 @@ class Watch:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 self._set("warn")
-                yield item
-                self._set("default")
+                try:
+                    yield item
+                finally:
+                    self._set("default")
             self.waits.append(sum("synchronizing CUDA operation" in str(warning.message) for warning in caught))
 
     def _set(self, mode: str) -> None:

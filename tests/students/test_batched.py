@@ -20,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 from ddbench.augment.dsa import apply_dsa, draw_dsa
+from ddbench.engine.chunks import is_out_of_memory
 from ddbench.network import InputShape, Network, make_network
 from ddbench.protocol import DSA_STRATEGY, IMAGENET_HARD, Schedule
 from ddbench.students import batched
@@ -296,7 +297,7 @@ class Recorded:
 class Recording(TorchDispatchMode):
     """Stands for `torch.cuda.graph`: takes down every call within it."""
 
-    def __init__(self, graph: Recorded, pool: object) -> None:
+    def __init__(self, graph: Recorded, pool: object, stream: object) -> None:
         super().__init__()
         self.graph = graph
 
@@ -320,6 +321,11 @@ def _tensors(outputs: Any) -> list[Tensor]:
 class Waiting:
     """Stands for a CUDA stream."""
 
+    device_index = 0
+
+    def __init__(self, device: object = None) -> None:
+        pass
+
     def wait_stream(self, other: object) -> None:
         pass
 
@@ -338,6 +344,8 @@ def recorded(monkeypatch):
         "graph": Recording,
         "Stream": Waiting,
         "current_stream": Waiting,
+        "set_stream": lambda stream: None,
+        "graph_pool_handle": lambda: (0, 1),
         "stream": lambda stream: nullcontext(),
     }.items():
         monkeypatch.setattr(torch.cuda, name, value)
@@ -361,7 +369,7 @@ def test_a_captured_step_replays_as_training_goes_on(form, soft, recorded):
 
 
 def test_where_no_graph_can_be_captured_training_goes_on_with_a_warning(recorded, monkeypatch):
-    def fail(graph: Recorded, pool: object) -> None:
+    def fail(graph: Recorded, pool: object, stream: object) -> None:
         raise RuntimeError("operation not permitted when stream is capturing\nmore of it")
 
     monkeypatch.setattr(torch.cuda, "graph", fail)
@@ -373,13 +381,24 @@ def test_where_no_graph_can_be_captured_training_goes_on_with_a_warning(recorded
     assert_equal_students(stacked_parameters(networks), one_by_one("mlp-w4", data, PLAN))
 
 
-def test_memory_that_runs_out_during_a_capture_is_told_and_not_taken_for_a_missing_graph(recorded, monkeypatch):
-    def fail(graph: Recorded, pool: object) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory")
+@pytest.mark.parametrize("ends_the_capture", [False, True])
+def test_memory_that_runs_out_during_a_capture_is_told_and_not_taken_for_a_missing_graph(
+    ends_the_capture, recorded, monkeypatch
+):
+    def fail(graph: Recorded, pool: object, stream: object) -> None:
+        try:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        finally:
+            if ends_the_capture:  # as torch does where the capture's end fails in its turn
+                raise RuntimeError("operation failed due to a previous error during capture")
 
+    streams = []
     monkeypatch.setattr(torch.cuda, "graph", fail)
-    with pytest.raises(torch.OutOfMemoryError):
+    monkeypatch.setattr(torch.cuda, "set_stream", streams.append)
+    with pytest.raises(RuntimeError) as caught:
         at_once("mlp-w4", toy_set(), PLAN, static=True)
+    assert is_out_of_memory(caught.value)
+    assert len(streams) == 1  # the stream that was current before
 
 
 @pytest.mark.gpu

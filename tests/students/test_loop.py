@@ -430,8 +430,10 @@ def test_nothing_in_an_epoch_waits_for_a_real_gpu():
 
     def track(iterable: Iterable[Any], description: str) -> Iterator[Any]:
         torch.cuda.set_sync_debug_mode("error")
-        yield from iterable
-        torch.cuda.set_sync_debug_mode("default")
+        try:
+            yield from iterable
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
 
     for plan in (replace(PLAN, augmentation=DSA_STRATEGY), HARD):
         train_student(toy_network().cuda(), data, plan, seeded(0), track)
