@@ -97,6 +97,8 @@ def even_size(count: int, limit: int) -> int:
 
 def explain_out_of_memory(error: BaseException) -> str:
     """Return one line: what could not be had, in the allocator's words, and what to try."""
+    if isinstance(error.__context__, torch.OutOfMemoryError):
+        error = error.__context__
     said = " ".join(str(error).split()) or type(error).__name__
     if refused := re.search(r"you tried to allocate (\d+) bytes", said):
         said = f"{int(refused[1]) / 2**30:.1f} GiB of host memory could not be had"

@@ -37,21 +37,26 @@ CALIBRATED = (("convnet-d3", INFO), ("convnet-d2-w32", DIGITS))
 TINY = DenoiserShape(8, 4, 10, patch_size=2, width=32, depth=2, heads=2, learns_variance=True)
 
 
+Variants = dict[str, tuple[Callable[[int], object], Precision]]
+
+
 @dataclass
 class Work:
     """Variants of one work by name, the first being the loop that everybody writes.
 
     Attributes:
-        variants: what is called, and the arithmetic that it runs in.
+        variants: what is called with 1 or 2, for so many times the steps, and the arithmetic that it runs in.
         steps: that one call takes.
         operations: of one step, products and convolutions alone; 0 where they are not counted.
         students: that a variant trains at once, where it is not one.
+        uncounted: variants that do another number of operations.
     """
 
-    variants: dict[str, tuple[Callable[[], object], Precision]]
+    variants: Variants
     steps: int
     operations: float = 0.0
     students: dict[str, int] = field(default_factory=dict)
+    uncounted: tuple[str, ...] = ()
 
 
 def students(ipc: int, epochs: int, spec: str, device: torch.device, at_once: tuple[int, ...]) -> Work:
@@ -60,23 +65,25 @@ def students(ipc: int, epochs: int, spec: str, device: torch.device, at_once: tu
     data = TrainingSet(images, labels, INFO)
     normalised = INFO.normalise(images)
 
-    def plan(precision: Precision) -> TrainingPlan:
-        return TrainingPlan(Schedule(epochs=epochs, drop_at=epochs), 0.01, 256, DSA_STRATEGY, precision=precision)
+    def plan(precision: Precision, times: int) -> TrainingPlan:
+        schedule = Schedule(epochs=times * epochs, drop_at=times * epochs)
+        return TrainingPlan(schedule, 0.01, 256, DSA_STRATEGY, precision=precision)
 
-    def eager() -> None:
-        train_plainly(_network(spec, device), normalised, labels, plan("fp32"), _seeded(0))
+    def eager(times: int) -> None:
+        train_plainly(_network(spec, device), normalised, labels, plan("fp32", times), _seeded(0))
 
-    def alone(precision: Precision) -> None:
-        train_student(_network(spec, device), data, plan(precision), _seeded(0), engine=NetworkEngine(precision))
+    def alone(precision: Precision, times: int) -> None:
+        engine = NetworkEngine(precision)
+        train_student(_network(spec, device), data, plan(precision, times), _seeded(0), engine=engine)
 
-    def together(count: int, precision: Precision = "fp32") -> None:
+    def together(count: int, precision: Precision, times: int) -> None:
         networks = [_network(spec, device, seed) for seed in range(count)]
-        train_students(networks, data, plan(precision), [_seeded(seed) for seed in range(count)])
+        train_students(networks, data, plan(precision, times), [_seeded(seed) for seed in range(count)])
 
     work = Work({"eager loop": (eager, "fp32"), "one at a time": (partial(alone, "fp32"), "fp32")}, epochs)
     for count in at_once:
         name = f"{count} at once, captured"
-        work.variants[name], work.students[name] = (partial(together, count), "fp32"), count
+        work.variants[name], work.students[name] = (partial(together, count, "fp32"), "fp32"), count
     for precision in ("tf32", "bf16"):
         name = f"{at_once[-1]} at once, captured, {precision}"
         work.variants[name] = (partial(together, at_once[-1], precision), precision)
@@ -103,9 +110,9 @@ def dm(spec: str, device: torch.device, real_batch: int, ipc: int = 10) -> Work:
         means = mean_real_embeddings(passed, batches, draws, half)
         return gap_and_gradient(passed, synthetic, draws, means)[1]
 
-    variants: dict[str, tuple[Callable[[], object], Precision]] = {"eager loop": (eager, "fp32")}
+    variants: Variants = {"eager loop": (_repeated(eager), "fp32")}
     for precision in ("fp32", "tf32", "bf16"):
-        variants[f"ours, {precision}"] = (partial(ours, precision), precision)
+        variants[f"ours, {precision}"] = (_repeated(partial(ours, precision)), precision)
     flops = profile_network(spec, SHAPE).flops
     return Work(variants, 1, CLASSES * flops * (FORWARD * real_batch + BY_IMAGES * ipc))
 
@@ -139,8 +146,7 @@ def gradient_matching(method: str, spec: str, device: torch.device, real_batch: 
             found.append(torch.autograd.grad(augmented, leaf, gradient)[0] if draws is not None else gradient)
         return found
 
-    variants: dict[str, tuple[Callable[[], object], Precision]] = {"eager loop": (eager, "fp32")}
-    variants["ours"] = (ours, "fp32")
+    variants: Variants = {"eager loop": (_repeated(eager), "fp32"), "ours": (_repeated(ours), "fp32")}
     flops = profile_network(spec, SHAPE).flops
     return Work(variants, 1, CLASSES * flops * (TRAINING * real_batch + META * ipc))
 
@@ -149,13 +155,14 @@ def formats(count: int, spec: str, device: torch.device) -> Work:
     """A forward and backward pass of so many images, in both memory formats and every precision."""
     images = _images(count, 3).to(device)
 
-    def run(precision: Precision, memory_format: torch.memory_format) -> None:
-        network, given = _network(spec, device).to(memory_format=memory_format), images
-        given = given.contiguous(memory_format=memory_format)
-        for _ in range(5):
+    def run(precision: Precision, memory_format: torch.memory_format, times: int) -> None:
+        network = _network(spec, device).to(memory_format=memory_format)
+        given = images.contiguous(memory_format=memory_format)
+        for _ in range(5 * times):
             NetworkEngine(precision).logits(network, given).sum().backward()
+            network.zero_grad(set_to_none=True)
 
-    variants: dict[str, tuple[Callable[[], object], Precision]] = {}
+    variants: Variants = {}
     for precision in ("fp32", "tf32", "bf16"):
         for name, memory_format in (("first", torch.contiguous_format), ("last", torch.channels_last)):
             variants[f"channels {name}, {precision}"] = (partial(run, precision, memory_format), precision)
@@ -166,13 +173,14 @@ def mtt(steps: int, spec: str, device: torch.device) -> Work:
     """One meta-step of MTT at IPC 10: the graph of all steps, and the exact gradient a step at a time."""
     network, images, lr, segment, batches = make_problem(steps, device, spec)
     student = _network(spec, device)
-    variants: dict[str, tuple[Callable[[], object], Precision]] = {
-        "eager loop": (partial(mtt_gradients, student, images, lr, segment, batches), "fp32"),
-        "adjoint": (partial(ENGINES["adjoint"], network, images, lr, segment, batches), "fp32"),
-        "adjoint, tf32": (partial(ENGINES["adjoint"], network, images, lr, segment, batches), "tf32"),
+    variants: Variants = {
+        "eager loop": (_repeated(partial(mtt_gradients, student, images, lr, segment, batches)), "fp32"),
+        "adjoint": (_repeated(partial(ENGINES["adjoint"], network, images, lr, segment, batches)), "fp32"),
+        "adjoint, tf32": (_repeated(partial(ENGINES["adjoint"], network, images, lr, segment, batches)), "tf32"),
     }
     flops = profile_network(spec, SHAPE).flops
-    return Work(variants, 1, steps * len(images) * flops * (TRAINING + META))
+    # The graph of all steps at once saves a pass of each; its operations are not these.
+    return Work(variants, 1, steps * len(images) * flops * (TRAINING + META), uncounted=("eager loop",))
 
 
 def test_pass(count: int, spec: str, device: torch.device) -> Work:
@@ -183,11 +191,9 @@ def test_pass(count: int, spec: str, device: torch.device) -> Work:
     def ours(precision: Precision) -> float:
         return measure_accuracy(network, there, device, engine=NetworkEngine(precision))
 
-    variants: dict[str, tuple[Callable[[], object], Precision]] = {
-        "eager loop": (partial(measure_plainly, network, test, device), "fp32")
-    }
+    variants: Variants = {"eager loop": (_repeated(partial(measure_plainly, network, test, device)), "fp32")}
     for precision in ("fp32", "tf32", "bf16"):
-        variants[f"ours, {precision}"] = (partial(ours, precision), precision)
+        variants[f"ours, {precision}"] = (_repeated(partial(ours, precision)), precision)
     return Work(variants, 1, count * FORWARD * profile_network(spec, SHAPE).flops)
 
 
@@ -238,6 +244,16 @@ def diffusion(shape: DenoiserShape, device: torch.device, steps: int) -> dict[st
         "peak_gib": (tuning.reading.peak_allocated_bytes or 0) / 2**30,
         "hours": (12_000 / steps_rate + 1_000 / image_rate) / 3600,
     }
+
+
+def _repeated(function: Callable[[], object]) -> Callable[[int], None]:
+    """Return a function that calls another so many times."""
+
+    def run(times: int) -> None:
+        for _ in range(times):
+            function()
+
+    return run
 
 
 def _seeded(seed: int) -> torch.Generator:

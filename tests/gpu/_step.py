@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 import traceback
@@ -18,6 +19,7 @@ from ddbench.host.files import write_text
 
 MARGIN = 0.93  # a step begins nothing after this share of its time: the pack kills it at the end of it
 LAST_LINES = 12
+STARTED_VARIABLE = "DDBENCH_STEP_STARTED"  # a reading of `time.monotonic`, which all processes of a machine share
 
 
 @dataclass
@@ -34,6 +36,7 @@ class Step:
         parts: findings by name.
         headline: lines for the summary.
         failed: parts that failed, or found what must not be.
+        started: when the pack began to wait for it: importing takes seconds of the step's own time.
         kept_in: a file that holds all this instead of the step's own JSON, which is then removed.
     """
 
@@ -47,12 +50,12 @@ class Step:
     headline: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     kept_in: Path | None = None
-    _started: float = field(default_factory=time.monotonic)
+    started: float = field(default_factory=time.monotonic)
 
     @property
     def left(self) -> float:
         """Seconds in which something may still begin."""
-        return self.seconds * MARGIN - (time.monotonic() - self._started)
+        return self.seconds * MARGIN - (time.monotonic() - self.started)
 
     def size(self, real: Any, tiny: Any) -> Any:
         """Return the size of the real run, or the tiny one in a dry run."""
@@ -100,7 +103,7 @@ class Step:
             "step": self.name,
             "is_whole": is_whole,
             "dry_run": self.dry_run,
-            "seconds": round(time.monotonic() - self._started, 1),
+            "seconds": round(time.monotonic() - self.started, 1),
             "failed": self.failed,
             "headline": self.headline,
             "parts": self.parts,
@@ -127,6 +130,7 @@ def run_step(name: str, function: Callable[[Step], None]) -> None:
         sys.exit("this machine has no CUDA device; --dry-run runs every step with tiny sizes on a CPU")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     step = Step(name, given.out, given.work, given.seconds, given.dry_run, device)
+    step.started = float(os.environ.get(STARTED_VARIABLE, step.started))
     step.save()
     function(step)
     step.save(is_whole=True)

@@ -22,8 +22,6 @@ def doctor(step: Step) -> None:
     """Describe the machine and measure its roofs."""
     machine = step.part("machine", lambda: _machine(step.device))
     step.part("driver", _driver)
-    step.part("diagnosis", lambda: _diagnose(step.size((METHODS, NETWORKS, EVALUATORS), (METHODS,))))
-    step.part("compiler", lambda: _compiles(step.device, step.size("inductor", "aot_eager")))
     side, values = step.size(8192, 128), step.size(2**30, 2**16)
     rates = {n: step.part(f"rate {n}", lambda name=n: measured_rate(name, step.device, side)) for n in ARITHMETICS}
     copied = step.part("copy", lambda: copy_rate(step.device, values))
@@ -32,6 +30,8 @@ def doctor(step: Step) -> None:
     if copied and all(rates.values()):
         words = ", ".join(f"{name} {rate / 1e12:.1f}" for name, rate in rates.items())
         step.say(f"measured roofs: {words} TFLOP/s, copy {copied / 1e12:.2f} TB/s (read and written)")
+    step.part("diagnosis", lambda: _diagnose(step.size((METHODS, NETWORKS, EVALUATORS), (METHODS,))))
+    step.part("compiler", lambda: _compiles(step.device, step.size("inductor", "aot_eager")))
 
 
 def _machine(device: torch.device) -> dict[str, Any]:

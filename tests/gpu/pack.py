@@ -36,6 +36,8 @@ STEPS = {
 }
 DRY_RUN_SECONDS = 150.0  # for each step; on two cores all of them together take less
 LAST_LINES = 12
+COMPILER_CACHES = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
+STARTED_VARIABLE = "DDBENCH_STEP_STARTED"  # as in `_step`, which imports torch
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
@@ -67,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 seconds = DRY_RUN_SECONDS if given.dry_run else left * share
                 ended.append(run(name, given.out, work, seconds, log, dry_run=given.dry_run))
         finally:
+            for leftover in given.out.glob(".tmp-*"):  # of a step killed while it wrote
+                leftover.unlink(missing_ok=True)
             _tell(summary(names, ended, given.out), log)
     return 0 if [one.state for one in ended] == ["ok"] * len(names) else 1
 
@@ -76,6 +80,8 @@ def run(name: str, out: Path, work: Path, seconds: float, log: IO[str], *, dry_r
     command = [sys.executable, "-m", f"tests.gpu.{name}", "--out", str(out.resolve()), "--work", str(work.resolve())]
     command += ["--seconds", f"{seconds:.1f}", *(["--dry-run"] if dry_run else [])]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "DDBENCH_CACHE_DIR": str(work.resolve() / "cache")}
+    environment |= {name: str(work.resolve() / name.split("_")[0].lower()) for name in COMPILER_CACHES}
+    environment[STARTED_VARIABLE] = str(time.monotonic())
     if dry_run:
         environment.setdefault("OMP_NUM_THREADS", "1")  # tiny work, on which threads only wait for one another
     _tell(f"== {name}, {seconds:.0f} s", log)
@@ -100,7 +106,7 @@ def run(name: str, out: Path, work: Path, seconds: float, log: IO[str], *, dry_r
         state = f"killed after its {seconds:.0f} s"
     finally:
         _kill(process)  # what it has started too
-    reader.join()
+    reader.join(timeout=10)  # a process stuck in a driver keeps its output open
     return Ended(name, state, time.monotonic() - started, tuple(last))
 
 
@@ -162,7 +168,8 @@ def _tell(line: str, log: IO[str]) -> None:
 def _kill(process: subprocess.Popen[str]) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=10)
 
 
 if __name__ == "__main__":

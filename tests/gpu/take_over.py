@@ -97,7 +97,8 @@ def save_samples(path: Path, target: Path) -> Path:
 
 def table(records: dict[str, dict[str, Any]]) -> list[str]:
     """Return the rows of `docs/performance.md`: what `speed` has measured, one row for each way of doing a work."""
-    lines = ["| work | way | a step | ratio | share of the roof | peak | first call |", "| --- " * 7 + "|"]
+    heads = ("work", "way", "a step", "ratio", "share of the roof", "peak", "first call")
+    lines = [f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
     for part, ways in records["speed"].get("parts", {}).items():
         if not isinstance(ways, dict) or not all(isinstance(way, dict) and "ratio" in way for way in ways.values()):
             continue
