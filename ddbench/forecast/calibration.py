@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cache
 from typing import Any
 
 import torch
@@ -57,6 +56,7 @@ class Calibration:
     def __init__(self, device: torch.device, info: DatasetInfo) -> None:
         self._device, self._info = device, info
         self._speeds: dict[object, Speed] = {}
+        self._made: dict[int, LabeledImages] = {}
 
     def seconds(self, passes: Iterable[Passes], plan: TrainingPlan = PLAIN) -> float:
         """Return the seconds that some passes would take; `plan` gives their augmentation and precision."""
@@ -129,18 +129,22 @@ class Calibration:
 
         @torch.no_grad()
         def run(count: int, steps: int) -> None:
-            images, places = self._noise(count), torch.arange(count)  # made once, and on the device
+            images, places = self._noise(count), torch.arange(count)
             for _ in range(steps):
                 engine.logits(passed, channels_last(images.normalised(places, self._device)))
 
         return run
 
-    @cache  # noqa: B019 - lives as long as a forecast
     def _data(self, count: int) -> TrainingSet:
         return TrainingSet.of_real(self._noise(count), self._device)
 
-    @cache  # noqa: B019
     def _noise(self, count: int) -> LabeledImages:
+        """Return images of noise on the device, made once: making them is no part of what is timed."""
+        if count not in self._made:
+            self._made[count] = self._make_noise(count)
+        return self._made[count]
+
+    def _make_noise(self, count: int) -> LabeledImages:
         info, generator = self._info, torch.Generator().manual_seed(0)
         size = (count, info.channels, info.image_size, info.image_size)
         pixels = torch.randint(0, 256, size, dtype=torch.uint8, generator=generator)
