@@ -41,9 +41,14 @@ def arithmetic_of(precision: Precision, device: torch.device) -> Iterator[None]:
 
 
 def _tf32_flags(is_on: bool) -> dict[str, Any]:
-    """Return torch's flags of TF32, by their names below `torch.backends`, as they are to be."""
-    # The older flags cannot even be read where a program has set the newer ones, which torch has from 2.9 on.
-    if hasattr(torch.backends.cudnn, "conv"):
+    """Return torch's flags of TF32, by their names below `torch.backends`, as they are to be.
+
+    The older ones, which torch's own code reads too; where a program has set the newer ones, which there are from torch
+    2.9 on, the older ones can no longer be read.
+    """
+    try:
+        _ = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    except RuntimeError:
         names = ("cudnn.conv", "cudnn.rnn", "cuda.matmul")
         return {f"{name}.fp32_precision": "tf32" if is_on else "ieee" for name in names}
     return {"cudnn.allow_tf32": is_on, "cuda.matmul.allow_tf32": is_on}

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from ddbench import PROTOCOLS, distill, evaluate, load_dataset
+from ddbench.engine import arithmetic
 from ddbench.engine.arithmetic import arithmetic_of, check_precision, send, send_network
 from ddbench.errors import BadInputError
 from ddbench.network import InputShape, make_network
@@ -19,7 +20,7 @@ CPU = torch.device("cpu")
 
 def flags():
     cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
-    return cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark, products.allow_tf32
+    return cudnn.allow_tf32, products.allow_tf32, cudnn.deterministic, cudnn.benchmark
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -28,6 +29,28 @@ def test_a_cpu_has_one_arithmetic_and_nothing_is_set(precision):
     with arithmetic_of(precision, CPU):
         assert flags() == before
     assert flags() == before
+
+
+@pytest.mark.parametrize("is_on", [False, True])
+@pytest.mark.parametrize("newer", [False, True])
+def test_flags_are_set_and_set_back_whichever_of_torchs_two_kinds_a_program_has_used(newer, is_on):
+    products = torch.backends.cuda.matmul
+    if newer and not hasattr(torch.backends.cudnn, "conv"):
+        pytest.skip("torch before 2.9 has the older flags alone")
+    if newer:
+        products.fp32_precision = "tf32"
+    try:
+        before = arithmetic._set(arithmetic._tf32_flags(is_on))
+        if newer:
+            assert products.fp32_precision == ("tf32" if is_on else "ieee")
+        else:
+            assert (torch.backends.cudnn.allow_tf32, products.allow_tf32) == (is_on, is_on)
+        arithmetic._set(before)
+        assert products.fp32_precision == "tf32" if newer else flags() == (True, False, False, False)
+    finally:
+        if newer:
+            products.fp32_precision = "none"
+    assert flags() == (True, False, False, False)
 
 
 def test_tf32_is_refused_where_there_is_none_before_anything_is_done(tmp_path):
