@@ -33,7 +33,7 @@ class UnsupportedError(DDBenchError):
 
 
 class DivergenceError(DDBenchError):
-    """Base of what ends work that would diverge again if it were taken up where it stood."""
+    """Base of what ends work that would diverge again if it were resumed where it stood."""
 
 
 class DenoiserDivergedError(DivergenceError):

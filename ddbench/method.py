@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 class Resumable(Protocol):
-    """State of a loop that can be kept at the end of any iteration and taken up again in another process."""
+    """State of a loop that can be kept at the end of any iteration and resumed in another process."""
 
     def save_state(self) -> dict[str, Tensor]:
         """Return all that the next iteration depends on, generators included, as tensors of any device."""

@@ -38,7 +38,7 @@ class ClaimCell(Strict):
         protocol: name and content hash, as tables print them: `quick@f58e23...`.
         ipc: images per class, `full` for the whole training set; left out in scaling claims alone.
         settings: the method's settings that results must have; those left out are not looked at.
-        students: per distilled set; not looked at where left out, as is `fingerprint`, of the data set.
+        students: per distilled set; not looked at if not given, as is `fingerprint`, of the data set.
     """
 
     method: str

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 def run_cells(suite: Suite, results: Path, device: str | None, data_dir: Path | None) -> list[Result]:
     """Run the cells of a suite that have no result yet, with progress, and return the results of all."""
-    from ddbench.cli import progress as _console
+    from ddbench.cli.progress import run_cells as run_with_bars
     from ddbench.runs.distill import RunOptions
 
-    return _console.run_cells(suite, results, RunOptions(data_dir=data_dir, device=device))
+    return run_with_bars(suite, results, RunOptions(data_dir=data_dir, device=device))
 
 
 def report_unfinished(results: Sequence[Result]) -> int:

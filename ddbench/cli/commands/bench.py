@@ -20,7 +20,7 @@ PREFIX = "test_"
 
 @app.command()
 def bench(
-    names: Annotated[list[str] | None, typer.Argument(help="Benchmarks; all of them where left out.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Benchmarks; all of them if none is named.")] = None,
     show: Annotated[bool, typer.Option("--list", help="Only list the benchmarks there are.")] = False,
     save: Annotated[Path | None, typer.Option(help="Also keep the measurements in this folder, as JSON.")] = None,
     data_dir: DataDir = None,

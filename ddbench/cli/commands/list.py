@@ -24,7 +24,7 @@ Kind = Literal["methods", "datasets", "networks", "evaluators", "protocols", "pr
 
 @app.command("list")
 def list_names(
-    kind: Annotated[Kind | None, typer.Argument(help="What to list; everything where left out.")] = None,
+    kind: Annotated[Kind | None, typer.Argument(help="What to list; everything if nothing is named.")] = None,
 ) -> None:
     """List the registered methods, data sets, networks, evaluators and protocols, and the shipped presets."""
     from ddbench.protocol import PROTOCOLS
