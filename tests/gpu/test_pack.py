@@ -68,8 +68,8 @@ def test_killing_at_any_moment_leaves_whole_files(tmp_path):
         while not (tmp_path / "correct.json").is_file():
             ended = pack.run("correct", tmp_path, tmp_path, seconds, log, dry_run=True)
             seconds *= 2
-    found = kept(tmp_path, "correct")
-    assert not found["is_whole"] or ended.state == "ok"
+    found = kept(tmp_path, "correct")  # a whole JSON, whenever it was killed: also between its last write and its end
+    assert found["is_whole"] or ended.state != "ok"
     assert f"correct: {ended.state}" in pack.summary(["correct", "meter"], [ended], tmp_path)
     assert "meter: not run" in pack.summary(["correct", "meter"], [ended], tmp_path)
 
