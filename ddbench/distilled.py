@@ -18,12 +18,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ddbench.errors import BadInputError, DataMismatchError
-from ddbench.host.files import find_cache_dir, make_folder, sha256_of, staged_file, staged_folder, write_text
+from ddbench.host.cached_work import WorkKey, cached_work
+from ddbench.host.files import make_folder, sha256_of, staged_file, staged_folder, write_text
 from ddbench.records import DistilledDataset, Space, Whitening
 
 TENSORS = "distilled.safetensors"
 SIDECAR = "distilled.json"
 PICTURE = "images.png"  # made for people from the other files, not part of the set
+CACHE_VERSION = 1  # of the kept copies of whitenings, whose names follow from their content
 WHITENING = re.compile(r"whitening-[0-9a-f]{16}\.safetensors")
 
 
@@ -135,14 +137,12 @@ def save_whitening(whitening: Whitening, folder: Path) -> None:
 
 def _keep_whitening(whitening: Whitening) -> Path:
     """Return the cached copy of a whitening, written anew where it is missing or has another content."""
-    path = find_cache_dir() / "whitening" / f"{whitening.hash}.safetensors"
-    try:
-        _read_whitening(path, whitening.hash)
-    except DataMismatchError:
-        make_folder(path.parent)
-        # Never written in place: other sets are linked to the old file.
-        with staged_file(path) as temporary:
-            _write_whitening(whitening, temporary)
+    # A damaged copy is never written over: other sets are linked to it.
+    with cached_work(WorkKey("whitening", whitening.hash, "", CACHE_VERSION, {})) as work:
+        path = work.folder / _whitening_name(whitening.hash)
+        if work.account is None:
+            _write_whitening(whitening, path)
+            work.keep()
     return path
 
 

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from ddbench.errors import BadInputError
+from ddbench.host.source_code import Code, code_of_class, digest_of_code, has_file, read_code
 from ddbench.records import DistilledDataset, LabeledImages
 from ddbench.registry import METHODS, suggest
 from ddbench.work import MethodWork
@@ -32,6 +33,13 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+# What a class below the one that prepares may define without its file being part of the prepared folder's key: it runs
+# after preparing, or its values are in the key themselves.
+AFTER_PREPARE = {"distill", "unsupported", "work", "Config", "smoke_settings", "uses_ipc", "prepare_ignores"}
+
+_BY_PYTHON = set(dir(object)) - {"__init__"} | {"__module__", "__dict__", "__abstractmethods__", "_abc_impl", "_code"}
+_BY_PYTHON |= {"__annotations__", "__orig_bases__", "__parameters__", "__firstlineno__", "__static_attributes__"}
 
 
 class Resumable(Protocol):
@@ -114,15 +122,26 @@ class Method(ABC):
         Config: frozen dataclass of settings, every one with a default and its source.
         uses_ipc: False for a method whose set does not depend on IPC, such as `full_real`.
         prepare_name: methods of the same name and settings share one prepared folder; default the method's own name.
-        prepare_fields: the Config fields that the prepared folder depends on.
+        prepare_ignores: the Config fields that what `prepare` makes does not depend on; a change of any other one
+            prepares anew. A change of the method's code does so too: see `prepare_code`.
         smoke_settings: settings that make a run on 8x8 digits last a second or two, for `ddbench check`.
     """
 
     Config: ClassVar[type[Any]] = NoConfig
     uses_ipc: ClassVar[bool] = True
     prepare_name: ClassVar[str] = ""
-    prepare_fields: ClassVar[tuple[str, ...]] = ()
+    prepare_ignores: ClassVar[tuple[str, ...]] = ()
     smoke_settings: ClassVar[dict[str, Any]] = {}
+
+    _code: ClassVar[Code] = {}
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        # Read now: a file that is edited while a run goes on is not the code that runs.
+        inherited = [base._code for base in reversed(cls.__bases__) if issubclass(base, Method)]
+        cls._code = {name: content for code in inherited for name, content in code.items()}
+        if any(hasattr(base, name) for base in cls.__bases__ for name in vars(cls).keys() - AFTER_PREPARE - _BY_PYTHON):
+            cls._code |= read_code(cls.__module__) if has_file(cls.__module__) else code_of_class(cls)
 
     def __init__(self, config: object | None = None) -> None:
         self.config: Any = self.Config() if config is None else config
@@ -140,6 +159,15 @@ class Method(ABC):
     def prepare(self, train: LabeledImages, ctx: RunContext) -> Path | None:
         """Fill `ctx.cache_dir` with work shared by every IPC and return it, or return None where there is none."""
         return None
+
+    @classmethod
+    def prepare_code(cls) -> str:
+        """Return a digest of the code that prepares, part of the prepared folder's key.
+
+        It is of the files of the class and of its bases, and of what these import from their own package. The file of a
+        class that adds nothing but what runs after preparing (`AFTER_PREPARE`) is left out.
+        """
+        return digest_of_code(cls._code)
 
     def foundation(self) -> Foundation | None:
         """Return what `prepare` stands on, or None; its cost is part of what preparing cost."""

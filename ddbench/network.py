@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ddbench.errors import BadInputError, UnknownNameError
+from ddbench.host.source_code import digest_of_owner
 from ddbench.records import DatasetInfo
 from ddbench.registry import NETWORKS, suggest
 from ddbench.seeding import draw_seed
@@ -84,6 +85,18 @@ def make_network(spec: str, shape: InputShape, generator: torch.Generator) -> Ne
         # Not torch.manual_seed: that would also reseed the generators of every GPU, which the fork does not restore.
         torch.default_generator.manual_seed(draw_seed(generator))
         return build(variant, shape)
+
+
+def plugin_code(spec: str) -> str:
+    """Return a digest of the code of a plug-in's network, empty for ddbench's own and for what names no network.
+
+    What is trained and kept for later is kept with it: a network that was edited since is trained again.
+    """
+    try:
+        family, _ = split_spec(spec)
+    except UnknownNameError:
+        return ""
+    return digest_of_owner(NETWORKS.get(family))
 
 
 def split_spec(spec: str) -> tuple[str, str]:

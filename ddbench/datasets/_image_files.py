@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ddbench.datasets._decode import decode_images
-from ddbench.datasets._decoded_cache import cache_folder, cached_tensors, content_key
+from ddbench.datasets._decoded_cache import cached_tensors, rows_file
 from ddbench.datasets._row_cache import RowCache
 from ddbench.errors import DataMismatchError
 from ddbench.records import ImageSource
@@ -68,8 +68,8 @@ class ImageFiles:
     def _cache(self) -> RowCache | None:
         if self.shape.numel() > ON_DISK_BYTES:
             return None
-        name = content_key(self.paths, f"rows size={self.size}")
-        return RowCache(cache_folder() / f"{name}.rows", (3, self.size, self.size))
+        path = rows_file(self.paths, f"rows size={self.size}")
+        return None if path is None else RowCache(path, (3, self.size, self.size))
 
 
 def list_images(folder: Path) -> list[Path]:

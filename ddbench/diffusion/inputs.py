@@ -59,9 +59,7 @@ class EncodedInputs:
     """
 
     def __init__(self, folder: Path, classes: Sequence[int]) -> None:
-        parts = [
-            load_tensors(_class_path(folder, label), f"remove {folder.parent} to encode again") for label in classes
-        ]
+        parts = [load_tensors(_class_path(folder, label), "run it again to encode them again") for label in classes]
         self._means = torch.cat([part["means"] for part in parts])  # (N, 2, C, H, W): as it is, mirrored
         self._deviations = torch.cat([part["deviations"] for part in parts])
         counts = torch.tensor([len(part["means"]) for part in parts])

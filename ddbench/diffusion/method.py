@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -34,9 +34,6 @@ from ddbench.host.files import load_tensors, staged_file
 from ddbench.method import Foundation, Method, RunContext
 from ddbench.records import DistilledDataset, LabeledImages
 from ddbench.seeding import draw_seed
-
-# Settings that the fine-tuned weights do not depend on.
-LATER_FIELDS = ("devices", "sampler", "sampling_steps", "guidance", "sampling_batch_size")
 
 
 @dataclass(frozen=True)
@@ -78,6 +75,14 @@ class DiffusionMethod(Method):
 
     Config = DiffusionConfig
     prepare_name: ClassVar[str] = "fine_tuned"
+    # Those of sampling, and how many devices share a batch.
+    prepare_ignores: ClassVar[tuple[str, ...]] = (
+        "devices",
+        "sampler",
+        "sampling_steps",
+        "guidance",
+        "sampling_batch_size",
+    )
     smoke_settings: ClassVar[dict[str, Any]] = {
         "backbone": SCRATCH,
         "vae": NO_VAE,
@@ -89,11 +94,6 @@ class DiffusionMethod(Method):
         "steps": 3,
         "sampling_steps": 3,
     }
-
-    @staticmethod
-    def fields_of(config: type[DiffusionConfig]) -> tuple[str, ...]:
-        """Return the settings that fine-tuning depends on: all but those of sampling and the number of devices."""
-        return tuple(field.name for field in fields(config) if field.name not in LATER_FIELDS)
 
     def foundation(self) -> Foundation:
         """Return the backbone, shared by every seed and by every method of this kind."""
@@ -167,7 +167,7 @@ class DiffusionMethod(Method):
         if self.config.steps:
             if ctx.prepared is None:
                 raise RuntimeError("fine-tuning is done by prepare(); run the method through distill() or the runner")
-            tensors = load_tensors(_phase_path(ctx.prepared, number), "remove its folder to fine-tune again")
+            tensors = load_tensors(_phase_path(ctx.prepared, number), "run it again to fine-tune it again")
             make_trainable(denoiser, self.config.trainable)
             load_trained(denoiser, tensors)
             fold_gammas(denoiser)

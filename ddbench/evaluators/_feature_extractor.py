@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from filelock import FileLock
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -20,9 +19,10 @@ from ddbench.augment.zca import unwhiten
 from ddbench.engine.arithmetic import arithmetic_of
 from ddbench.engine.chunks import in_chunks
 from ddbench.evaluators._set_measures import NEIGHBOURS, neighbour_radii
-from ddbench.host.files import find_cache_dir, keyed_name, load_tensors, make_folder, staged_folder
+from ddbench.host.cached_work import WorkKey, cached_work
+from ddbench.host.files import load_tensors
 from ddbench.method import RunContext
-from ddbench.network import InputShape, Network, make_network, split_spec
+from ddbench.network import InputShape, Network, make_network, plugin_code, split_spec
 from ddbench.protocol import Schedule
 from ddbench.records import DatasetInfo, DistilledDataset, LabeledImages
 from ddbench.seeding import make_generator
@@ -34,6 +34,7 @@ BATCH_SIZE = 64
 LEARNING_RATE = 0.01
 SEED = 0
 NETWORK_FILE = "network.safetensors"
+CACHE_VERSION = 1  # of the code that makes one; `tests/test_cache_versions.py` says when it must be raised
 
 
 def default_extractor(info: DatasetInfo) -> str:
@@ -96,15 +97,14 @@ def find_feature_space(name: str, train: LabeledImages, ctx: RunContext) -> Feat
     Raises:
         UnknownNameError: no such network.
         BadInputError: no such variant, images too small for it, or a cache that cannot be written.
-        DataMismatchError: a damaged file in the cache.
     """
     check_extractor(name)
-    folder = find_cache_dir() / "extractors" / _folder_name(name, train.info)
-    make_folder(folder.parent)
-    with FileLock(folder.with_name(f"{folder.name}.lock")):
-        if not folder.is_dir():
-            with staged_folder(folder) as staging, arithmetic_of("fp32", ctx.device):  # whatever the protocol's is
-                _fill(staging, name, train, ctx)
+    with cached_work(_key_of(name, train.info)) as work:
+        folder = work.folder
+        if work.account is None:
+            with arithmetic_of("fp32", ctx.device):  # whatever the protocol's is
+                _fill(folder, name, train, ctx)
+            work.keep()
     network, fingerprint = None, ""
     if name != PIXELS:
         parameters = _load(folder / NETWORK_FILE)
@@ -151,16 +151,15 @@ def _make_network(name: str, info: DatasetInfo) -> Network:
     return make_network(name, InputShape.of(info), make_generator(SEED, "extractor", info.fingerprint, "initial", name))
 
 
-def _folder_name(name: str, info: DatasetInfo) -> str:
-    """Return a name that differs wherever the features may: extractor, data set, settings of training, neighbours."""
+def _key_of(name: str, info: DatasetInfo) -> WorkKey:
+    """Return a key that differs wherever the features may: extractor, data set, settings of training, neighbours."""
     content = {
-        "extractor": name,
-        "dataset": info.name,
+        "code": "" if name == PIXELS else plugin_code(name),
         "fingerprint": info.fingerprint,
         "training": [UPDATES, BATCH_SIZE, LEARNING_RATE, SEED] if name != PIXELS else [],
         "neighbours": NEIGHBOURS,
     }
-    return keyed_name(content, name, info.name)
+    return WorkKey("extractors", name, info.name, CACHE_VERSION, content)
 
 
 def _class_file(folder: Path, label: int) -> Path:
@@ -168,7 +167,7 @@ def _class_file(folder: Path, label: int) -> Path:
 
 
 def _load(path: Path) -> dict[str, Tensor]:
-    return load_tensors(path, "remove its folder to have it made again")
+    return load_tensors(path, "run it again to make it again")
 
 
 def _digest_of(parameters: dict[str, Tensor]) -> str:

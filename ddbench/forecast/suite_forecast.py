@@ -34,7 +34,7 @@ from ddbench.network import InputShape
 from ddbench.protocol import PROTOCOLS
 from ddbench.records import RealDataset, Result
 from ddbench.runs.distill import RunOptions, check_supported, load_real
-from ddbench.runs.preparation import prepared_folder
+from ddbench.runs.preparation import is_prepared, prepared_key
 from ddbench.runs.results_store import RESULT_FILE, Store
 from ddbench.runs.suite import Cell, Suite
 from ddbench.runs.suite_runner import FINISHED, check_data
@@ -193,15 +193,14 @@ class Forecaster:
         self, cell: Cell, method: Method, real: RealDataset
     ) -> Iterator[tuple[PhaseName, PhaseWork | None, PhaseForecast]]:
         work = method.work(real.train, cell.ipc or 1)
-        folder, is_prepared = prepared_folder(
-            cell.method, method, real.train, 0 if cell.share_prepare else cell.distill_seed
-        )
+        seed = 0 if cell.share_prepare else cell.distill_seed
+        key = prepared_key(cell.method, method, real.train, seed)
         made = cell.distill_key in self._distilled
-        if folder is not None and not made:
+        if key is not None and not made:
             part = None if work is None else work.prepare
-            is_prepared = is_prepared and self._elsewhere is None
-            if is_prepared or self._is_shared(folder):
-                yield "prepare", part, PhaseForecast(0.0, 0, "there" if is_prepared else "shared")
+            is_there = self._elsewhere is None and is_prepared(key)
+            if is_there or self._is_shared(key.digest):
+                yield "prepare", part, PhaseForecast(0.0, 0, "there" if is_there else "shared")
             else:
                 yield "prepare", part, self._cost(part, PLAIN, self._earlier_makings(cell, "prepare", real), real)
         protocol = PROTOCOLS.get(cell.protocol)

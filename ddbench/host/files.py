@@ -34,19 +34,14 @@ def digest_of(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def keyed_name(content: Mapping[str, Any], *names: str) -> str:
-    """Return a name for a folder of work: `names`, without what a path would split at, and the digest of `content`."""
-    return "-".join((*names, digest_of(content))).replace("/", "_").replace(":", "_")
-
-
-def load_tensors(path: Path, mend: str) -> dict[str, Tensor]:
-    """Return the tensors of a file that was made here; raises DataMismatchError, with what mends a damaged one."""
+def load_tensors(path: Path, advice: str) -> dict[str, Tensor]:
+    """Return the tensors of a file that was made here; raises DataMismatchError, with what to do."""
     from safetensors.torch import load_file  # torch comes with it, and finding files needs none
 
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise DataMismatchError(f"{path} is missing or damaged; {mend}") from error
+        raise DataMismatchError(f"{path} is missing or damaged; {advice}") from error
 
 
 def find_cache_dir() -> Path:

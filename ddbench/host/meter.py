@@ -117,6 +117,11 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+def seconds_since(timestamp: float) -> float:
+    """Return the seconds that have passed since a file's time stamp."""
+    return time.time() - timestamp
+
+
 def _reset_host_peak() -> bool:
     try:
         _CLEAR_REFS.write_text("5", encoding="ascii")

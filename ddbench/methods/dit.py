@@ -8,8 +8,6 @@ Differs from it: see `_diffusion` and `ddbench.diffusion`; with `steps=0` the ba
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from ddbench.diffusion.method import DiffusionConfig, DiffusionMethod
 from ddbench.method import METHODS
 
@@ -19,4 +17,3 @@ class DiffusionTransformer(DiffusionMethod):
     """The paper's baseline."""
 
     Config = DiffusionConfig
-    prepare_fields: ClassVar[tuple[str, ...]] = DiffusionMethod.fields_of(DiffusionConfig)

@@ -6,7 +6,7 @@ Paper: none in particular; clustering is scikit-learn's KMeans (k-means++ start,
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -33,6 +33,8 @@ def nearest_to_centers(features: Tensor, centers: Tensor) -> Tensor:
 @METHODS.register("k_means")
 class KMeans(FeatureMethod):
     """`ipc` images of each class, one per cluster."""
+
+    prepare_ignores: ClassVar[tuple[str, ...]] = ("restarts",)
 
     @dataclass(frozen=True)
     class Config(FeatureConfig):

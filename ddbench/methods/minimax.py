@@ -10,7 +10,7 @@ noise of its own; the last weights are kept. See `ddbench.diffusion` for the par
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from pydantic import Field
 
@@ -31,8 +31,6 @@ class MinimaxDiffusion(DiffusionMethod):
         representativeness_weight: Annotated[float, Field(ge=0)] = 0.002
         diversity_weight: Annotated[float, Field(ge=0)] = 0.008
         memory_size: Annotated[int, Field(gt=0)] = 64
-
-    prepare_fields: ClassVar[tuple[str, ...]] = DiffusionMethod.fields_of(Config)
 
     def plan(self, train: LabeledImages) -> TuningPlan:
         """Return how the backbone is fine-tuned, the criteria's weights in it."""

@@ -44,6 +44,21 @@ LOWER = "lower image_lr, lr_lr or start_lr"
 class TrajectoryMatching(ExpertMethod):
     """Trajectory matching with a learned student rate."""
 
+    prepare_ignores: ClassVar[tuple[str, ...]] = (
+        "steps",
+        "syn_steps",
+        "syn_batch_size",
+        "expert_epochs",
+        "max_start_epoch",
+        "image_lr",
+        "image_momentum",
+        "start_lr",
+        "lr_lr",
+        "lr_momentum",
+        "min_student_lr",
+        "max_student_lr",
+        "gradient",
+    )
     smoke_settings: ClassVar[dict[str, Any]] = {
         **ExpertMethod.smoke_settings,
         "expert_epochs": 1,

@@ -5,24 +5,25 @@ A method's preparation may stand on a foundation, another such folder, which ser
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
-from ddbench.errors import DataMismatchError
-from ddbench.host.files import find_cache_dir, keyed_name, make_folder, write_text
+from ddbench.host.cached_work import WorkKey, cached_work, is_kept
 from ddbench.host.meter import Meter
-from ddbench.method import Method, RunContext
+from ddbench.host.source_code import digest_of_owner
+from ddbench.method import Method, RunContext, config_of
+from ddbench.network import plugin_code
 from ddbench.records import LabeledImages, Phase, Reading
 from ddbench.runs.checkpoint import CHECKPOINT_SECONDS, ResumableWork
 from ddbench.seeding import make_generator
 
-DONE_FILE = "prepared.json"
-UNFINISHED_FOLDER = "unfinished"  # checkpoints of an attempt that has not ended
+# Of ddbench's own code below the methods. `tests/test_cache_versions.py` says when a version must be raised.
+CACHE_VERSION = {"prepared": 1, "foundations": 1}
+UNFINISHED_FOLDER = ".unfinished"  # checkpoints of an attempt that has not ended
+
+Fill = Callable[[LabeledImages, RunContext], Path | None]
 
 
 def prepare_once(
@@ -36,82 +37,91 @@ def prepare_once(
 ) -> tuple[Path | None, Phase | None]:
     """Return the prepared folder of a method and what making it cost, making it where it is not there yet.
 
-    The folder's key is made of the prepare name, the Config fields it depends on, the data set and the seed. A folder
-    left unfinished is handed to `prepare` again as it is, its loops go on from their checkpoints, and the cost recorded
-    is that of all attempts.
+    A folder left unfinished is handed to `prepare` again as it is, its loops go on from their checkpoints, and the cost
+    recorded is that of all attempts.
+    """
+    key = prepared_key(name, method, train, seed)
+    return (None, None) if key is None else _keep(key, method.prepare, train, seed, ctx, checkpoint_seconds)
+
+
+def prepared_key(name: str, method: Method, train: LabeledImages, seed: int) -> WorkKey | None:
+    """Return what a method's prepared folder is known by, None where the method prepares nothing.
+
+    The key holds the whole Config but `prepare_ignores`, the code that prepares, the foundation, data and seed.
+
+    Args:
+        name: registered name; the method's `prepare_name` takes its place.
+        method: with its settings.
+        train: the training split.
+        seed: of the preparation.
     """
     if type(method).prepare is Method.prepare:
-        return None, None
-    settings = _settings_of(method)
-    return _keep(method.prepare_name or name, settings, method.prepare, train, seed, ctx, checkpoint_seconds)
+        return None
+    settings = {key: value for key, value in config_of(method).items() if key not in method.prepare_ignores}
+    foundation = foundation_key(method, train)
+    content = {
+        "config": settings,
+        "code": [method.prepare_code(), *_network_code(settings)],
+        "foundation": None if foundation is None else foundation.digest,
+        "fingerprint": train.info.fingerprint,
+        "seed": seed,
+    }
+    return WorkKey("prepared", method.prepare_name or name, train.info.name, CACHE_VERSION["prepared"], content)
 
 
-def prepared_folder(name: str, method: Method, train: LabeledImages, seed: int) -> tuple[Path | None, bool]:
-    """Return the folder that a method's preparation has or will have, and whether it is done; None without one."""
-    if type(method).prepare is Method.prepare:
-        return None, False
-    folder = _folder_of(method.prepare_name or name, _settings_of(method), train, seed)
-    return folder, (folder / DONE_FILE).is_file()
+def is_prepared(key: WorkKey | None) -> bool:
+    """Return whether the work of a key is there already."""
+    return key is not None and is_kept(key)
 
 
 def lay_foundation(
     method: Method, train: LabeledImages, ctx: RunContext, *, checkpoint_seconds: float = CHECKPOINT_SECONDS
 ) -> tuple[Path | None, Phase | None]:
     """Return the folder of a method's foundation and what making it cost, as `prepare_once`; its seed is 0."""
+    foundation, key = method.foundation(), foundation_key(method, train)
+    if foundation is None or key is None:
+        return None, None
+    return _keep(key, foundation.fill, train, 0, ctx, checkpoint_seconds)
+
+
+def foundation_key(method: Method, train: LabeledImages) -> WorkKey | None:
+    """Return what a method's foundation is known by, None without one: its settings, its code and the data."""
     foundation = method.foundation()
     if foundation is None:
-        return None, None
-    name, settings, fill = foundation.name, foundation.settings, foundation.fill
-    return _keep(name, settings, fill, train, 0, ctx, checkpoint_seconds)
+        return None
+    settings = dict(foundation.settings)
+    content = {
+        "config": settings,
+        "code": [digest_of_owner(foundation.fill), *_network_code(settings)],
+        "fingerprint": train.info.fingerprint,
+    }
+    return WorkKey("foundations", foundation.name, train.info.name, CACHE_VERSION["foundations"], content)
 
 
 def _keep(
-    name: str,
-    settings: Mapping[str, Any],
-    fill: Callable[[LabeledImages, RunContext], Path | None],
-    train: LabeledImages,
-    seed: int,
-    ctx: RunContext,
-    checkpoint_seconds: float,
+    key: WorkKey, fill: Fill, train: LabeledImages, seed: int, ctx: RunContext, checkpoint_seconds: float
 ) -> tuple[Path | None, Phase | None]:
     """Return the folder of a piece of work, filled where it is not there yet, and what filling it cost."""
-    folder = _folder_of(name, settings, train, seed)
-    make_folder(folder)
-    with FileLock(folder.with_name(f"{folder.name}.lock")):
-        done = folder / DONE_FILE
-        if done.is_file():
-            return folder, Phase(name="prepare", reading=_read_cost(done), cached=True)
+    with cached_work(key, resumes=True) as work:
+        if work.account is not None:
+            return work.folder, Phase(name="prepare", reading=Reading.model_validate(work.account), cached=True)
         generator = make_generator(seed, "prepare", train.info.name)
         meter = Meter(ctx.device)
         # Its folder, with the cost so far, goes only when the whole cost is on disk.
-        with ResumableWork(folder / UNFINISHED_FOLDER, meter, ctx.track, checkpoint_seconds, keeps_parts=True) as work:
+        checkpoints = work.folder / UNFINISHED_FOLDER
+        with ResumableWork(checkpoints, meter, ctx.track, checkpoint_seconds, keeps_parts=True) as attempt:
+            own = replace(ctx, generator=generator, cache_dir=work.folder, track=attempt.track)
             with meter:
-                filled = fill(train, replace(ctx, generator=generator, cache_dir=folder, track=work.track))
+                filled = fill(train, own)
             if filled is None:
                 return None, None
-            write_text(done, work.total().model_dump_json() + "\n")
-    return filled, Phase(name="prepare", reading=work.total())
+            if filled != work.folder:
+                raise RuntimeError(f"what prepares {key.name} must return ctx.cache_dir or None, got {filled}")
+            work.keep(attempt.total().model_dump(mode="json"))
+        return work.folder, Phase(name="prepare", reading=attempt.total())
 
 
-def _read_cost(done: Path) -> Reading:
-    try:
-        return Reading.model_validate(json.loads(done.read_text(encoding="utf-8")))
-    except ValueError as error:  # not JSON, or not a reading
-        reason = " ".join(str(error).split())[:160]
-        raise DataMismatchError(f"{done} is damaged ({reason}); remove it to prepare again what is missing") from error
-
-
-def _settings_of(method: Method) -> dict[str, Any]:
-    """Return the settings that a method's preparation depends on."""
-    config = asdict(method.config)
-    return {key: config[key] for key in method.prepare_fields}
-
-
-def _folder_of(name: str, settings: Mapping[str, Any], train: LabeledImages, seed: int) -> Path:
-    content = {
-        "config": dict(settings),
-        "dataset": train.info.name,
-        "fingerprint": train.info.fingerprint,
-        "seed": seed,
-    }
-    return find_cache_dir() / "prepared" / keyed_name(content, name, train.info.name)
+def _network_code(settings: dict[str, Any]) -> list[str]:
+    """Return digests of the plug-in networks that settings name."""
+    found = [plugin_code(value) for value in settings.values() if isinstance(value, str)]
+    return sorted({digest for digest in found if digest})

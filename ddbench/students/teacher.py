@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from filelock import FileLock
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 from torch import Tensor
 
 from ddbench.errors import BadInputError, DataMismatchError
-from ddbench.host.files import find_cache_dir, keyed_name, make_folder, sha256_of, staged_file, write_text
+from ddbench.host.cached_work import WorkKey, cached_work, is_kept
+from ddbench.host.files import sha256_of, staged_file
 from ddbench.host.meter import Meter
 from ddbench.method import Tracker, untracked
-from ddbench.network import InputShape, Network, make_network
+from ddbench.network import InputShape, Network, make_network, plugin_code
 from ddbench.protocol import Protocol
 from ddbench.records import Phase, Reading, RealDataset, Record, TeacherRecord
 from ddbench.seeding import make_generator
@@ -26,7 +25,7 @@ from ddbench.students.soft_labels import SoftLabels
 from ddbench.training_recipe import Teacher
 
 PARAMETERS_FILE = "teacher.safetensors"
-RECORD_FILE = "teacher.json"
+CACHE_VERSION = 1  # of the code that trains one; `tests/test_cache_versions.py` says when it must be raised
 
 
 class _Kept(Record):
@@ -51,12 +50,12 @@ def find_teacher(
     """Return the teacher of a protocol for one data set, None for a protocol without one.
 
     One that is trained here is trained once for all methods, seeds, students and temperatures, under the protocol's
-    own plan for the whole real set, with hard labels, and kept in the cache folder. The test accuracy is measured
-    outside its account and decides nothing.
+    own plan for the whole real set, with hard labels, and kept in the cache folder; a damaged one is trained again. The
+    test accuracy is measured outside its account and decides nothing.
 
     Raises:
         BadInputError: a user's file that cannot be read or does not fit the data set.
-        DataMismatchError: a kept teacher or a user's file whose content has changed.
+        DataMismatchError: a user's file whose content has changed.
     """
     teacher = protocol.teacher
     if teacher is None:
@@ -78,7 +77,7 @@ def teacher_plan(protocol: Protocol, real: RealDataset) -> TrainingPlan | None:
     if teacher is None or teacher.path:
         return None
     plan = _plan_of(protocol, teacher, real)
-    return None if (_folder_of(plan, teacher, real) / RECORD_FILE).is_file() else plan
+    return None if is_kept(_key_of(plan, teacher, real)) else plan
 
 
 def _train_once(
@@ -91,20 +90,19 @@ def _train_once(
 ) -> tuple[_Kept, bool]:
     """Give `network` the kept parameters, trained first where there are none; also returns whether there were."""
     plan = _plan_of(protocol, teacher, real)
-    folder = _folder_of(plan, teacher, real)
-    make_folder(folder)
-    with FileLock(folder.with_name(f"{folder.name}.lock")):
-        if (folder / RECORD_FILE).is_file():
-            return _read_kept(folder, network, teacher, real), True
+    with cached_work(_key_of(plan, teacher, real)) as work:
+        path = work.folder / PARAMETERS_FILE
+        if work.account is not None:
+            _fill(network, path.read_bytes(), path, teacher, real)
+            return _Kept.model_validate(work.account), True
         with Meter(device) as meter:
             data = TrainingSet.of_real(real.train, device)
             train_student(network, data, plan, make_generator(teacher.seed, "teacher", "training"), track)
-        with staged_file(folder / PARAMETERS_FILE) as temporary:
+        with staged_file(path) as temporary:
             save_file({name: value.cpu().contiguous() for name, value in network.state_dict().items()}, temporary)
-        record = _describe(teacher, network, real, device, sha256_of(folder / PARAMETERS_FILE))
+        record = _describe(teacher, network, real, device, sha256_of(path))
         kept = _Kept(record=record, reading=meter.reading)
-        # Last: a teacher without its record is trained again.
-        write_text(folder / RECORD_FILE, kept.model_dump_json(indent=1) + "\n")
+        work.keep(kept.model_dump(mode="json"))
         return kept, False
 
 
@@ -113,30 +111,16 @@ def _plan_of(protocol: Protocol, teacher: Teacher, real: RealDataset) -> Trainin
     return TrainingPlan.of(whole, real.info, None)
 
 
-def _folder_of(plan: TrainingPlan, teacher: Teacher, real: RealDataset) -> Path:
+def _key_of(plan: TrainingPlan, teacher: Teacher, real: RealDataset) -> WorkKey:
     parts = {key: value.model_dump() if hasattr(value, "model_dump") else value for key, value in vars(plan).items()}
     content = {
         "plan": parts,
         "network": teacher.network,
+        "code": plugin_code(teacher.network),
         "seed": teacher.seed,
-        "dataset": real.info.name,
         "fingerprint": real.info.fingerprint,
     }
-    return find_cache_dir() / "teachers" / keyed_name(content, real.info.name)
-
-
-def _read_kept(folder: Path, network: Network, teacher: Teacher, real: RealDataset) -> _Kept:
-    path = folder / PARAMETERS_FILE
-    try:
-        kept = _Kept.model_validate_json((folder / RECORD_FILE).read_text(encoding="utf-8"))
-        content = path.read_bytes()
-    except (OSError, ValueError, ValidationError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise DataMismatchError(f"the teacher in {folder} is damaged ({reason}); remove it to train again") from error
-    if hashlib.sha256(content).hexdigest() != kept.record.sha256:
-        raise DataMismatchError(f"{path} is truncated or altered: its checksum differs; remove {folder} to train again")
-    _fill(network, content, path, teacher, real)
-    return kept
+    return WorkKey("teachers", teacher.network, real.info.name, CACHE_VERSION, content)
 
 
 def _load_file(teacher: Teacher, network: Network, real: RealDataset, device: torch.device) -> TeacherRecord:

@@ -41,12 +41,6 @@ class FeatureMethod(Method):
 
     Config = FeatureConfig
     prepare_name: ClassVar[str] = "features"
-    prepare_fields: ClassVar[tuple[str, ...]] = (
-        "feature_network",
-        "feature_epochs",
-        "feature_lr",
-        "feature_batch_size",
-    )
     smoke_settings: ClassVar[dict[str, Any]] = {"feature_network": "convnet-d1-w8", "feature_epochs": 1}
 
     def prepare(self, train: LabeledImages, ctx: RunContext) -> Path:

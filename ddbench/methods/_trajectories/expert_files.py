@@ -14,8 +14,7 @@ from ddbench.host.files import staged_file
 from ddbench.records import Whitening
 
 TRAJECTORY = "trajectory"
-# A folder that says it is prepared is never prepared again.
-MEND = "remove it, and prepared.json beside it, to train that expert again"
+ADVICE = "remove it to train that expert again"
 
 
 class Expert:
@@ -57,7 +56,7 @@ def has_expert(path: Path, identity: dict[str, str]) -> bool:
             found, shape = file.metadata() or {}, file.get_slice(TRAJECTORY).get_shape()
     except (SafetensorError, OSError) as error:
         raise DataMismatchError(
-            f"expert file {path} is truncated or altered ({' '.join(str(error).split())[:120]}); {MEND}"
+            f"expert file {path} is truncated or altered ({' '.join(str(error).split())[:120]}); {ADVICE}"
         ) from error
     for key, wanted in identity.items():
         if found.get(key) != wanted:
@@ -67,5 +66,5 @@ def has_expert(path: Path, identity: dict[str, str]) -> bool:
             )
     wanted_shape = [int(identity["epochs"]) + 1, int(identity["parameter count"])]
     if list(shape) != wanted_shape:
-        raise DataMismatchError(f"expert file {path} should hold {wanted_shape} numbers, found {list(shape)}; {MEND}")
+        raise DataMismatchError(f"expert file {path} should hold {wanted_shape} numbers, found {list(shape)}; {ADVICE}")
     return True

@@ -53,7 +53,6 @@ class ExpertMethod(Method):
 
     Config = ExpertConfig
     prepare_name: ClassVar[str] = "experts"
-    prepare_fields: ClassVar[tuple[str, ...]] = tuple(ExpertConfig.__dataclass_fields__)
     smoke_settings: ClassVar[dict[str, Any]] = {
         "network": "convnet-d1-w8",
         "num_experts": 2,
@@ -143,16 +142,14 @@ class ExpertMethod(Method):
         whitening = find_whitening(ctx.prepared) if self.config.zca else None
         if self.config.zca and whitening is None:
             raise DataMismatchError(
-                f"the whitening of the experts in {ctx.prepared} is missing; remove prepared.json there to fit it again"
+                f"the whitening of the experts in {ctx.prepared} is missing; run it again to fit it again"
             )
         identity = self.identity(train, whitening)
         experts = []
         for index in range(self.config.num_experts):
             path = expert_path(ctx.prepared, index)
             if not has_expert(path, identity):
-                raise DataMismatchError(
-                    f"expert file {path} is missing; remove prepared.json beside it to train that expert again"
-                )
+                raise DataMismatchError(f"expert file {path} is missing; run it again to train that expert again")
             experts.append(Expert(path))
         return experts, whitening
 
