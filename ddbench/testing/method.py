@@ -1,19 +1,9 @@
-"""Contract suites that every method and evaluator passes; plug-in authors inherit them in their own tests.
-
-```python
-from ddbench.testing import MethodContract
-
-class TestMine(MethodContract):
-    name = "mine"
-```
-"""
+"""What every method must keep to."""
 
 from __future__ import annotations
 
 import json
 import random
-import tempfile
-from collections.abc import Iterator
 from dataclasses import FrozenInstanceError, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,31 +13,10 @@ import pytest
 import torch
 
 from ddbench.dataset import load_dataset
-from ddbench.evaluator import DistillRun
-from ddbench.host.files import CACHE_DIR_VARIABLE
-from ddbench.method import RunContext, config_of, make_method
-from ddbench.protocol import Protocol, Schedule
-from ddbench.records import DistilledDataset, Phase, Reading, RealDataset
-from ddbench.registry import EVALUATORS, METHODS
+from ddbench.method import config_of, make_method
+from ddbench.records import DistilledDataset, RealDataset
+from ddbench.registry import METHODS
 from ddbench.runs.distill import distill
-from ddbench.seeding import make_generator
-
-SMOKE_PROTOCOL = Protocol(
-    name="smoke",
-    version=1,
-    network="convnet-d1-w8",
-    schedule=Schedule(epochs=2, drop_at=1),
-    real_schedule=Schedule(epochs=1, drop_at=1),
-)
-
-
-@pytest.fixture(scope="class")
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Keep prepared folders of a contract run out of the user's cache."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("cache")
-        patch.setenv(CACHE_DIR_VARIABLE, str(folder))
-        yield folder
 
 
 @pytest.mark.usefixtures("own_cache")
@@ -156,67 +125,7 @@ class MethodContract:
         assert (loaded.space, loaded.student_lr, loaded.ipc) == (distilled.space, distilled.student_lr, distilled.ipc)
 
 
-class EvaluatorContract:
-    """What tables rely on in an evaluator. Set `name`."""
-
-    name: ClassVar[str]
-
-    def metrics(self) -> dict[str, tuple[float, ...]]:
-        """Evaluate a small random set once; returns the values by metric name."""
-        real = load_dataset("digits")
-        distilled = distill("random_real", real, 1, device="cpu")
-        before = distilled.images.clone()
-        reading = Reading(seconds=2.0, peak_allocated_bytes=3, peak_reserved_bytes=4, peak_host_bytes=5)
-        run = DistillRun(
-            distilled=distilled,
-            protocol=SMOKE_PROTOCOL,
-            network=SMOKE_PROTOCOL.network,
-            students=2,
-            eval_seed=0,
-            distill_seed=0,
-            networks=("mlp",),
-            phases=(Phase(name="distill", reading=reading),),
-        )
-        with tempfile.TemporaryDirectory() as scratch, pytest.MonkeyPatch.context() as patch:
-            patch.setenv(CACHE_DIR_VARIABLE, f"{scratch}/cache")  # what an evaluator keeps is made afresh
-            ctx = RunContext(torch.device("cpu"), make_generator(0, "evaluator"), Path(scratch))
-            found = EVALUATORS.get(self.name)().evaluate(run, real, ctx)
-        assert torch.equal(distilled.images, before), "an evaluator must not change the set"
-        assert all(metric.unit for metric in found)
-        assert len({metric.name for metric in found}) == len(found), "every metric needs a name of its own"
-        return {metric.name: metric.values for metric in found}
-
-    def test_metrics_are_finite_and_named_once(self) -> None:
-        """There is at least one metric, with at least one finite value each."""
-        metrics = self.metrics()
-        assert metrics
-        assert all(values and torch.tensor(values).isfinite().all() for values in metrics.values())
-
-    def test_same_seed_gives_the_same_metrics(self) -> None:
-        """Equal to the last bit."""
-        assert self.metrics() == self.metrics()
-
-
 def _global_random_states() -> tuple[object, ...]:
     """Return the states of the generators that a whole process shares: torch's, Python's and NumPy's."""
     _, key, *rest = np.random.get_state()
     return torch.get_rng_state().tolist(), torch.initial_seed(), random.getstate(), np.asarray(key).tolist(), rest
-
-
-def run_contract(name: str) -> int:
-    """Run the contract suite on one method with pytest and return its exit code, 0 where all tests passed."""
-    source = (
-        "from ddbench.testing import MethodContract, own_cache\n\n"
-        f"class TestContract(MethodContract):\n    name = {name!r}\n"
-    )
-    with tempfile.TemporaryDirectory(prefix="ddbench-check-") as folder:
-        path = Path(folder) / "test_contract.py"
-        path.write_text(source, encoding="utf-8")
-        (Path(folder) / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
-        arguments = ["-v", "--no-header", "-p", "no:cacheprovider", "--rootdir", folder, "-c", f"{folder}/pytest.ini"]
-        # Imported under its name alone, the file of a second run would clash with that of the first.
-        arguments.append("--import-mode=importlib")
-        return int(pytest.main([*arguments, str(path)]) != 0)
-
-
-__all__ = ["EvaluatorContract", "MethodContract", "own_cache", "run_contract"]

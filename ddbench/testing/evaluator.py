@@ -1,0 +1,61 @@
+"""What every evaluator must keep to."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+import torch
+
+from ddbench.dataset import load_dataset
+from ddbench.evaluator import DistillRun
+from ddbench.host.files import CACHE_DIR_VARIABLE
+from ddbench.method import RunContext
+from ddbench.records import Phase, Reading
+from ddbench.registry import EVALUATORS
+from ddbench.runs.distill import distill
+from ddbench.seeding import make_generator
+from ddbench.testing.trial import SMOKE_PROTOCOL
+
+
+class EvaluatorContract:
+    """What tables rely on in an evaluator. Set `name`."""
+
+    name: ClassVar[str]
+
+    def metrics(self) -> dict[str, tuple[float, ...]]:
+        """Evaluate a small random set once; returns the values by metric name."""
+        real = load_dataset("digits")
+        distilled = distill("random_real", real, 1, device="cpu")
+        before = distilled.images.clone()
+        reading = Reading(seconds=2.0, peak_allocated_bytes=3, peak_reserved_bytes=4, peak_host_bytes=5)
+        run = DistillRun(
+            distilled=distilled,
+            protocol=SMOKE_PROTOCOL,
+            network=SMOKE_PROTOCOL.network,
+            students=2,
+            eval_seed=0,
+            distill_seed=0,
+            networks=("mlp",),
+            phases=(Phase(name="distill", reading=reading),),
+        )
+        with tempfile.TemporaryDirectory() as scratch, pytest.MonkeyPatch.context() as patch:
+            patch.setenv(CACHE_DIR_VARIABLE, f"{scratch}/cache")  # what an evaluator keeps is made afresh
+            ctx = RunContext(torch.device("cpu"), make_generator(0, "evaluator"), Path(scratch))
+            found = EVALUATORS.get(self.name)().evaluate(run, real, ctx)
+        assert torch.equal(distilled.images, before), "an evaluator must not change the set"
+        assert all(metric.unit for metric in found)
+        assert len({metric.name for metric in found}) == len(found), "every metric needs a name of its own"
+        return {metric.name: metric.values for metric in found}
+
+    def test_metrics_are_finite_and_named_once(self) -> None:
+        """There is at least one metric, with at least one finite value each."""
+        metrics = self.metrics()
+        assert metrics
+        assert all(values and torch.tensor(values).isfinite().all() for values in metrics.values())
+
+    def test_same_seed_gives_the_same_metrics(self) -> None:
+        """Equal to the last bit."""
+        assert self.metrics() == self.metrics()

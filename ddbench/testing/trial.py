@@ -1,0 +1,28 @@
+"""What trial runs of several contracts share: a short protocol, and a cache folder of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ddbench.host.files import CACHE_DIR_VARIABLE
+from ddbench.protocol import Protocol, Schedule
+
+SMOKE_PROTOCOL = Protocol(
+    name="smoke",
+    version=1,
+    network="convnet-d1-w8",
+    schedule=Schedule(epochs=2, drop_at=1),
+    real_schedule=Schedule(epochs=1, drop_at=1),
+)
+
+
+@pytest.fixture(scope="class")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep prepared folders of a contract run out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv(CACHE_DIR_VARIABLE, str(folder))
+        yield folder
