@@ -159,7 +159,7 @@ class ThawedSettings(Sound):
 class PreparesByUnknownFields(Sound):
     """Names a setting that it does not have."""
 
-    prepare_fields = ("depth",)
+    prepare_ignores = ("depth",)
 
 
 class UnstorableProvenance(Sound):

@@ -12,15 +12,15 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from ddbench.datasets import _decoded_cache
+from ddbench.host.files import CACHE_DIR_VARIABLE, find_cache_dir
 
 
 @pytest.fixture(autouse=True)
 def decoded_cache(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of decoded images; real data keeps the user's, as decoding it anew takes many seconds."""
     if request.node.get_closest_marker("data") is None:
-        monkeypatch.setattr(_decoded_cache, "user_cache_path", lambda name: tmp_path / "cache" / name)
-    return _decoded_cache.cache_folder()
+        monkeypatch.setenv(CACHE_DIR_VARIABLE, str(tmp_path / "cache"))
+    return find_cache_dir() / "decoded"
 
 
 @pytest.fixture(scope="session")

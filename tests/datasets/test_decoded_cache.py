@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ddbench.datasets._decoded_cache import cached_tensors
+from ddbench.datasets._decoded_cache import TENSORS_FILE, cached_tensors
+from ddbench.host.cached_work import MANIFEST
 
 
 @pytest.fixture
@@ -59,17 +60,17 @@ def test_a_changed_source_is_built_anew(source, counted):
 def test_a_damaged_cache_file_is_rebuilt(source, counted, decoded_cache, keep):
     calls, build = counted
     cached_tensors([source], "v", build)
-    (stored,) = decoded_cache.iterdir()
+    (stored,) = decoded_cache.glob(f"*/{TENSORS_FILE}")
     stored.write_bytes(stored.read_bytes()[:keep])
-    cached_tensors([source], "v", build)
+    with pytest.warns(UserWarning, match=f"is made again: {TENSORS_FILE} is missing or altered$"):
+        cached_tensors([source], "v", build)
     cached_tensors([source], "v", build)
     assert len(calls) == 2
 
 
 def test_no_temporary_file_is_left(source, counted, decoded_cache):
     cached_tensors([source], "v", counted[1])
-    assert [path.suffix for path in decoded_cache.iterdir()] == [".safetensors"]
-    assert not any(path.name.startswith(".tmp") for path in decoded_cache.iterdir())
+    assert sorted(path.name for path in decoded_cache.glob("*/*")) == [TENSORS_FILE, MANIFEST]
 
 
 def test_a_cache_that_cannot_be_written_is_not_needed(source, counted, decoded_cache):
@@ -84,6 +85,6 @@ def test_a_cache_that_cannot_be_written_is_not_needed(source, counted, decoded_c
 def test_tensors_from_the_cache_outlive_its_file(source, counted, decoded_cache):
     cached_tensors([source], "v", counted[1])
     stored = cached_tensors([source], "v", counted[1])
-    for path in decoded_cache.iterdir():
+    for path in decoded_cache.glob("*/*"):
         path.write_bytes(b"")
     assert stored["images"].flatten().tolist() == list(range(12))

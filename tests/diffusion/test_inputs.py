@@ -111,12 +111,12 @@ def test_only_the_classes_asked_for_are_read(encoded, tmp_path):
     )
 
 
-def test_a_missing_or_damaged_class_says_what_to_remove(encoded, tmp_path):
+def test_a_missing_or_damaged_class_says_what_to_do(encoded, tmp_path):
     folder = tmp_path / "prepared" / "inputs"
     folder.mkdir(parents=True)
     (folder / "class-0000.safetensors").write_bytes((encoded / "class-0000.safetensors").read_bytes()[:50])
     for label in (0, 1):
-        with pytest.raises(DataMismatchError, match=r"is missing or damaged; remove .*/prepared to encode again$"):
+        with pytest.raises(DataMismatchError, match=r"is missing or damaged; run it again to encode them again$"):
             EncodedInputs(folder, [label])
 
 

@@ -38,8 +38,8 @@ SETTINGS = {
 }
 IPC = 8
 LOOPS = {
-    "backbone": Loop("prepared/backbone-*/unfinished/training-the-backbone.safetensors", items=5),
-    "fine-tuning": Loop("prepared/fine_tuned-*/unfinished/fine-tuning-phase-2-of-2.safetensors", items=5),
+    "backbone": Loop("foundations/backbone-*/.unfinished/training-the-backbone.safetensors", items=5),
+    "fine-tuning": Loop("prepared/fine_tuned-*/.unfinished/fine-tuning-phase-2-of-2.safetensors", items=5),
     "sampling": Loop("unfinished/*/sampling-phase-2.safetensors", items=4),
 }
 TOTALS = {"backbone": 20, "fine-tuning": 20, "sampling": 16}  # items of the loops
@@ -69,14 +69,14 @@ def phases(distilled: DistilledDataset) -> dict[str, dict]:
 def test_a_killed_run_ends_with_the_same_set(name, killed, whole, monkeypatch):
     cache, done = killed[name]
     assert LOOPS[name].items <= done < TOTALS[name]
-    kept = {path: path.stat().st_mtime_ns for path in cache.glob("prepared/*/**/*.safetensors")}
-    finished = {path: at for path, at in kept.items() if "unfinished" not in path.parts}
+    kept = {path: path.stat().st_mtime_ns for path in cache.glob("*/*-*/**/*.safetensors")}
+    finished = {path: at for path, at in kept.items() if ".unfinished" not in path.parts}
     assert len(finished) == {"backbone": 0, "fine-tuning": 2, "sampling": 3}[name]  # the backbone's, and phases
     monkeypatch.setenv(CACHE_DIR_VARIABLE, str(cache))
     found, (whole_cache, expected) = distil_images(), whole
     assert torch.equal(found.images, expected.images)
     assert all(path.stat().st_mtime_ns == at for path, at in finished.items())
-    for path in whole_cache.glob("prepared/*/**/*.safetensors"):
+    for path in whole_cache.glob("*/*-*/**/*.safetensors"):
         resumed = load_file(cache / path.relative_to(whole_cache))
         assert all(torch.equal(tensor, resumed[key]) for key, tensor in load_file(path).items())
     interrupted = "distill" if name == "sampling" else "prepare"
@@ -85,7 +85,7 @@ def test_a_killed_run_ends_with_the_same_set(name, killed, whole, monkeypatch):
         key: int(key == interrupted) for key in ("first_use", "prepare", "distill")
     }
     assert readings[interrupted]["seconds"] > ITEM_SECONDS * done  # the killed process waited at every item
-    assert not list(cache.glob("prepared/*/unfinished"))
+    assert not list(cache.glob("*/*/.unfinished"))
     assert list((cache / "unfinished").iterdir()) == []
 
 

@@ -61,7 +61,7 @@ def run(toy, context, folders):
     ) -> DistilledDataset:
         method = make_method("mtt", {**SMALL, **settings})
         config = config_of(method)
-        key = train.info.name, *(config[name] for name in method.prepare_fields)
+        key = train.info.name, *(value for name, value in config.items() if name not in method.prepare_ignores)
         if key not in folders:
             folder = folders["root"] / str(len(folders))
             folder.mkdir()

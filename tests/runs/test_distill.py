@@ -18,6 +18,7 @@ from ddbench import PROTOCOLS
 from ddbench.cli.main import main
 from ddbench.distilled import load_distilled
 from ddbench.errors import DivergedError
+from ddbench.host.cached_work import MANIFEST
 from ddbench.host.files import CACHE_DIR_VARIABLE
 from ddbench.method import METHODS, Foundation, Method, NoConfig, Tracker, untracked
 from ddbench.records import DistilledDataset, Reading
@@ -43,7 +44,7 @@ SETTINGS = {
 }
 DIVERGING = {**SETTINGS, "trajectory_batch_size": 512, "lr_lr": 1e3}
 LOOPS = {
-    "experts": Loop("prepared/*/unfinished/training-expert-2-of-2.safetensors", items=4),
+    "experts": Loop("prepared/*/.unfinished/training-expert-2-of-2.safetensors", items=4),
     "images": Loop("unfinished/*/matching-trajectories.safetensors", items=5),
 }
 
@@ -97,7 +98,7 @@ def test_experts_go_on_after_a_kill_in_the_middle_of_an_epoch(killed, whole, mon
     assert 4 <= done < 9
     (finished,) = cache.glob("prepared/*/expert-*.safetensors")
     written = finished.stat().st_mtime_ns
-    assert not list(cache.glob("prepared/*/prepared.json"))
+    assert not list(cache.glob(f"prepared/*/{MANIFEST}"))
     monkeypatch.setenv(CACHE_DIR_VARIABLE, str(cache))
     found, (whole_cache, expected) = distil_experts(), whole
     assert finished.stat().st_mtime_ns == written
@@ -107,7 +108,7 @@ def test_experts_go_on_after_a_kill_in_the_middle_of_an_epoch(killed, whole, mon
     assert_same_numbers(found, expected)
     assert interruptions(found) == {"first_use": 0, "prepare": 1, "distill": 0}
     assert readings(found)["prepare"].seconds > ITEM_SECONDS * (9 + done)  # what the killed process took counts
-    assert not list(cache.glob("prepared/*/unfinished"))
+    assert not list(cache.glob("*/*/.unfinished"))
 
 
 @pytest.mark.usefixtures("own_cache")
@@ -215,8 +216,8 @@ def test_foundation_and_preparation_are_one_account(standing, own_cache):
     assert [phase["name"] for phase in first.provenance["phases"]] == ["first_use", "prepare", "distill"]
     assert [prepare_phase(distilled)[1] for distilled in (first, again, other_seed)] == [False, True, False]
     costs = {
-        path.parent.name.partition("-")[0]: json.loads(path.read_text())["seconds"]
-        for path in own_cache.glob("prepared/*/prepared.json")
+        path.parent.name.partition("-")[0]: json.loads(path.read_text())["account"]["seconds"]
+        for path in own_cache.glob(f"*/*/{MANIFEST}")
     }
     assert set(costs) == {"ground", "standing"}
     for distilled in (first, again, other_seed):
@@ -228,7 +229,7 @@ def test_foundation_and_preparation_are_one_account(standing, own_cache):
 
 def test_work_is_measured_earlier_only_where_all_of_it_was(standing, own_cache):
     standing()
-    shutil.rmtree(next(own_cache.glob("prepared/ground-*/")))
+    shutil.rmtree(next(own_cache.glob("foundations/ground-*/")))
     assert not prepare_phase(standing())[1]
     assert [work for work, _, _ in Standing.seen].count("prepare") == 1
     assert prepare_phase(standing())[1]
@@ -236,15 +237,15 @@ def test_work_is_measured_earlier_only_where_all_of_it_was(standing, own_cache):
 
 def test_a_foundation_without_preparation_is_the_account_alone(standing, own_cache):
     first, other_seed = standing(method="standing_alone"), standing(1, "standing_alone")
-    (done,) = own_cache.glob("prepared/*/prepared.json")
-    cost = json.loads(done.read_text())["seconds"]
+    (done,) = own_cache.glob(f"*/*/{MANIFEST}")
+    cost = json.loads(done.read_text())["account"]["seconds"]
     assert prepare_phase(first) == (cost, False)
     assert prepare_phase(other_seed) == (cost, True)
 
 
 def test_preparation_and_distillation_are_handed_the_foundation(standing, own_cache):
     standing()
-    ground, prepared = (next(own_cache.glob(f"prepared/{name}-*/")) for name in ("ground", "standing"))
+    ground, prepared = (next(own_cache.glob(f"*/{name}-*/")) for name in ("ground", "standing"))
     assert Standing.seen == [("foundation", None, None), ("prepare", ground, None), ("distill", ground, prepared)]
 
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from ddbench.dataset import make_real_dataset
-from ddbench.errors import DataMismatchError
+from ddbench.host.cached_work import MANIFEST
 from ddbench.method import Foundation, Method, RunContext
 from ddbench.records import DistilledDataset
-from ddbench.runs.preparation import DONE_FILE, lay_foundation, prepare_once
+from ddbench.runs.preparation import lay_foundation, prepare_once
 from ddbench.seeding import make_generator
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -30,7 +30,7 @@ class Preparing(Method):
     """Prepares a file, and counts how often."""
 
     Config = Config
-    prepare_fields = ("experts",)
+    prepare_ignores = ("steps",)
     calls: ClassVar[list[Path]] = []
 
     def prepare(self, train, ctx):
@@ -138,7 +138,7 @@ def test_unfinished_folder_is_handed_over_again_as_it_is(prepare):
     with pytest.raises(KeyboardInterrupt):
         prepare(Interrupted())
     folder, phase = prepare()
-    assert sorted(path.name for path in folder.iterdir()) == ["expert0.txt", "experts.txt", DONE_FILE]
+    assert sorted(path.name for path in folder.iterdir()) == ["expert0.txt", "experts.txt", MANIFEST]
     assert not phase.cached
     assert prepare()[1].cached
 
@@ -185,12 +185,12 @@ def test_two_runs_at_once_prepare_once(ctx):
     assert sorted(phase.cached for _, phase in found) == [False, True]
 
 
-def test_a_damaged_account_is_told_in_one_line(prepare):
-    done = prepare()[0] / DONE_FILE
-    done.write_text("{")
-    with pytest.raises(DataMismatchError, match=r"prepared\.json is damaged .* remove it") as caught:
-        prepare()
-    assert "\n" not in str(caught.value)
+def test_a_damaged_account_is_told_in_one_line_and_the_work_done_again(prepare):
+    folder = prepare()[0]
+    (folder / MANIFEST).write_text("{")
+    with pytest.warns(UserWarning, match="is made again: its kept.json is damaged$"):
+        again, phase = prepare()
+    assert (again, phase.cached) == (folder, False)
 
 
 class Founded(Preparing):
@@ -225,7 +225,7 @@ def test_a_foundation_is_laid_once_and_keeps_what_it_cost(lay, own_cache):
     folder, phase = lay()
     again, cached = lay()
     assert Founded.grounds == [folder] == [again]
-    assert folder.parent == own_cache / "prepared"
+    assert folder.parent == own_cache / "foundations"
     assert folder.name.startswith("ground-small-")
     assert cached.reading == phase.reading
     assert (phase.name, phase.cached, cached.name, cached.cached) == ("prepare", False, "prepare", True)
@@ -286,7 +286,7 @@ def test_an_unfinished_foundation_is_handed_over_again_as_it_is(lay):
     with pytest.raises(KeyboardInterrupt):
         lay(Interrupted())
     folder, phase = lay()
-    assert sorted(path.name for path in folder.iterdir()) == ["ground.txt", "half.txt", DONE_FILE]
+    assert sorted(path.name for path in folder.iterdir()) == ["ground.txt", "half.txt", MANIFEST]
     assert not phase.cached
 
 

@@ -112,7 +112,7 @@ def test_an_expert_that_says_nothing_is_refused(saved):
 
 def test_fewer_epochs_than_the_file_says_are_refused(saved):
     save_file({"trajectory": make_trajectory(rows=3)}, saved, metadata=IDENTITY)
-    assert re.search(r"should hold .4, 7. numbers, found .3, 7.; remove it, and prepared.json", refusal(saved))
+    assert re.search(r"should hold .4, 7. numbers, found .3, 7.; remove it to train", refusal(saved))
 
 
 @pytest.mark.parametrize("keep", [0, 5, 200, -1], ids=["empty", "in the length", "in the header", "one byte short"])
