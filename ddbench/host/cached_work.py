@@ -26,8 +26,9 @@ MANIFEST = "kept.json"
 READABLE_CHARACTERS = 80  # of a folder's name, before its digest
 _CHUNK = 2**20
 
-# What a folder looked like when its digests were last found right, so that a process reads each file once for that.
-_verified: dict[Path, list[tuple[str, int, int, int]]] = {}
+_Looks = list[tuple[str, int, int, int]]
+# What a folder looked like when the digests of its manifest were last found right: a process reads each file once.
+_verified: dict[Path, tuple[_Looks, Mapping[str, list[Any]]]] = {}
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class CachedWork:
         text = json.dumps({**content, "digest": digest_of(content)}, indent=1)
         write_text(self.folder / MANIFEST, text + "\n")
         self.account = content["account"]
-        _verified[self.folder] = _looks_of(self.folder)
+        _verified[self.folder] = _looks_of(self.folder), content["files"]
 
 
 @contextmanager
@@ -187,7 +188,7 @@ def _remove_wrong(folder: Path, wrong: list[str]) -> None:
 
 def _wrong_files(folder: Path, expected: Mapping[str, list[Any]]) -> list[str]:
     """Return the names of files that are missing, altered or not of this work."""
-    if _verified.get(folder) == _looks_of(folder):
+    if _verified.get(folder) == (_looks_of(folder), expected):
         return []
     found = _files_of(folder)
     wrong = [name for name in found if name not in expected]
@@ -196,7 +197,7 @@ def _wrong_files(folder: Path, expected: Mapping[str, list[Any]]) -> list[str]:
         if path is None or path.stat().st_size != size or _digest_of_file(path) != digest:
             wrong.append(name)
     if not wrong:
-        _verified[folder] = _looks_of(folder)
+        _verified[folder] = _looks_of(folder), expected
     return sorted(wrong)
 
 
@@ -207,7 +208,7 @@ def _files_of(folder: Path) -> dict[str, Path]:
     return {name: path for name, path in sorted(names.items()) if name != MANIFEST and name not in hidden}
 
 
-def _looks_of(folder: Path) -> list[tuple[str, int, int, int]]:
+def _looks_of(folder: Path) -> _Looks:
     """Return name, size, time of change and place on disk of every file."""
     stats = {name: path.stat() for name, path in _files_of(folder).items()}
     return [(name, stat.st_size, stat.st_mtime_ns, stat.st_ino) for name, stat in stats.items()]

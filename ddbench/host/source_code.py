@@ -148,7 +148,7 @@ def _normalised(source: bytes) -> bytes:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
             if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-                node.body[0] = ast.Pass()
+                node.body[:] = node.body[1:] or [ast.Pass()]
     return ast.dump(tree).encode()
 
 
