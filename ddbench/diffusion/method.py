@@ -75,14 +75,8 @@ class DiffusionMethod(Method):
 
     Config = DiffusionConfig
     prepare_name: ClassVar[str] = "fine_tuned"
-    # Those of sampling, and how many devices share a batch.
-    prepare_ignores: ClassVar[tuple[str, ...]] = (
-        "devices",
-        "sampler",
-        "sampling_steps",
-        "guidance",
-        "sampling_batch_size",
-    )
+    # Those of sampling. Several `devices` add floats in another order, so their weights are others.
+    prepare_ignores: ClassVar[tuple[str, ...]] = ("sampler", "sampling_steps", "guidance", "sampling_batch_size")
     smoke_settings: ClassVar[dict[str, Any]] = {
         "backbone": SCRATCH,
         "vae": NO_VAE,

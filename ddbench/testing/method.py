@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Mapping
 from dataclasses import FrozenInstanceError, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,9 +15,13 @@ import torch
 
 from ddbench.dataset import load_dataset
 from ddbench.method import config_of, make_method
-from ddbench.records import DistilledDataset, RealDataset
+from ddbench.records import DistilledDataset, LabeledImages, RealDataset
 from ddbench.registry import METHODS
 from ddbench.runs.distill import distill
+from ddbench.runs.preparation import foundation_key, prepared_key
+from ddbench.testing.settings import changed_settings, setting_names
+from ddbench.testing.trial import empty_cache
+from ddbench.testing.watching import later_clock, watched_datasets, watched_writes
 
 
 @pytest.mark.usefixtures("own_cache")
@@ -28,12 +33,14 @@ class MethodContract:
         dataset: data set it is tried on.
         ipc: images per class of the trial.
         settings: settings of the trial; the method's `smoke_settings` where None.
+        unchanged: settings that no trial changes, such as one that starts processes.
     """
 
     name: ClassVar[str]
     dataset: ClassVar[str] = "digits"
     ipc: ClassVar[int] = 2
     settings: ClassVar[dict[str, Any] | None] = None
+    unchanged: ClassVar[tuple[str, ...]] = ()
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -48,9 +55,9 @@ class MethodContract:
         return cls.run(real, seed=0)
 
     @classmethod
-    def run(cls, real: RealDataset, seed: int) -> DistilledDataset:
-        """Distil once."""
-        return distill(cls.name, real, cls.ipc, seed, cls.trial_settings(), "cpu")
+    def run(cls, real: RealDataset, seed: int, settings: Mapping[str, Any] | None = None) -> DistilledDataset:
+        """Distil once, with the settings of the trial where none are given."""
+        return distill(cls.name, real, cls.ipc, seed, cls.trial_settings() if settings is None else settings, "cpu")
 
     @classmethod
     def trial_settings(cls) -> dict[str, Any]:
@@ -97,6 +104,80 @@ class MethodContract:
         assert torch.equal(train.labels, labels)
         assert _global_random_states() == before, "a method must draw from ctx.generator alone"
 
+    def test_set_does_not_follow_from_global_generators(self, real: RealDataset, distilled: DistilledDataset) -> None:
+        """Whatever the rest of the program has drawn, a method's set is the same."""
+        before = random.getstate(), np.random.get_state(), torch.get_rng_state()
+        try:
+            random.seed(1)
+            np.random.seed(1)
+            torch.manual_seed(1)
+            assert _is_same(self.run(real, seed=0), distilled), "a method must draw from ctx.generator alone"
+        finally:
+            random.setstate(before[0])
+            np.random.set_state(before[1])
+            torch.set_rng_state(before[2])
+
+    def test_set_does_not_follow_from_the_clock(
+        self, real: RealDataset, distilled: DistilledDataset, tmp_path: Path
+    ) -> None:
+        """A set made more than a year later, with an empty cache, is the same."""
+        modules = {base.__module__ for base in METHODS.get(self.name).__mro__}
+        with later_clock(modules), empty_cache(tmp_path):
+            assert _is_same(self.run(real, seed=0), distilled), "a method must not read the clock"
+
+    def test_only_the_training_split_is_seen(self, real: RealDataset, tmp_path: Path) -> None:
+        """A method is given the training split and loads no data set itself, in which the test split would be."""
+        with watched_datasets() as loaded, empty_cache(tmp_path):
+            self.run(real, seed=0)
+        assert loaded == [], f"a method must use the images it is given alone, it loaded {', '.join(loaded)}"
+
+    def test_nothing_is_written_outside_its_context(
+        self, real: RealDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Files go into `ctx.cache_dir`, not into the working folder, the home folder or the package."""
+        working, home = tmp_path / "working", tmp_path / "home"
+        working.mkdir()
+        home.mkdir()
+        monkeypatch.chdir(working)
+        monkeypatch.setenv("HOME", str(home))
+        with empty_cache(tmp_path), watched_writes() as written:
+            self.run(real, seed=0)
+        left = [str(path.relative_to(tmp_path)) for folder in (working, home) for path in folder.rglob("*")]
+        found = [*written, *left]
+        assert found == [], f"a method must write into ctx.cache_dir alone, it wrote {', '.join(found[:3])}"
+
+    def test_what_is_prepared_depends_on_every_setting_but_those_named(self, real: RealDataset) -> None:
+        """A setting that is not in `prepare_ignores` gives another prepared folder; one that is gives the same."""
+        settings, train = self.trial_settings(), real.train
+        key = prepared_key(self.name, make_method(self.name, dict(settings)), train, 0)
+        for setting in setting_names(make_method(self.name)) if key else ():
+            changed = changed_settings(self.name, settings, train, self.ipc, {setting})
+            other = prepared_key(self.name, make_method(self.name, changed), train, 0)
+            ignored = setting in METHODS.get(self.name).prepare_ignores
+            if key is not None and other is not None and changed != dict(settings):
+                assert (key.digest == other.digest) == ignored, f"setting {setting}"
+
+    def test_a_kept_folder_gives_what_an_empty_cache_gives(
+        self, real: RealDataset, distilled: DistilledDataset, tmp_path: Path
+    ) -> None:
+        """Settings that a prepared folder or foundation ignores change nothing in it: `prepare_ignores` is right."""
+        settings, train = dict(self.trial_settings()), real.train
+        method = make_method(self.name, settings)
+        if prepared_key(self.name, method, train, 0) is None and method.foundation() is None:
+            pytest.skip("the method prepares nothing")
+        groups = [set(method.prepare_ignores), _outside_foundation(self.name, settings, train, self.ipc)]
+        for group in groups:
+            changed = changed_settings(self.name, settings, train, self.ipc, group - set(self.unchanged))
+            if changed == settings:
+                continue
+            kept = self.run(real, 0, changed)
+            with empty_cache(tmp_path):
+                fresh = self.run(real, 0, changed)
+            assert _is_same(kept, fresh), (
+                f"what was prepared depends on one of {', '.join(sorted(group))}: take it out of prepare_ignores, or "
+                "put it into the settings of the foundation"
+            )
+
     def test_config_is_frozen_complete_and_storable(self) -> None:
         """Every setting has a default, none can be changed afterwards, all survive JSON."""
         method = make_method(self.name)
@@ -123,6 +204,24 @@ class MethodContract:
         assert torch.equal(loaded.labels, distilled.labels)
         assert dict(loaded.provenance) == json.loads(json.dumps(dict(distilled.provenance)))
         assert (loaded.space, loaded.student_lr, loaded.ipc) == (distilled.space, distilled.student_lr, distilled.ipc)
+
+
+def _is_same(one: DistilledDataset, other: DistilledDataset) -> bool:
+    return torch.equal(one.images, other.images) and torch.equal(one.labels, other.labels)
+
+
+def _outside_foundation(name: str, settings: Mapping[str, Any], train: LabeledImages, ipc: int) -> set[str]:
+    """Return the settings without whose value a method's foundation is known; none where it has no foundation."""
+    key = foundation_key(make_method(name, dict(settings)), train)
+    if key is None:
+        return set()
+    found = set()
+    for setting in setting_names(make_method(name)):
+        changed = changed_settings(name, settings, train, ipc, {setting})
+        other = foundation_key(make_method(name, changed), train)
+        if other is not None and other.digest == key.digest:
+            found.add(setting)
+    return found
 
 
 def _global_random_states() -> tuple[object, ...]:

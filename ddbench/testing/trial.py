@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,14 @@ SMOKE_PROTOCOL = Protocol(
     schedule=Schedule(epochs=2, drop_at=1),
     real_schedule=Schedule(epochs=1, drop_at=1),
 )
+
+
+@contextmanager
+def empty_cache(folder: Path) -> Iterator[Path]:
+    """Use a fresh cache folder inside `folder` while the block runs."""
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(dir=folder) as fresh:
+        patch.setenv(CACHE_DIR_VARIABLE, fresh)
+        yield Path(fresh)
 
 
 @pytest.fixture(scope="class")
