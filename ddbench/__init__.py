@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ddbench.runs.distill import distill
     from ddbench.runs.suite_runner import run_suite
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "DATASETS": "registry",

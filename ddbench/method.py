@@ -118,7 +118,7 @@ class Foundation:
 class Method(ABC):
     """A distillation method: one file, one class, one nested frozen `Config`.
 
-    Class attributes:
+    Attributes:
         Config: frozen dataclass of settings, every one with a default and its source.
         uses_ipc: False for a method whose set does not depend on IPC, such as `full_real`.
         prepare_name: methods of the same name and settings share one prepared folder; default the method's own name.

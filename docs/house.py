@@ -28,10 +28,9 @@ def imported(tree: ast.AST) -> Iterator[str]:
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             continue
-        if isinstance(node, ast.ImportFrom) and node.module:
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            module = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+            yield from (module + alias.name for alias in node.names)
         yield from imported(node)
 
 
@@ -42,15 +41,12 @@ def arrows_of(root: Path = ROOT) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {room_of(path, root): set() for path in files.values()}
     for path in set(files.values()):
         for name in imported(ast.parse(path.read_text(encoding="utf-8"))):
-            target = files.get(name) or files.get(name.rpartition(".")[0])
-            arrow = (room_of(path, root), room_of(target or path, root))
-            if arrow[0] != arrow[1] and arrow not in BACKWARDS:
-                found[arrow[0]].add(arrow[1])
-    return found
+            target = files.get(name) or files.get(name.rpartition(".")[0]) or path
+            found[room_of(path, root)].add(room_of(target, root))
+    return {room: {to for to in found[room] if to != room and (room, to) not in BACKWARDS} for room in found}
 
 
-def main() -> None:
-    """Print the counts, and a cycle where there is one."""
+if __name__ == "__main__":
     arrows = arrows_of(Path(sys.argv[1]) / "ddbench" if len(sys.argv) > 1 else ROOT)
     print(f"{len(arrows)} rooms, {sum(map(len, arrows.values()))} arrows")
     try:
@@ -62,7 +58,3 @@ def main() -> None:
             print(floor, ", ".join(sorted(room for room, found in floors.items() if found == floor)))
     except CycleError as error:
         print("cycle:", " -> ".join(error.args[1]))
-
-
-if __name__ == "__main__":
-    main()
