@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ddbench.dataset import DATA_DIR_VARIABLE, load_dataset
-from ddbench.engine.native.compiler import find_compiler
+from ddbench.engine.native import find_compiler
 from ddbench.host.files import CACHE_DIR_VARIABLE
 from ddbench.images import DatasetInfo, LabeledImages
 from ddbench.method import RunContext

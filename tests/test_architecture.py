@@ -136,6 +136,17 @@ def test_every_room_has_a_floor_and_the_root_is_small():
     assert len([name for name in FILES if "/" not in name]) <= 18
 
 
+def test_native_code_is_reached_by_its_door_alone():
+    tests, door = Path(__file__).parent, "engine/native"
+    rooms = (ROOT / door, tests / door)
+    outside = [path for path in (*FILES.values(), *tests.rglob("*.py")) if path.parent not in rooms]
+    reached = {(name, path.name) for path in outside for name in map(name_of, imports(path)) if name is not None}
+    inside = {name for name in FILES if room_of(name) == door and name != f"{door}/"}
+    assert [found for found in sorted(reached) if found[0] in inside] == []
+    assert len(inside) == 3
+    assert (f"{door}/", "convnet.py") in reached
+
+
 @pytest.mark.parametrize("module", ["time", "datetime", "timeit", "calendar"])
 def test_only_the_meter_reads_a_clock(module):
     reading = {name for name, path in FILES.items() if module in {i.split(".")[0] for i in imports(path)}}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ddbench.dataset import find_data_dir, load_dataset
-from ddbench.engine.native.block import native_passes
+from ddbench.engine.native import native_passes
 from ddbench.errors import DataMissingError, DDBenchError
 from ddbench.host.files import find_cache_dir
 from ddbench.host.machine import describe_machine, describe_versions, git_commit, resolve_device

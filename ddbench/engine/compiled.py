@@ -30,9 +30,16 @@ def compiling_pays(num_images: int, image_size: int, device: torch.device) -> bo
     return device.type == "cpu" and num_images * image_size**2 >= COMPILE_FROM_PIXELS
 
 
-def in_precision(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
-    """Return a context in which passes run in a precision: bf16 by autocast, whose outputs are bfloat16 too."""
-    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+def in_precision(
+    precision: Precision, device: torch.device, *, keeps_casts: bool = True
+) -> AbstractContextManager[object]:
+    """Return a context in which passes run in a precision: bf16 by autocast, whose outputs are bfloat16 too.
+
+    Parameters that were cast are kept within the context, for further passes, unless `keeps_casts` is False.
+    """
+    if precision != "bf16":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16, cache_enabled=keeps_casts)
 
 
 class Engine(Generic[P, R]):

@@ -26,7 +26,8 @@ from ddbench.network import InputShape, Network, make_network, plugin_code, spli
 from ddbench.protocol import Schedule
 from ddbench.records import DatasetInfo, DistilledDataset, LabeledImages
 from ddbench.seeding import make_generator
-from ddbench.students.loop import TrainingPlan, TrainingSet, channels_last, chunk_size, train_student
+from ddbench.students.loop import TrainingPlan, TrainingSet, channels_last, chunk_size
+from ddbench.students.trainer import train_network
 
 PIXELS = "pixels"  # the extractor that needs no network: the normalised pixels themselves
 UPDATES = 200  # in whole epochs, at least one: 9 epochs on digits, 1 on CIFAR-10
@@ -128,7 +129,7 @@ def _fill(folder: Path, name: str, train: LabeledImages, ctx: RunContext) -> Non
     data = TrainingSet.of_real(train, ctx.device)
     network = None
     if name != PIXELS:
-        network = _train(name, data, ctx).eval()
+        network = _train(name, train, ctx).eval()
         save_file(
             {k: v.detach().cpu().clone().contiguous() for k, v in network.state_dict().items()}, folder / NETWORK_FILE
         )
@@ -139,12 +140,12 @@ def _fill(folder: Path, name: str, train: LabeledImages, ctx: RunContext) -> Non
         save_file({k: v.cpu().contiguous() for k, v in tensors.items()}, _class_file(folder, label))
 
 
-def _train(name: str, data: TrainingSet, ctx: RunContext) -> Network:
-    network = _make_network(name, data.info).to(ctx.device)
-    epochs = max(1, round(UPDATES * BATCH_SIZE / len(data)))
+def _train(name: str, train: LabeledImages, ctx: RunContext) -> Network:
+    network = _make_network(name, train.info).to(ctx.device)
+    epochs = max(1, round(UPDATES * BATCH_SIZE / len(train)))
     plan = TrainingPlan(Schedule(epochs=epochs, drop_at=epochs), LEARNING_RATE, BATCH_SIZE, augmentation="")
-    train_student(network, data, plan, make_generator(SEED, "extractor", data.info.fingerprint, "training"), ctx.track)
-    return network
+    generator = make_generator(SEED, "extractor", train.info.fingerprint, "training")
+    return train_network(network, train, plan, generator, ctx.track)
 
 
 def _make_network(name: str, info: DatasetInfo) -> Network:

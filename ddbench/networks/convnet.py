@@ -16,7 +16,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ddbench.engine.native.network import with_native_blocks
+from ddbench.engine.native import with_native_blocks
 from ddbench.errors import BadInputError
 from ddbench.network import InputShape, Network, parse_variant
 from ddbench.networks._layers import NORMS, first_padding, make_norm

@@ -19,14 +19,13 @@ from ddbench.errors import BadInputError, DDBenchError, DivergedError, Unsupport
 from ddbench.evaluator import DistillRun, Evaluator, make_evaluator
 from ddbench.host.machine import describe_machine, describe_versions, git_commit, resolve_device
 from ddbench.host.meter import Meter, utc_now
-from ddbench.network import InputShape, make_network
-from ddbench.protocol import PROTOCOLS, Protocol, Schedule
+from ddbench.protocol import PROTOCOLS, Protocol
 from ddbench.records import DistilledDataset, Metric, Phase, Reading, RealDataset, Result, Status
 from ddbench.runs.distill import RunOptions, check_fits, distill, load_real, with_device
 from ddbench.runs.results_store import DISTILLED_FOLDER, LAST_GOOD_FOLDER, LOG_FILE
 from ddbench.runs.suite import DEFAULT_EVALUATORS, Cell
 from ddbench.seeding import make_generator
-from ddbench.students.loop import TrainingPlan, TrainingSet, chunk_size, measure_accuracy, train_student
+from ddbench.students.loop import chunk_size
 from ddbench.students.teacher import find_teacher
 
 
@@ -100,7 +99,7 @@ def _evaluate(
         real = load_real(dataset, options)
         check_fits(distilled, real)
         _check_protocol(chosen, distilled, real)
-        _warm_up_students(run, real, resolve_device(options.device))
+        run.trainer(real, resolve_device(options.device)).warm_up(run.network)
     teaching = find_teacher(chosen, real, resolve_device(options.device), options.track)
     if teaching is not None:
         cost = () if teaching.phase is None else (teaching.phase,)
@@ -268,20 +267,6 @@ def unfinished_result(cell: Cell, options: RunOptions, status: Status, reason: s
         git_commit=git_commit(),
         started_at=started_at,
     )
-
-
-def _warm_up_students(run: DistillRun, real: RealDataset, device: torch.device) -> None:
-    """One training step and one forward pass of the student, so that first-use costs stay out of the phases."""
-    data = TrainingSet.of(run.distilled, real.info, device, real.train).first(run.protocol.batch_size)
-    generator = make_generator(0, "warm up")
-    network = make_network(run.network, InputShape.of(real.info), generator).to(device)
-    plan = TrainingPlan.of(run.protocol, real.info, run.distilled.ipc)
-    engine = run.engine_of(run.network, real, device)
-    plan = replace(plan, schedule=Schedule(epochs=1, drop_at=1), lr=0.0)
-    train_student(network, data, plan, generator, engine=engine)
-    few = torch.arange(min(len(real.test), chunk_size(device, run.protocol.precision)))
-    test = replace(real.test, images=real.test.pixels(few), labels=real.test.labels[few])
-    measure_accuracy(network, test, device, run.distilled.whitening, engine)
 
 
 def _one_line(error: BaseException) -> str:

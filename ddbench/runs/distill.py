@@ -16,7 +16,7 @@ from ddbench.augment.dsa import dsa_augment
 from ddbench.dataset import load_dataset
 from ddbench.engine.arithmetic import arithmetic_of
 from ddbench.engine.chunks import shrunk_chunks
-from ddbench.engine.native.block import native_passes
+from ddbench.engine.native import native_passes
 from ddbench.errors import DataMismatchError, DivergedError, UnsupportedError
 from ddbench.host.files import digest_of, find_cache_dir
 from ddbench.host.machine import describe_machine, describe_versions, git_commit, resolve_device

@@ -26,11 +26,12 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from ddbench.augment.dsa import Draw, apply_dsa, draw_dsa
 from ddbench.engine.chunks import is_out_of_memory
+from ddbench.engine.compiled import in_precision
 from ddbench.host.meter import Meter
 from ddbench.method import Tracker, untracked
 from ddbench.network import Network, has_batch_norm, named_parts
 from ddbench.records import Reading
-from ddbench.students.loop import StudentDivergedError, TrainingPlan, TrainingSet, channels_last
+from ddbench.students.loop import TrainingPlan, TrainingSet, channels_last
 
 Form = Literal["stacked", "side by side"]
 
@@ -128,11 +129,9 @@ def train_students(
     run = students.step if steps is None else steps
     per_epoch = math.ceil(len(data) / plan.batch_size)
     batches = batches_ahead(data, plan, generators)
-    lr = plan.lr
-    for epoch in track(range(plan.schedule.epochs), f"training {len(networks)} students"):
-        for _ in range(plan.schedule.drops_at(epoch)):
-            lr *= plan.lr_drop
-            students.drop_lr(lr)
+    for dropped_to in plan.epochs(track, f"training {len(networks)} students"):
+        if dropped_to is not None:
+            students.drop_lr(dropped_to)
         for images, labels in islice(batches, per_epoch):
             run(images, labels)
     students.write_back(networks)
@@ -177,22 +176,18 @@ class Students:
         """Give every network its parameters; raises StudentDivergedError where any are not finite."""
         diverged = int((~self.parameters.isfinite().all(1)).sum())
         if diverged:
-            raise StudentDivergedError(
-                f"the parameters of {diverged} of {len(networks)} students are not finite after "
-                f"{self._plan.schedule.epochs} epochs at lr {self._plan.lr}; look at the distilled images' range and "
-                "at student_lr"
-            )
+            raise self._plan.diverged(f"the parameters of {diverged} of {len(networks)} students")
         for network, parameters in zip(networks, self.parameters, strict=True):
             vector_to_parameters(parameters, network.parameters())
 
     def _loss(self, parameters: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         """Return the mean cross entropy, (), of one student's batch at parameters (P,)."""
         named = named_parts(parameters, self._shapes)
-        is_half = self._plan.precision == "bf16"
+        precision = self._plan.precision
         # No cache of cast weights: they are used once, and a graph would be captured with those of an earlier step.
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=is_half, cache_enabled=False):
+        with in_precision(precision, images.device, keeps_casts=False):
             logits: Tensor = functional_call(self._structure, named, (images,))
-        return F.cross_entropy(logits.float() if is_half else logits, labels)
+        return F.cross_entropy(logits.float() if precision == "bf16" else logits, labels)
 
     def _side_by_side(self, images: Tensor, labels: Tensor) -> list[Tensor]:
         """Return every student's gradient (P,), made on streams that wait for the current one and it for them."""

@@ -6,6 +6,7 @@ and nothing in an epoch waits for the device; real images too many to hold are r
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +83,22 @@ class TrainingPlan:
             precision=protocol.precision,
         )
 
+    def epochs(self, track: Tracker, description: str) -> Iterator[float | None]:
+        """Yield for every epoch, before its first step, the rate that it drops to; None where it stays as it is."""
+        lr = self.lr
+        for epoch in track(range(self.schedule.epochs), description):
+            drops = self.schedule.drops_at(epoch)
+            for _ in range(drops):
+                lr *= self.lr_drop
+            yield lr if drops else None
+
+    def diverged(self, whose: str) -> StudentDivergedError:
+        """Return the error of parameters that are not finite at the end; `whose` begins the sentence."""
+        return StudentDivergedError(
+            f"{whose} are not finite after {self.schedule.epochs} epochs at lr {self.lr}; look at the distilled "
+            "images' range and at student_lr"
+        )
+
 
 def train_student(
     network: Network,
@@ -109,12 +126,10 @@ def train_student(
     network.train().to(memory_format=torch.channels_last)
     engine = engine or NetworkEngine(plan.precision)
     passed = engine.form_of(network)
-    lr = plan.lr
-    optimiser = _make_optimiser(network, plan, lr)
-    for epoch in track(range(plan.schedule.epochs), "training"):
-        for _ in range(plan.schedule.drops_at(epoch)):
-            lr *= plan.lr_drop
-            optimiser = _drop_lr(network, optimiser, plan, lr)
+    optimiser = _make_optimiser(network, plan, plan.lr)
+    for dropped_to in plan.epochs(track, "training"):
+        if dropped_to is not None:
+            optimiser = _drop_lr(network, optimiser, plan, dropped_to)
         order = torch.randperm(len(data), generator=generator)
         for images, labels in data.batches(order, plan.batch_size):
             images, labels = _augment(images, labels, data, plan, generator)
@@ -125,10 +140,7 @@ def train_student(
                 engine.backward(passed, images, soft_labels.targets(images), soft_labels.loss)
             optimiser.step()
     if not all(parameter.isfinite().all() for parameter in network.parameters()):
-        raise StudentDivergedError(
-            f"a student's parameters are not finite after {plan.schedule.epochs} epochs at lr {plan.lr}; "
-            "look at the distilled images' range and at student_lr"
-        )
+        raise plan.diverged("a student's parameters")
 
 
 def _augment(

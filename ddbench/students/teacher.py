@@ -20,8 +20,9 @@ from ddbench.network import InputShape, Network, make_network, plugin_code
 from ddbench.protocol import Protocol
 from ddbench.records import Phase, Reading, RealDataset, Record, TeacherRecord
 from ddbench.seeding import make_generator
-from ddbench.students.loop import TrainingPlan, TrainingSet, measure_accuracy, train_student
+from ddbench.students.loop import TrainingPlan, measure_accuracy
 from ddbench.students.soft_labels import SoftLabels
+from ddbench.students.trainer import train_network
 from ddbench.training_recipe import Teacher
 
 PARAMETERS_FILE = "teacher.safetensors"
@@ -96,8 +97,7 @@ def _train_once(
             _fill(network, path.read_bytes(), path, teacher, real)
             return _Kept.model_validate(work.account), True
         with Meter(device) as meter:
-            data = TrainingSet.of_real(real.train, device)
-            train_student(network, data, plan, make_generator(teacher.seed, "teacher", "training"), track)
+            train_network(network, real.train, plan, make_generator(teacher.seed, "teacher", "training"), track)
         with staged_file(path) as temporary:
             save_file({name: value.cpu().contiguous() for name, value in network.state_dict().items()}, temporary)
         record = _describe(teacher, network, real, device, sha256_of(path))

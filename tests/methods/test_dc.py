@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ddbench.engine.native.compiler import find_compiler
+from ddbench.engine.native import find_compiler
 from ddbench.method import RunContext, make_method
 from ddbench.methods._gradient_matching import iteration
 from ddbench.methods.dc import DatasetCondensation

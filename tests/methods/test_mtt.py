@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ddbench.augment.dsa import draw_dsa
 from ddbench.augment.zca import whiten
-from ddbench.engine.native.compiler import find_compiler
+from ddbench.engine.native import find_compiler
 from ddbench.errors import BadInputError, DivergedError
 from ddbench.method import RunContext, config_of, make_method
 from ddbench.methods import mtt

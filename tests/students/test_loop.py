@@ -15,6 +15,7 @@ from ddbench.augment.cutmix import draw_cutmix, mix_images
 from ddbench.augment.dsa import dsa_augment
 from ddbench.augment.imagenet import imagenet_augment
 from ddbench.augment.zca import fit_zca, whiten
+from ddbench.method import untracked
 from ddbench.network import InputShape, Network, make_network
 from ddbench.protocol import DSA, DSA_STRATEGY, IMAGENET_HARD, Schedule
 from ddbench.records import DistilledDataset, LabeledImages
@@ -262,6 +263,12 @@ def test_a_whitened_set_reaches_the_students_as_it_is():
     distilled = DistilledDataset(whiten(images, whitening), labels, 3, ipc=2, space="zca", whitening=whitening)
     data = TrainingSet.of(distilled, INFO, torch.device("cpu"))
     assert torch.equal(data.batch(torch.arange(6))[0], distilled.images)
+
+
+def test_the_rate_drops_before_the_epochs_that_the_schedule_names_and_stays_in_between():
+    schedule = Schedule(epochs=6, drop_at=2, later_drops=(4, 4))
+    plan = replace(PLAN, schedule=schedule, lr=0.3, lr_drop=0.2)
+    assert list(plan.epochs(untracked, "")) == [None, None, 0.3 * 0.2, None, 0.3 * 0.2 * 0.2 * 0.2, None]
 
 
 def test_the_plan_is_the_protocols():

@@ -82,7 +82,7 @@ def test_a_teacher_is_a_student_of_the_whole_real_set_with_hard_labels():
 
 def test_a_teacher_is_trained_once_and_its_cost_is_shown_again(own_cache, monkeypatch):
     first = find_teacher(SOFT, toy_real(), CPU)
-    monkeypatch.setattr(teaching, "train_student", lambda *args: pytest.fail("trained again"))
+    monkeypatch.setattr(teaching, "train_network", lambda *args: pytest.fail("trained again"))
     hotter = SOFT.model_copy(update={"teacher": TEACHER.model_copy(update={"temperature": 4.0})})
     for protocol in (SOFT, hotter):
         again = find_teacher(protocol, toy_real(), CPU)

@@ -16,7 +16,8 @@ from ddbench.method import Method, RunContext
 from ddbench.network import InputShape, make_network
 from ddbench.protocol import Schedule
 from ddbench.records import LabeledImages
-from ddbench.students.loop import TrainingPlan, TrainingSet, chunk_size, forward_in_chunks, train_student
+from ddbench.students.loop import TrainingPlan, chunk_size, forward_in_chunks
+from ddbench.students.trainer import train_network
 from ddbench.work import TRAINING, VALUE_BYTES, MethodWork, Passes, PhaseWork, profile_network
 
 FEATURES_FILE = "features.safetensors"
@@ -53,9 +54,7 @@ class FeatureMethod(Method):
             batch_size=config.feature_batch_size,
             augmentation="",
         )
-        pixels = train.pixels(torch.arange(len(train))).to(ctx.device)
-        data = TrainingSet(pixels, train.labels.to(ctx.device), train.info)
-        train_student(network, data, plan, ctx.generator, ctx.track)
+        train_network(network, train, plan, ctx.generator, ctx.track)
         features = forward_in_chunks(network, train, ctx.device, embed=True)
         save_file({"features": features.cpu().contiguous()}, ctx.cache_dir / FEATURES_FILE)
         return ctx.cache_dir

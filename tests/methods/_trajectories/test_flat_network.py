@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ddbench.engine.chunks import shrunk_chunks
-from ddbench.engine.native import network as _native
 from ddbench.methods._trajectories.flat_network import FlatNetwork, flatten_parameters
 from ddbench.network import InputShape, Network, make_network
+from ddbench.networks import convnet
 
 SHAPE = InputShape(3, 8, 4)
 # The first has a native form; the others run compiled or eagerly.
@@ -215,7 +215,7 @@ def test_in_native_form_chunks_change_nothing_and_nothing_is_compiled(chunk, mon
 
 
 def test_without_a_compiler_the_usual_network_runs_as_it_is(monkeypatch):
-    monkeypatch.setattr(_native, "native_passes", lambda: None)
+    monkeypatch.setattr(convnet, "with_native_blocks", lambda network: network)
     network, (images, labels) = make(), batch()
     direction, parameters = direction_for(network), flatten_parameters(network)
     function = flat()
