@@ -9,9 +9,8 @@ if TYPE_CHECKING:
     from ddbench.dataset import load_dataset
     from ddbench.evaluator import Evaluator
     from ddbench.method import Method, RunContext
-    from ddbench.protocol import PROTOCOLS
     from ddbench.records import DistilledDataset, LabeledImages, Metric, RealDataset, Result
-    from ddbench.registry import DATASETS, EVALUATORS, METHODS, NETWORKS
+    from ddbench.registry import DATASETS, EVALUATORS, METHODS, NETWORKS, PROTOCOLS
     from ddbench.runs.cell import evaluate
     from ddbench.runs.distill import distill
     from ddbench.runs.suite_runner import run_suite
@@ -23,7 +22,7 @@ _HOMES = {
     "EVALUATORS": "registry",
     "METHODS": "registry",
     "NETWORKS": "registry",
-    "PROTOCOLS": "protocol",
+    "PROTOCOLS": "registry",
     "DistilledDataset": "records",
     "Evaluator": "evaluator",
     "LabeledImages": "records",

@@ -82,6 +82,7 @@ def make_real_dataset(
     mean: tuple[float, ...],
     std: tuple[float, ...],
     class_ids: tuple[str, ...] = (),
+    may_be_mirrored: bool = True,
     expected: Mapping[str, Any] | None = None,
 ) -> RealDataset:
     """Assemble a data set and its identity.
@@ -94,6 +95,7 @@ def make_real_dataset(
         mean: per channel, of pixels in [0, 1].
         std: per channel, of pixels in [0, 1].
         class_ids: WordNet ids in label order, where there are any.
+        may_be_mirrored: whether a mirror image is one of its class; no part of the fingerprint.
         expected: any of `train_counts`, `test_counts` (per class), `image_shape` that the registered data has.
 
     Raises:
@@ -120,6 +122,7 @@ def make_real_dataset(
         std=std,
         fingerprint=digest_of(content),
         class_ids=class_ids,
+        may_be_mirrored=may_be_mirrored,
     )
     return RealDataset(LabeledImages(*train, info), LabeledImages(*test, info), info)
 

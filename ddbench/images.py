@@ -27,6 +27,7 @@ class DatasetInfo:
 
     `mean` and `std` are per channel, of pixels scaled to [0, 1]. `class_ids` are WordNet ids where there are any.
     `fingerprint` is a hash of classes, their order, per-class counts of both splits and the image size.
+    `may_be_mirrored` is False where a mirror image is no image of its class, as of a digit.
     """
 
     name: str
@@ -37,6 +38,7 @@ class DatasetInfo:
     std: tuple[float, ...]
     fingerprint: str
     class_ids: tuple[str, ...] = ()
+    may_be_mirrored: bool = True
 
     @property
     def num_classes(self) -> int:

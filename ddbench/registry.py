@@ -13,7 +13,7 @@ from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, overload
 
 from ddbench.errors import UnknownNameError
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ddbench.evaluator import Evaluator
     from ddbench.method import Method
     from ddbench.network import InputShape, Network
+    from ddbench.protocol import Protocol
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -37,10 +38,16 @@ def suggest(name: str, known: Iterable[str]) -> str:
 
 
 class Registry(Generic[T]):
-    """One kind of plug-in: `package` is the folder whose file stems are names, `group` the entry-point group."""
+    """One kind of plug-in: `package` is the folder whose file stems are names, `group` the entry-point group.
 
-    def __init__(self, kind: str, package: str | None = None, group: str | None = None) -> None:
+    `dashes`: a `_` of a file's stem is a `-` of the name, `dsa_bf16.py` the file of `dsa-bf16`.
+    """
+
+    def __init__(
+        self, kind: str, package: str | None = None, group: str | None = None, *, dashes: bool = False
+    ) -> None:
         self.kind = kind
+        self._dashes = dashes
         self._package = package
         self._group = group
         self._entries: dict[str, T] = {}
@@ -49,10 +56,12 @@ class Registry(Generic[T]):
         """Decorator that registers a class or function under `name`; raises ValueError where the name is taken."""
 
         def add(entry: V) -> V:
-            if self._entries.get(name, entry) is not entry:
+            self._check(name, entry)
+            if self._entries.get(name, entry) != entry:
                 raise ValueError(f"{self.kind} name {name!r} is taken by {self._entries[name]!r}; choose another name")
-            if name in self._files and f"{self._package}.{name}" not in sys.modules:
-                raise ValueError(f"{self.kind} name {name!r} is taken by ddbench's own {name}.py; choose another name")
+            if name in self._files and self._module(name) not in sys.modules:
+                own = self._files[name].name
+                raise ValueError(f"{self.kind} name {name!r} is taken by ddbench's own {own}; choose another name")
             self._entries[name] = entry  # type: ignore[assignment]
             return entry
 
@@ -89,11 +98,14 @@ class Registry(Generic[T]):
         spec = find_spec(self._package) if self._package else None
         folders = list(spec.submodule_search_locations or []) if spec else []
         return {
-            module.name: Path(folder) / f"{module.name}.py"
+            module.name.replace("_", "-") if self._dashes else module.name: Path(folder) / f"{module.name}.py"
             for folder in folders
             for module in pkgutil.iter_modules([folder])
             if not module.ispkg and not module.name.startswith("_")
         }
+
+    def _module(self, name: str) -> str:
+        return f"{self._package}.{self._files[name].stem}"
 
     @cached_property
     def _plugins(self) -> dict[str, list[EntryPoint]]:
@@ -101,6 +113,9 @@ class Registry(Generic[T]):
         for point in entry_points(group=self._group) if self._group else ():
             plugins[point.name].append(point)
         return dict(plugins)
+
+    def _check(self, name: str, entry: object) -> None:
+        """Raise ValueError where `entry` cannot go by this name."""
 
     def _load(self, name: str) -> None:
         if name not in self._files and name not in self._plugins:
@@ -113,20 +128,65 @@ class Registry(Generic[T]):
             )
         try:
             if name in self._files:
-                importlib.import_module(f"{self._package}.{name}")
+                importlib.import_module(self._module(name))
             else:
-                self._entries.setdefault(name, self._plugins[name][0].load())
+                entry = self._plugins[name][0].load()
+                self._check(name, entry)
+                self._entries.setdefault(name, entry)
         except Exception as error:
             self._entries.pop(name, None)  # registered before its file broke: half a module is none
             raise UnknownNameError(
                 f"{self.kind} {name!r} is there but failed to import: {type(error).__name__}: {error}"
             ) from error
         if name not in self._entries:
-            raise UnknownNameError(f"{self.kind} file {name}.py registers no {name!r}; register it under its file name")
+            file = self._files[name].name
+            raise UnknownNameError(f"{self.kind} file {file} registers no {name!r}; register it under its file name")
 
 
 def _describe_plugin(plugin: EntryPoint) -> str:
     return f"plug-in {plugin.dist.name if plugin.dist else plugin.value}"
+
+
+class ProtocolRegistry(Registry["Protocol"]):
+    """Protocols, which know their own names; `get` takes options with the name, `soft-label,teacher=FILE`."""
+
+    @overload
+    def register(self, entry: str) -> Callable[[V], V]: ...
+
+    @overload
+    def register(self, entry: Protocol) -> Protocol: ...
+
+    def register(self, entry: str | Protocol) -> Callable[[V], V] | Protocol:
+        """Add a protocol: `register(protocol)`, or `register(name)(protocol)` as for every other kind.
+
+        Raises:
+            ValueError: another protocol has the name, or the protocol calls itself by another one.
+        """
+        return super().register(entry) if isinstance(entry, str) else super().register(entry.name)(entry)
+
+    def get(self, name: str) -> Protocol:
+        """Return the protocol called `name`, options included (see `Protocol.with_options`).
+
+        Raises:
+            UnknownNameError: no such protocol, or its module failed to import.
+            BadInputError: options that it does not take, or a teacher's file that cannot be read.
+        """
+        base, *options = name.split(",")
+        protocol = super().get(base)
+        return protocol.with_options(options) if options else protocol
+
+    def summary(self, name: str) -> str:
+        """One line about `name`, as for every kind; of one that a program registered, its version and hash."""
+        if name in self._files or name in self._plugins or name not in self._entries:
+            return super().summary(name)
+        protocol = self._entries[name]
+        return f"v{protocol.version}@{protocol.hash}: {protocol.network}"
+
+    def _check(self, name: str, entry: object) -> None:
+        if getattr(entry, "name", None) != name:
+            raise ValueError(f"protocol {getattr(entry, 'name', entry)!r} must be registered as such, not as {name!r}")
+        if self._entries.get(name, entry) != entry:
+            raise ValueError(f"protocol name {name!r} is taken by another content; choose another name")
 
 
 # The registries stand here and not beside their interfaces, so that `ddbench list` need not import torch.
@@ -134,3 +194,4 @@ METHODS: Registry[type[Method]] = Registry("method", "ddbench.methods", "ddbench
 DATASETS: Registry[DatasetLoader] = Registry("dataset", "ddbench.datasets", "ddbench.datasets")
 NETWORKS: Registry[Callable[[str, InputShape], Network]] = Registry("network", "ddbench.networks", "ddbench.networks")
 EVALUATORS: Registry[type[Evaluator]] = Registry("evaluator", "ddbench.evaluators", "ddbench.evaluators")
+PROTOCOLS = ProtocolRegistry("protocol", "ddbench.protocols", "ddbench.protocols", dashes=True)

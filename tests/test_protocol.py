@@ -1,8 +1,11 @@
 """Tests of protocols: schedules and augmentation of the reference code, and hashes that tell every difference."""
 
 import json
+import subprocess
+import sys
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,18 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+import ddbench.protocols
+from ddbench.augment.strategies import DSA_STRATEGY, DSA_STRATEGY_NO_FLIP, dsa_strategy, without_flip
 from ddbench.errors import BadInputError, UnknownNameError
 from ddbench.host.files import sha256_of
-from ddbench.protocol import (
-    DSA_STRATEGY,
-    DSA_STRATEGY_NO_FLIP,
-    PROTOCOLS,
-    Protocol,
-    Protocols,
-    Schedule,
-    dsa_strategy,
-)
+from ddbench.protocol import PROTOCOLS, Protocol, Schedule
+from ddbench.registry import ProtocolRegistry
 from ddbench.training_recipe import CutMix, ImageAugmentation, ManyClasses, Part, Teacher
+from tests._toy import INFO
 
 # Every version of every named protocol that results were ever recorded under. Entries are added, never edited: a change
 # that moves numbers is a new version, and its results are not comparable with those of the old one.
@@ -31,6 +30,10 @@ NAMES = pytest.mark.parametrize("name", PROTOCOLS.names())
 
 def dump(protocol):
     return protocol.model_dump(mode="json")
+
+
+def info_of(name, **fields):
+    return replace(INFO, name=name, **fields)
 
 
 # For the fields that are None where a protocol has no such part.
@@ -136,14 +139,21 @@ def test_whole_real_set_has_a_schedule_of_its_own(name):
 
 
 @pytest.mark.parametrize("name", ["dsa", "quick"])
-def test_digits_are_never_mirrored(name):
+def test_what_may_not_be_mirrored_never_is_whether_a_protocol_names_it_or_not(name):
     protocol = PROTOCOLS.get(name)
-    for dataset in ("digits", "mnist", "svhn"):
-        assert protocol.augmentation_of(dataset) == dsa_strategy(dataset) == DSA_STRATEGY_NO_FLIP
-        assert "flip" not in protocol.augmentation_of(dataset).split("_")
+    for dataset in ("digits", "mnist", "svhn", "letters_of_a_plugin"):
+        info = info_of(dataset, may_be_mirrored=False)
+        assert protocol.augmentation_of(info) == dsa_strategy(info) == DSA_STRATEGY_NO_FLIP
     for dataset in ("cifar10", "cifar100", "fashion_mnist", "tiny_imagenet"):
-        assert protocol.augmentation_of(dataset) == dsa_strategy(dataset) == DSA_STRATEGY
-    assert set(DSA_STRATEGY.split("_")) - set(DSA_STRATEGY_NO_FLIP.split("_")) == {"flip"}
+        info = info_of(dataset)
+        assert protocol.augmentation_of(info) == dsa_strategy(info) == DSA_STRATEGY
+    assert without_flip(DSA_STRATEGY) == DSA_STRATEGY_NO_FLIP
+
+
+def test_a_strategy_named_for_a_data_set_stands_as_it_is():
+    protocol = Protocol.model_validate({**dump(PROTOCOLS.get("dsa")), "augmentation_for": {"pairs": "flip"}})
+    assert protocol.augmentation_of(info_of("pairs", may_be_mirrored=False)) == "flip"
+    assert without_flip("flip") == without_flip("") == ""
 
 
 @IMAGENET
@@ -231,8 +241,9 @@ def test_wrong_options_are_told_in_one_line(spec, message):
 
 def test_dc_augments_mnist_alone():
     dc = PROTOCOLS.get("dc")
-    assert dc.augmentation_of("mnist") == "crop_scale_rotate"
-    assert dc.augmentation_of("cifar10") == dc.augmentation_of("svhn") == ""
+    assert dc.augmentation_of(info_of("mnist", may_be_mirrored=False)) == "crop_scale_rotate"
+    for info in (info_of("cifar10"), info_of("svhn", may_be_mirrored=False)):
+        assert dc.augmentation_of(info) == ""
 
 
 @NAMES
@@ -294,16 +305,42 @@ def test_unknown_protocol_lists_near_misses():
 
 def test_taken_name_is_refused_and_the_same_content_is_not():
     dsa = PROTOCOLS.get("dsa")
-    protocols = Protocols(dsa)
-    assert protocols.register(dsa.model_copy()) == dsa
+    protocols = ProtocolRegistry("protocol")
+    assert protocols.register(dsa) == protocols.register(dsa.model_copy()) == dsa
     with pytest.raises(ValueError, match="protocol name 'dsa' is taken by another content"):
         protocols.register(dsa.model_copy(update={"lr": 0.02}))
-    protocols.register(dsa.model_copy(update={"name": "mine"}))
+    mine = dsa.model_copy(update={"name": "mine"})
+    assert protocols.register("mine")(mine) is protocols.get("mine") is mine
     assert protocols.names() == ("dsa", "mine")
+    assert protocols.summary("mine") == f"v1@{mine.hash}: convnet-d3"
     assert "mine" not in PROTOCOLS.names()
+
+
+def test_name_that_a_file_has_is_taken_before_the_file_is_imported():
+    code = """
+from ddbench.protocol import PROTOCOLS, Protocol, Schedule
+short = Schedule(epochs=2, drop_at=1)
+PROTOCOLS.register(Protocol(name="dsa-bf16", version=1, network="mlp", schedule=short, real_schedule=short))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "protocol name 'dsa-bf16' is taken by ddbench's own dsa_bf16.py" in done.stderr
+
+
+def test_a_protocol_is_registered_under_its_own_name():
+    with pytest.raises(ValueError, match="protocol 'dsa' must be registered as such, not as 'other'"):
+        ProtocolRegistry("protocol").register("other")(PROTOCOLS.get("dsa"))
+
+
+def test_underscore_of_a_file_is_a_dash_of_the_name():
+    folder = Path(ddbench.protocols.__file__).parent
+    stems = {path.stem for path in folder.glob("*.py") if not path.stem.startswith("_")}
+    assert {stem.replace("_", "-") for stem in stems} == set(PROTOCOLS.names())
+    assert {"dsa_bf16", "imagenet_hard_2cores"} <= stems
+    with pytest.raises(UnknownNameError, match="did you mean dsa-bf16"):
+        PROTOCOLS.get("dsa_bf16")
 
 
 @NAMES
 def test_summary_names_version_and_hash(name):
     protocol = PROTOCOLS.get(name)
-    assert f"v{protocol.version}@{protocol.hash}" in PROTOCOLS.summary(name)
+    assert PROTOCOLS.summary(name).startswith(f"v{protocol.version}@{protocol.hash}: ")

@@ -76,7 +76,9 @@ def test_listing_imports_no_torch_and_no_implementation():
     printed = run_python(
         """
         import ddbench
-        for registry in (ddbench.METHODS, ddbench.DATASETS, ddbench.NETWORKS, ddbench.EVALUATORS):
+        for registry in (
+            ddbench.METHODS, ddbench.DATASETS, ddbench.NETWORKS, ddbench.EVALUATORS, ddbench.PROTOCOLS
+        ):
             assert registry.names()
             assert all(registry.summary(name) for name in registry.names())
         heavy = {"torch", "torchvision", "timm", "sklearn", "pandas", "numpy"} & set(sys.modules)

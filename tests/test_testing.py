@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -287,21 +286,20 @@ class Crashes(Sound):
         raise RuntimeError("broken")
 
 
-def failures(method: type[Method], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> set[str]:
+def failures(method: type[Method], monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Run the contract suite on a method registered for this test; return the names of the tests that failed."""
     monkeypatch.setitem(METHODS._entries, "candidate", method)
-    code = run_contract("candidate")
-    output = capfd.readouterr().out
-    outcomes = dict(re.findall(r"::(test_\w+) (PASSED|FAILED|ERROR|SKIPPED)", output))
-    assert set(outcomes) == EVERY, output
-    failed = {name for name, outcome in outcomes.items() if outcome in ("FAILED", "ERROR")}
-    assert code == int(bool(failed))
-    return failed
+    outcomes = {f"test_{outcome.rule.replace(' ', '_')}": outcome for outcome in run_contract("method", "candidate")}
+    assert set(outcomes) >= EVERY
+    for outcome in outcomes.values():
+        assert outcome.holds == (not outcome.reason) == (not outcome.traceback)
+        assert "\n" not in outcome.reason
+    return {name for name, outcome in outcomes.items() if not outcome.holds}
 
 
 @pytest.mark.parametrize("method", [Sound, Preparing])
-def test_a_sound_method_passes(method, monkeypatch, capfd):
-    assert failures(method, monkeypatch, capfd) == set()
+def test_a_sound_method_passes(method, monkeypatch):
+    assert failures(method, monkeypatch) == set()
 
 
 @pytest.mark.parametrize(
@@ -335,8 +333,8 @@ def test_a_sound_method_passes(method, monkeypatch, capfd):
         (Crashes, TRIALS),
     ],
 )
-def test_a_broken_method_fails_where_it_is_broken(method, expected, monkeypatch, capfd):
-    found = failures(method, monkeypatch, capfd)
+def test_a_broken_method_fails_where_it_is_broken(method, expected, monkeypatch):
+    found = failures(method, monkeypatch)
     assert found >= expected
     # What is broken may show in further places, but not everywhere.
     assert method is Crashes or found != EVERY

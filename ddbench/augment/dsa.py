@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ddbench.augment.strategies import DSA_STRATEGY
 from ddbench.errors import BadInputError
-from ddbench.protocol import DSA_STRATEGY
 
 BRIGHTNESS = 1.0  # width of the uniform shift
 SATURATION = 2.0  # largest factor on the distance to the pixel's channel mean

@@ -34,6 +34,7 @@ def load_digits(data_dir: Path, *, download: bool = False) -> RealDataset:
         class_names=tuple(str(digit) for digit in range(10)),
         mean=(round(pixels.mean().item(), 4),),
         std=(round(pixels.std().item(), 4),),
+        may_be_mirrored=False,
         expected={
             "train_counts": [143, 146, 142, 147, 145, 146, 145, 144, 140, 144],
             "test_counts": [35, 36, 35, 36, 36, 36, 36, 35, 34, 36],

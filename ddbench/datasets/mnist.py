@@ -32,5 +32,6 @@ def load_mnist(data_dir: Path, *, download: bool = False) -> RealDataset:
         class_names=tuple(str(digit) for digit in range(10)),
         mean=(0.1307,),
         std=(0.3081,),
+        may_be_mirrored=False,
         expected={"train_counts": TRAIN_COUNTS, "test_counts": TEST_COUNTS, "image_shape": [1, 28, 28]},
     )

@@ -36,6 +36,7 @@ def load_svhn(data_dir: Path, *, download: bool = False) -> RealDataset:
         class_names=tuple(str(digit) for digit in range(10)),
         mean=(0.4377, 0.4438, 0.4728),
         std=(0.1980, 0.2010, 0.1970),
+        may_be_mirrored=False,
         expected={"train_counts": TRAIN_COUNTS, "test_counts": TEST_COUNTS, "image_shape": [3, 32, 32]},
     )
 

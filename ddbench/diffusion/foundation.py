@@ -27,7 +27,6 @@ from ddbench.diffusion.inputs import EncodedInputs, InputSource, PixelInputs, en
 from ddbench.errors import BadInputError, DataMismatchError
 from ddbench.host.files import staged_folder
 from ddbench.method import Foundation, RunContext
-from ddbench.protocol import NO_FLIP_DATASETS
 from ddbench.records import LabeledImages
 from ddbench.seeding import draw_seed
 from ddbench.training_recipe import MethodPrecision
@@ -139,11 +138,6 @@ def foundation_of(ctx: RunContext) -> Path:
     return ctx.foundation
 
 
-def may_flip(train: LabeledImages) -> bool:
-    """Return whether a mirrored image is still one of its class."""
-    return train.info.name not in NO_FLIP_DATASETS
-
-
 def _train_from_scratch(config: BackboneConfig, codec: Codec, train: LabeledImages, ctx: RunContext) -> None:
     folder = ctx.cache_dir / DENOISER_FOLDER
     if folder.exists():
@@ -166,7 +160,7 @@ def _train_from_scratch(config: BackboneConfig, codec: Codec, train: LabeledImag
         lr=config.scratch_lr,
         ema_decay=1 - 1 / max(2, round(SCRATCH_AVERAGE * config.scratch_steps)),
         trainable="full",
-        flips=may_flip(train),
+        flips=train.info.may_be_mirrored,
         precision=config.precision,
         rate="cosine",
     )

@@ -26,7 +26,6 @@ from ddbench.diffusion.foundation import (
     load_backbone,
     load_codec_on,
     load_inputs,
-    may_flip,
 )
 from ddbench.diffusion.sampling import Sampler, SamplingPlan, draw_images, sampling_batches, split_evenly
 from ddbench.engine.chunks import in_chunks
@@ -106,7 +105,7 @@ class DiffusionMethod(Method):
             lr=config.lr,
             ema_decay=scaled_ema_decay(config.steps) if config.ema_decay is None else config.ema_decay,
             trainable=config.trainable,
-            flips=may_flip(train),
+            flips=train.info.may_be_mirrored,
             parts=config.batch_parts,
             devices=config.devices,
             precision=config.precision,

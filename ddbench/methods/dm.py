@@ -16,6 +16,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ddbench.augment.dsa import Draw, apply_dsa, draw_dsa
+from ddbench.augment.strategies import dsa_strategy
 from ddbench.engine.arithmetic import send_network
 from ddbench.engine.chunks import in_chunks
 from ddbench.engine.compiled import in_precision
@@ -23,7 +24,6 @@ from ddbench.method import METHODS, Method, RunContext
 from ddbench.methods._coresets.selection import draw_distinct, draw_real
 from ddbench.methods._learning.learner import Learner
 from ddbench.network import InputShape, Network, has_batch_norm, make_network
-from ddbench.protocol import dsa_strategy
 from ddbench.records import DistilledDataset, LabeledImages
 from ddbench.students.loop import channels_last, chunk_size
 from ddbench.training_recipe import MethodPrecision
@@ -163,7 +163,7 @@ class DistributionMatching(Method):
     ) -> tuple[Network, list[Draw], list[Tensor]]:
         """Return a step's fresh network, one DSA draw per class and one real batch per class."""
         network = self._make_network(train, ctx)
-        strategy = dsa_strategy(train.info.name)
+        strategy = dsa_strategy(train.info)
         draws = [draw_dsa(ctx.generator, strategy, 1, siamese=True) for _ in classes]
         batches = [
             train.normalised(draw_distinct(indices, self.config.real_batch_size, ctx.generator), ctx.device)

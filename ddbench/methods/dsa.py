@@ -10,10 +10,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ddbench.augment.strategies import dsa_strategy
 from ddbench.method import METHODS, RunContext, check_ipc
 from ddbench.methods._coresets.selection import draw_real
 from ddbench.methods._gradient_matching.iteration import GradientMatching
-from ddbench.protocol import dsa_strategy
 from ddbench.records import LabeledImages
 
 
@@ -31,4 +31,4 @@ class SiameseAugmentation(GradientMatching):
 
     def strategy(self, train: LabeledImages) -> str:
         """Return the data set's DSA strategy."""
-        return dsa_strategy(train.info.name)
+        return dsa_strategy(train.info)

@@ -22,6 +22,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ddbench.augment.dsa import draw_dsa
+from ddbench.augment.strategies import dsa_strategy
 from ddbench.augment.zca import whiten
 from ddbench.engine.arithmetic import send
 from ddbench.errors import DivergedError
@@ -33,7 +34,6 @@ from ddbench.methods._trajectories.experts import ExpertConfig, ExpertMethod
 from ddbench.methods._trajectories.flat_network import FlatNetwork
 from ddbench.methods._trajectories.meta_gradient import ENGINES, MetaGradient, Segment, StudentBatch
 from ddbench.network import InputShape
-from ddbench.protocol import dsa_strategy
 from ddbench.records import DistilledDataset, LabeledImages, Whitening
 from ddbench.work import META, TRAINING, VALUE_BYTES, MethodWork, PhaseWork, image_bytes, profile_network
 
@@ -175,7 +175,7 @@ class TrajectoryMatching(ExpertMethod):
 
     def _draw_batches(self, labels: Tensor, train: LabeledImages, ctx: RunContext) -> list[StudentBatch]:
         """Draw the batches of one student: permutations of the synthetic set, cut up, each with a DSA draw."""
-        strategy = dsa_strategy(train.info.name)
+        strategy = dsa_strategy(train.info)
         chunks: list[Tensor] = []
         while len(chunks) < self.config.syn_steps:
             order = torch.randperm(len(labels), generator=ctx.generator)

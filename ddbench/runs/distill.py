@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from ddbench.augment.dsa import dsa_augment
+from ddbench.augment.strategies import DSA_STRATEGY
 from ddbench.dataset import load_dataset
 from ddbench.engine.arithmetic import arithmetic_of
 from ddbench.engine.chunks import shrunk_chunks
@@ -23,7 +24,6 @@ from ddbench.host.machine import describe_machine, describe_versions, git_commit
 from ddbench.host.meter import Meter
 from ddbench.method import Method, RunContext, Tracker, config_of, make_method, untracked
 from ddbench.network import InputShape, make_network
-from ddbench.protocol import DSA_STRATEGY
 from ddbench.records import DistilledDataset, Phase, Reading, RealDataset
 from ddbench.runs.checkpoint import CHECKPOINT_SECONDS, ResumableWork
 from ddbench.runs.preparation import lay_foundation, prepare_once

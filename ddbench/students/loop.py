@@ -73,7 +73,7 @@ class TrainingPlan:
             schedule=protocol.schedule_of(info.name, ipc, info.num_classes),
             lr=protocol.lr if student_lr is None else student_lr,
             batch_size=protocol.batch_size,
-            augmentation=protocol.augmentation_of(info.name),
+            augmentation=protocol.augmentation_of(info),
             momentum=protocol.momentum,
             weight_decay=protocol.weight_decay,
             lr_drop=protocol.lr_drop,

@@ -1,4 +1,4 @@
-"""Contract suites that every plug-in passes; their authors inherit them in their own tests.
+"""Contract suites that every plug-in passes; their authors inherit them in their own tests, which needs pytest.
 
 ```python
 from ddbench.testing import MethodContract, own_cache
@@ -8,9 +8,47 @@ class TestMine(MethodContract):
 ```
 """
 
-from ddbench.testing.evaluator import EvaluatorContract
-from ddbench.testing.method import MethodContract
-from ddbench.testing.running import run_contract
-from ddbench.testing.trial import SMOKE_PROTOCOL, own_cache
+from __future__ import annotations
 
-__all__ = ["SMOKE_PROTOCOL", "EvaluatorContract", "MethodContract", "own_cache", "run_contract"]
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ddbench.testing.dataset import DatasetContract
+    from ddbench.testing.evaluator import EvaluatorContract
+    from ddbench.testing.method import MethodContract
+    from ddbench.testing.network import NetworkContract
+    from ddbench.testing.protocol import ProtocolContract
+    from ddbench.testing.running import Outcome, run_contract
+    from ddbench.testing.trial import SMOKE_PROTOCOL, own_cache
+
+# Found when first asked for: running a contract must be able to say that pytest is missing.
+_HOMES = {
+    "SMOKE_PROTOCOL": "trial",
+    "DatasetContract": "dataset",
+    "EvaluatorContract": "evaluator",
+    "MethodContract": "method",
+    "NetworkContract": "network",
+    "Outcome": "running",
+    "ProtocolContract": "protocol",
+    "own_cache": "trial",
+    "run_contract": "running",
+}
+
+__all__ = [
+    "SMOKE_PROTOCOL",
+    "DatasetContract",
+    "EvaluatorContract",
+    "MethodContract",
+    "NetworkContract",
+    "Outcome",
+    "ProtocolContract",
+    "own_cache",
+    "run_contract",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ddbench.testing' has no attribute {name!r}")
+    return getattr(import_module(f"ddbench.testing.{_HOMES[name]}"), name)

@@ -164,7 +164,7 @@ class MethodContract:
         settings, train = dict(self.trial_settings()), real.train
         method = make_method(self.name, settings)
         if prepared_key(self.name, method, train, 0) is None and method.foundation() is None:
-            pytest.skip("the method prepares nothing")
+            return
         groups = [set(method.prepare_ignores), _outside_foundation(self.name, settings, train, self.ipc)]
         for group in groups:
             changed = changed_settings(self.name, settings, train, self.ipc, group - set(self.unchanged))

@@ -1,24 +1,151 @@
-"""Run a contract by name, as `ddbench check` does."""
+"""Run a contract by name and say of every rule whether it holds, as `ddbench check` does."""
 
 from __future__ import annotations
 
+import io
+import os
+import sys
 import tempfile
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
 
-import pytest
+from ddbench.errors import BadInputError, DDBenchError
+from ddbench.registry import EVALUATORS, METHODS, PROTOCOLS, suggest
+
+if TYPE_CHECKING:
+    import pytest
+
+Kind = Literal["method", "network", "dataset", "evaluator", "protocol"]
 
 
-def run_contract(name: str) -> int:
-    """Run the contract suite on one method with pytest and return its exit code, 0 where all tests passed."""
+@dataclass(frozen=True)
+class Outcome:
+    """Whether a rule of a contract holds.
+
+    Attributes:
+        rule: in plain words.
+        holds: whether it does.
+        reason: one line, empty where it holds.
+        traceback: where it failed, empty where it holds.
+    """
+
+    rule: str
+    holds: bool
+    reason: str = ""
+    traceback: str = ""
+
+
+def run_contract(kind: str, name: str, show: Callable[[Outcome], None] = lambda outcome: None) -> list[Outcome]:
+    """Run the contract of a kind on one entry.
+
+    Args:
+        kind: `method`, `network`, `dataset`, `evaluator` or `protocol`.
+        name: registered name, a network's with its variant, a data set's with its options.
+        show: called with each outcome as soon as it is known.
+
+    Raises:
+        UnknownNameError: no such entry.
+        BadInputError: no such kind, a variant or option that the entry does not take, or pytest is not installed.
+        DataMissingError: the data set's files are not there.
+    """
+    if kind not in get_args(Kind):
+        raise BadInputError(f"there is no contract of {kind!r}; {suggest(kind, get_args(Kind))}")
+    if find_spec("pytest") is None:
+        raise BadInputError('ddbench check needs pytest: pip install "ddbench[testing]"')
+    _find(kind, name)
     source = (
-        "from ddbench.testing import MethodContract, own_cache\n\n"
-        f"class TestContract(MethodContract):\n    name = {name!r}\n"
+        f"from ddbench.testing import {kind.capitalize()}Contract, own_cache\n\n"
+        f"class TestContract({kind.capitalize()}Contract):\n    name = {name!r}\n"
     )
+    collector = _Collector(show)
     with tempfile.TemporaryDirectory(prefix="ddbench-check-") as folder:
         path = Path(folder) / "test_contract.py"
         path.write_text(source, encoding="utf-8")
-        (Path(folder) / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
-        arguments = ["-v", "--no-header", "-p", "no:cacheprovider", "--rootdir", folder, "-c", f"{folder}/pytest.ini"]
-        # Imported under its name alone, the file of a second run would clash with that of the first.
-        arguments.append("--import-mode=importlib")
-        return int(pytest.main([*arguments, str(path)]) != 0)
+        _run_pytest(path, collector)
+    return collector.outcomes
+
+
+def _find(kind: str, name: str) -> None:
+    """Raise what is to be said of an entry that is not there."""
+    match kind:
+        case "method":
+            METHODS.get(name)
+        case "evaluator":
+            EVALUATORS.get(name)
+        case "protocol":
+            PROTOCOLS.get(name)
+        case "network":
+            import_module("ddbench.testing.network").fitting_shape(name)
+        case _:
+            import_module("ddbench.dataset").load_dataset(name)
+
+
+def _run_pytest(path: Path, collector: _Collector) -> None:
+    """Run the tests of a file without a word of pytest's own."""
+    import pytest
+
+    folder = path.parent
+    settings = folder / "pytest.ini"
+    settings.write_text("[pytest]\n", encoding="utf-8")
+    # Imported under its name alone, the file of a second run would clash with that of the first.
+    arguments = ["-p", "no:cacheprovider", "--rootdir", str(folder), "-c", str(settings), "--import-mode=importlib"]
+    said = io.StringIO()
+    usual = os.environ.pop("PYTEST_ADDOPTS", None)  # the user's own would choose among the rules
+    try:
+        with redirect_stdout(said), redirect_stderr(said):
+            code = pytest.main([*arguments, str(path)], plugins=[collector])
+    finally:
+        if usual is not None:
+            os.environ["PYTEST_ADDOPTS"] = usual
+    if code == pytest.ExitCode.INTERRUPTED and not collector.broken:
+        raise KeyboardInterrupt
+    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        lines = said.getvalue().strip().splitlines() or ["pytest said nothing"]
+        raise DDBenchError(f"the contract could not be run: {collector.broken or lines[-1]}")
+
+
+class _Collector:
+    """A plug-in of pytest that turns reports into outcomes."""
+
+    def __init__(self, show: Callable[[Outcome], None]) -> None:
+        self.outcomes: list[Outcome] = []
+        self.broken = ""
+        self._show = show
+        self._output = sys.stdout  # before it is redirected
+        self._meanings: dict[str, str] = {}
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.broken = _first_line(report)
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        for item in items:
+            docstring = getattr(getattr(item, "function", None), "__doc__", None) or ""
+            self._meanings[item.nodeid] = docstring.strip().split("\n", 1)[0].rstrip(".")
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when != "call" and report.passed:
+            return
+        reason = _first_line(report)
+        if reason.startswith(("assert ", "DID NOT RAISE")):  # without words: the rule's own say more
+            reason = f"expected: {self._meanings[report.nodeid]}"
+        rule = report.nodeid.rpartition("::test_")[2].replace("_", " ")
+        rule, bracket, case = rule.partition("[")
+        rule = f"{rule} ({case[:-1]})" if bracket else rule
+        outcome = Outcome(rule, True) if report.passed else Outcome(rule, False, reason, report.longreprtext)
+        self.outcomes.append(outcome)
+        with redirect_stdout(self._output):
+            self._show(outcome)
+
+
+def _first_line(report: pytest.TestReport | pytest.CollectReport) -> str:
+    """Return the first line of what went wrong; empty where nothing did."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    text = crash.message if crash is not None else report.longreprtext
+    first = text.strip().split("\n", 1)[0]
+    return first.removeprefix("AssertionError: ").removeprefix("Failed: ")

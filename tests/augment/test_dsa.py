@@ -14,8 +14,8 @@ from scipy.stats import chisquare
 from torch import Tensor
 
 from ddbench.augment.dsa import Draw, apply_dsa, draw_dsa, dsa_augment
+from ddbench.augment.strategies import DSA_STRATEGY, DSA_STRATEGY_NO_FLIP
 from ddbench.errors import BadInputError
-from ddbench.protocol import DSA_STRATEGY, DSA_STRATEGY_NO_FLIP
 
 NUM_PARAMS = {"color": 3, "crop": 2, "cutout": 2, "flip": 1, "scale": 2, "rotate": 1}
 JUST_BELOW_ONE = float(np.nextafter(np.float32(1), np.float32(0)))

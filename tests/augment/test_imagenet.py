@@ -25,9 +25,9 @@ from ddbench.augment.imagenet import (
     resized_crop,
 )
 from ddbench.errors import BadInputError
-from ddbench.protocol import IMAGENET_HARD
+from ddbench.protocol import PROTOCOLS
 
-RECIPE = IMAGENET_HARD.image_augmentation
+RECIPE = PROTOCOLS.get("imagenet-hard").image_augmentation
 Pixels = np.ndarray  # one image, (3, S, S) float64
 
 

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from ddbench.augment.dsa import draw_dsa
+from ddbench.augment.strategies import DSA_STRATEGY
 from ddbench.methods._trajectories.flat_network import FlatNetwork, flatten_parameters
 from ddbench.methods._trajectories.meta_gradient import Segment, StudentBatch
 from ddbench.network import InputShape, make_network
-from ddbench.protocol import DSA_STRATEGY
 
 CLASSES, IPC = 10, 10
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from ddbench.augment.dsa import draw_dsa
+from ddbench.augment.strategies import DSA_STRATEGY
 from ddbench.methods.dm import gap_and_gradient, mean_real_embeddings
 from ddbench.network import InputShape, make_network
-from ddbench.protocol import DSA_STRATEGY
 from tests.benchmarks._pairs import first_seconds, report, take_turns
 from tests.benchmarks._plain import dm_loss
 from tests.benchmarks._roof import convolution_roof

@@ -17,9 +17,9 @@ BAR_BYTES = 2 * 2**30
 PROGRAM = """
 import json, sys
 from ddbench import distill, evaluate, load_dataset
-from ddbench.protocol import DSA, Schedule
+from ddbench.protocol import Schedule, PROTOCOLS
 real = load_dataset("cifar10", sys.argv[1])
-protocol = DSA.model_copy(update={"name": "dsa", "schedule": Schedule(epochs=10, drop_at=5)})
+protocol = PROTOCOLS.get("dsa").model_copy(update={"name": "dsa", "schedule": Schedule(epochs=10, drop_at=5)})
 result = evaluate(distill("random_real", real, 10), real, protocol, students=1)
 print(json.dumps({p.name: [p.reading.peak_host_bytes, p.reading.host_source] for p in result.phases}))
 """

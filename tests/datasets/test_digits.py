@@ -14,6 +14,10 @@ def test_every_image_is_in_exactly_one_split():
     assert sorted(pixels.tolist()) == sorted(source.tolist())
 
 
+def test_digits_may_not_be_mirrored():
+    assert not load_dataset("digits").info.may_be_mirrored
+
+
 def test_images_are_grey_bytes_that_use_the_whole_range():
     real = load_dataset("digits")
     assert real.train.images.dtype == torch.uint8

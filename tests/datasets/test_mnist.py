@@ -32,6 +32,7 @@ def test_files_with_the_registered_counts_are_loaded(tmp_path, raw):
     assert real.test.images.shape == (10000, 1, 28, 28)
     assert real.train.class_counts().tolist() == list(TRAIN_COUNTS)
     assert (real.info.channels, real.info.image_size, real.info.num_classes) == (1, 28, 10)
+    assert not real.info.may_be_mirrored
     expected = torch.tensor(-0.1307 / 0.3081)
     assert torch.allclose(real.test.normalised(torch.tensor([5])), expected)
 

@@ -40,6 +40,13 @@ def test_the_official_files_are_read_with_ten_meaning_zero(tmp_path, write_offic
     assert labels.tolist() == [0, 1, 9, 0]
 
 
+def test_digits_may_not_be_mirrored(tmp_path, write_official, monkeypatch):
+    write_official(tmp_path / "svhn")
+    for split in ("TRAIN", "TEST"):
+        monkeypatch.setattr(f"ddbench.datasets.svhn.{split}_COUNTS", (2, 1, *[0] * 7, 1))
+    assert not load_dataset("svhn", tmp_path).info.may_be_mirrored
+
+
 def test_a_damaged_official_file_is_named(tmp_path, write_official):
     write_official(tmp_path / "svhn")
     (tmp_path / "svhn" / "test_32x32.mat").write_bytes(b"short")

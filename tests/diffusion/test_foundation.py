@@ -18,7 +18,6 @@ from ddbench.diffusion.foundation import (
     foundation_of,
     load_backbone,
     load_inputs,
-    may_flip,
 )
 from ddbench.errors import BadInputError, UnsupportedError
 from ddbench.host.files import find_cache_dir
@@ -210,8 +209,3 @@ def test_without_a_foundation_there_is_no_scratch(toy, context: RunContext):
 def test_pixels_need_no_folder(toy, tmp_path):
     inputs = load_inputs(SCRATCH, toy, [1], tmp_path / "nowhere")
     assert inputs.labels.tolist() == [1] * 7
-
-
-def test_digits_are_not_mirrored(toy, digits):
-    assert may_flip(toy)
-    assert not may_flip(digits)

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
+from ddbench.augment.strategies import DSA_STRATEGY
 from ddbench.engine.passes import NetworkEngine, derivatives_chunk, plan_engine
 from ddbench.network import InputShape, make_network
-from ddbench.protocol import DSA_STRATEGY, Schedule
+from ddbench.protocol import Schedule
 from ddbench.records import DatasetInfo
 from ddbench.students.loop import TrainingPlan, TrainingSet, train_student
 from ddbench.students.soft_labels import SoftLabels

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ddbench.augment.dsa import apply_dsa, draw_dsa
+from ddbench.augment.strategies import DSA_STRATEGY
 from ddbench.augment.zca import EPS, fit_zca
 from ddbench.diffusion.criteria import ClassMemory, diversity, representativeness
 from ddbench.images import DatasetInfo, LabeledImages
@@ -17,7 +18,7 @@ from ddbench.methods._trajectories.flat_network import FlatNetwork, flatten_para
 from ddbench.methods._trajectories.meta_gradient import ENGINES, Segment, StudentBatch
 from ddbench.methods.dm import gap_and_gradient, mean_real_embeddings
 from ddbench.network import InputShape, Network, make_network
-from ddbench.protocol import DSA_STRATEGY, Schedule
+from ddbench.protocol import Schedule
 from ddbench.students.batched import train_students
 from ddbench.students.loop import TrainingPlan, TrainingSet, train_student
 from tests.gpu._same import Computation, Give

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ddbench.augment.dsa import apply_dsa, draw_dsa
+from ddbench.augment.strategies import DSA_STRATEGY
 from ddbench.diffusion.denoiser import DIT_XL_2 as DIT_XL_2
 from ddbench.diffusion.denoiser import DenoiserShape, make_denoiser
 from ddbench.diffusion.fine_tuning import FineTuning, TuningPlan
@@ -21,7 +22,7 @@ from ddbench.methods._gradient_matching.gradients import NetworkGradients
 from ddbench.methods._trajectories.meta_gradient import ENGINES
 from ddbench.methods.dm import gap_and_gradient, mean_real_embeddings
 from ddbench.network import InputShape, Network, make_network
-from ddbench.protocol import DSA_STRATEGY, Schedule
+from ddbench.protocol import Schedule
 from ddbench.students.batched import train_students
 from ddbench.students.loop import TrainingPlan, TrainingSet, measure_accuracy, train_student
 from ddbench.training_recipe import Precision

@@ -15,13 +15,14 @@ import pytest
 import torch
 
 from ddbench import load_dataset
+from ddbench.augment.strategies import DSA_STRATEGY
 from ddbench.diffusion.backbone import NO_VAE, load_codec
 from ddbench.diffusion.denoiser import DenoiserShape, make_denoiser
 from ddbench.diffusion.fine_tuning import FineTuning, TuningPlan
 from ddbench.diffusion.inputs import PixelInputs
 from ddbench.method import RunContext, make_method
 from ddbench.network import InputShape, make_network
-from ddbench.protocol import DSA_STRATEGY, Schedule
+from ddbench.protocol import Schedule
 from ddbench.seeding import make_generator
 from ddbench.students.batched import train_students
 from ddbench.students.loop import TrainingPlan, TrainingSet

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ddbench.augment.dsa import Draw, apply_dsa, draw_dsa
+from ddbench.augment.strategies import DSA_STRATEGY, DSA_STRATEGY_NO_FLIP
 from ddbench.errors import BadInputError
 from ddbench.method import RunContext, config_of, make_method
 from ddbench.methods import dm
@@ -20,7 +21,6 @@ from ddbench.methods.dm import (
     mean_synthetic_embeddings,
 )
 from ddbench.network import InputShape, Network, make_network
-from ddbench.protocol import DSA_STRATEGY, DSA_STRATEGY_NO_FLIP
 from ddbench.records import LabeledImages
 
 SMALL = {"network": "convnet-d1-w8", "steps": 1, "real_batch_size": 5}
@@ -233,8 +233,8 @@ def test_the_loss_decreases_on_digits(digits, context, monkeypatch):
     assert distilled.images.shape == (10, 1, 8, 8)
 
 
-@pytest.mark.parametrize(("name", "expected"), [("toy", DSA_STRATEGY), ("digits", DSA_STRATEGY_NO_FLIP)])
-def test_every_class_draws_one_siamese_set_of_the_data_sets_strategy(name, expected, toy, context, monkeypatch):
+@pytest.mark.parametrize(("mirrored", "expected"), [(True, DSA_STRATEGY), (False, DSA_STRATEGY_NO_FLIP)])
+def test_every_class_draws_one_siamese_set_of_the_data_sets_strategy(mirrored, expected, toy, context, monkeypatch):
     asked = []
 
     def watch(generator, strategy, num_images, *, siamese=False):
@@ -242,7 +242,7 @@ def test_every_class_draws_one_siamese_set_of_the_data_sets_strategy(name, expec
         return draw_dsa(generator, strategy, num_images, siamese=siamese)
 
     monkeypatch.setattr(dm, "draw_dsa", watch)
-    train = replace(toy, info=replace(toy.info, name=name))
+    train = replace(toy, info=replace(toy.info, may_be_mirrored=mirrored))
     make_method("dm", {**SMALL, "steps": 2}).distill(train, 1, context)
     assert asked == [(expected, True)] * 6
 

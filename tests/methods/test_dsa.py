@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from ddbench.augment.dsa import draw_dsa, dsa_augment
+from ddbench.augment.strategies import DSA_STRATEGY, DSA_STRATEGY_NO_FLIP
 from ddbench.method import make_method
 from ddbench.methods._gradient_matching import iteration
 from ddbench.methods.dsa import SiameseAugmentation
-from ddbench.protocol import DSA_STRATEGY, DSA_STRATEGY_NO_FLIP
 from tests.methods._naive_matching import SMALL, draw_real, naive_matching, seeded
 
 
@@ -59,8 +59,8 @@ def test_more_images_than_the_smallest_class_has_are_refused(toy):
     assert make_method("dsa", SMALL).unsupported(toy, 7) is None
 
 
-@pytest.mark.parametrize(("name", "expected"), [("toy", DSA_STRATEGY), ("digits", DSA_STRATEGY_NO_FLIP)])
-def test_matching_draws_once_per_class_and_training_per_image(name, expected, toy, context, monkeypatch):
+@pytest.mark.parametrize(("mirrored", "expected"), [(True, DSA_STRATEGY), (False, DSA_STRATEGY_NO_FLIP)])
+def test_matching_draws_once_per_class_and_training_per_image(mirrored, expected, toy, context, monkeypatch):
     matched, trained = [], []
 
     def watch_draw(generator, strategy, num_images, *, siamese=False):
@@ -73,7 +73,7 @@ def test_matching_draws_once_per_class_and_training_per_image(name, expected, to
 
     monkeypatch.setattr(iteration, "draw_dsa", watch_draw)
     monkeypatch.setattr(iteration, "dsa_augment", watch_augment)
-    train = replace(toy, info=replace(toy.info, name=name))
+    train = replace(toy, info=replace(toy.info, may_be_mirrored=mirrored))
     settings = {**SMALL, "steps": 2, "outer_loops": 2, "inner_epochs": 1}
     make_method("dsa", settings).distill(train, 2, context)
     assert matched == [(expected, 1, True)] * (2 * 2 * 3)

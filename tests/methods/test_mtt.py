@@ -11,6 +11,7 @@ from safetensors.torch import load, load_file, save
 from torch import Tensor
 
 from ddbench.augment.dsa import draw_dsa
+from ddbench.augment.strategies import DSA_STRATEGY, DSA_STRATEGY_NO_FLIP
 from ddbench.augment.zca import whiten
 from ddbench.engine.native import find_compiler
 from ddbench.errors import BadInputError, DivergedError
@@ -20,7 +21,6 @@ from ddbench.methods._trajectories.expert_files import find_whitening
 from ddbench.methods._trajectories.flat_network import FlatNetwork
 from ddbench.methods._trajectories.meta_gradient import ENGINES, MetaGradient, Segment, StudentBatch
 from ddbench.network import InputShape, make_network
-from ddbench.protocol import DSA_STRATEGY, DSA_STRATEGY_NO_FLIP
 from ddbench.records import DistilledDataset, LabeledImages
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -267,8 +267,8 @@ def test_segments_start_early_and_end_expert_epochs_later(run, folders, monkeypa
     assert seen == {(index, start) for index in range(3) for start in range(2)}
 
 
-@pytest.mark.parametrize(("name", "expected"), [("toy", DSA_STRATEGY), ("digits", DSA_STRATEGY_NO_FLIP)])
-def test_students_see_the_augmentation_of_the_data_set(name, expected, run, toy, monkeypatch):
+@pytest.mark.parametrize(("mirrored", "expected"), [(True, DSA_STRATEGY), (False, DSA_STRATEGY_NO_FLIP)])
+def test_students_see_the_augmentation_of_the_data_set(mirrored, expected, run, toy, monkeypatch):
     asked = []
 
     def watch(generator, strategy, num_images, *, siamese=False):
@@ -276,7 +276,7 @@ def test_students_see_the_augmentation_of_the_data_set(name, expected, run, toy,
         return draw_dsa(generator, strategy, num_images, siamese=siamese)
 
     monkeypatch.setattr(mtt, "draw_dsa", watch)
-    run(replace(toy, info=replace(toy.info, name=name)))
+    run(replace(toy, info=replace(toy.info, may_be_mirrored=mirrored)))
     assert asked == [(expected, 6, False)] * 3
 
 

@@ -12,13 +12,13 @@ from PIL import Image
 from ddbench import distill, evaluate, load_dataset
 from ddbench.datasets import _decoded_cache, _image_files
 from ddbench.host.files import baselines_dir
-from ddbench.protocol import IMAGENET_HARD, Schedule
+from ddbench.protocol import PROTOCOLS, Schedule
 from ddbench.runs.distill import RunOptions
 from ddbench.runs.suite import load_suite
 from ddbench.runs.suite_runner import run_suite
 
 SHORT = Schedule(epochs=2, drop_at=1)
-PROTOCOL = IMAGENET_HARD.model_copy(
+PROTOCOL = PROTOCOLS.get("imagenet-hard").model_copy(
     update={"name": "short", "network": "convnet-d2-w8", "schedule": SHORT, "real_schedule": SHORT, "batch_size": 4}
 )
 

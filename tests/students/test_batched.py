@@ -20,9 +20,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 from ddbench.augment.dsa import apply_dsa, draw_dsa
+from ddbench.augment.strategies import DSA_STRATEGY
 from ddbench.engine.chunks import is_out_of_memory
 from ddbench.network import InputShape, Network, make_network
-from ddbench.protocol import DSA_STRATEGY, IMAGENET_HARD, Schedule
+from ddbench.protocol import PROTOCOLS, Schedule
 from ddbench.students import batched
 from ddbench.students.batched import (
     StaticSteps,
@@ -39,6 +40,7 @@ from tests._toy import INFO
 
 CPU = torch.device("cpu")
 # 15 steps of batches of 4, 4 and 2 images; the rate drops, and the momentum begins anew, before the tenth.
+IMAGENET_HARD = PROTOCOLS.get("imagenet-hard")
 PLAN = TrainingPlan(schedule=Schedule(epochs=5, drop_at=3), lr=0.05, batch_size=4, augmentation=DSA_STRATEGY)
 SEEDS = (10, 11, 12)
 FORMS = ("stacked", "side by side")

@@ -8,14 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from ddbench.augment.strategies import DSA_STRATEGY
 from ddbench.network import InputShape, make_network
-from ddbench.protocol import DSA_STRATEGY, IMAGENET_HARD, Schedule
+from ddbench.protocol import PROTOCOLS, Schedule
 from ddbench.records import DistilledDataset, LabeledImages
 from ddbench.students.data import TrainingSet
 from ddbench.students.loop import TrainingPlan, train_student
 from tests._toy import INFO
 
 CPU = torch.device("cpu")
+IMAGENET_HARD = PROTOCOLS.get("imagenet-hard")
 PLAN = TrainingPlan(schedule=Schedule(epochs=3, drop_at=2), lr=0.05, batch_size=4, augmentation="")
 HARD = replace(PLAN, image_augmentation=IMAGENET_HARD.image_augmentation, cutmix=IMAGENET_HARD.cutmix)
 

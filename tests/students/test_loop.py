@@ -14,10 +14,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ddbench.augment.cutmix import draw_cutmix, mix_images
 from ddbench.augment.dsa import dsa_augment
 from ddbench.augment.imagenet import imagenet_augment
+from ddbench.augment.strategies import DSA_STRATEGY
 from ddbench.augment.zca import fit_zca, whiten
 from ddbench.method import untracked
 from ddbench.network import InputShape, Network, make_network
-from ddbench.protocol import DSA, DSA_STRATEGY, IMAGENET_HARD, Schedule
+from ddbench.protocol import PROTOCOLS, Schedule
 from ddbench.records import DistilledDataset, LabeledImages
 from ddbench.students import loop
 from ddbench.students.loop import (
@@ -31,6 +32,7 @@ from ddbench.students.loop import (
 from ddbench.students.soft_labels import SoftLabels
 from tests._toy import INFO
 
+DSA, IMAGENET_HARD = PROTOCOLS.get("dsa"), PROTOCOLS.get("imagenet-hard")
 PLAN = TrainingPlan(schedule=Schedule(epochs=5, drop_at=3), lr=0.05, batch_size=4, augmentation="")
 HARD = replace(PLAN, image_augmentation=IMAGENET_HARD.image_augmentation, cutmix=IMAGENET_HARD.cutmix)
 
@@ -274,7 +276,7 @@ def test_the_rate_drops_before_the_epochs_that_the_schedule_names_and_stays_in_b
 def test_the_plan_is_the_protocols():
     plan = TrainingPlan.of(DSA, INFO, 10)
     assert plan == TrainingPlan(Schedule(epochs=1001, drop_at=502), 0.01, 256, DSA_STRATEGY, 0.9, 5e-4, 0.1, True)
-    assert "flip" not in TrainingPlan.of(DSA, replace(INFO, name="svhn"), 10).augmentation
+    assert "flip" not in TrainingPlan.of(DSA, replace(INFO, may_be_mirrored=False), 10).augmentation
     assert TrainingPlan.of(DSA, INFO, 10, student_lr=0.3) == replace(plan, lr=0.3)
     hard = TrainingPlan.of(IMAGENET_HARD, INFO, 50)
     assert hard.schedule == Schedule(epochs=1500, drop_at=1000, later_drops=(1250,))

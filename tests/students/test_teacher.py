@@ -17,7 +17,7 @@ from ddbench.errors import BadInputError, DataMismatchError
 from ddbench.host.cached_work import MANIFEST
 from ddbench.host.files import baselines_dir
 from ddbench.network import InputShape, make_network
-from ddbench.protocol import IMAGENET_HARD, PROTOCOLS, Protocol, Protocols, Schedule
+from ddbench.protocol import PROTOCOLS, Protocol, Schedule
 from ddbench.records import RealDataset, Result
 from ddbench.seeding import make_generator
 from ddbench.students import teacher as teaching
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("own_cache")
 CPU = torch.device("cpu")
 SHORT = Schedule(epochs=2, drop_at=1)
 TEACHER = Teacher(network="convnet-d1-w4-bn", schedule=SHORT, seed=0, temperature=20.0, loss="kl")
-HARD = IMAGENET_HARD.model_copy(
+HARD = PROTOCOLS.get("imagenet-hard").model_copy(
     update={"name": "hard", "network": "convnet-d1-w4", "schedule": SHORT, "real_schedule": SHORT}
 )
 SOFT = HARD.model_copy(update={"name": "soft", "teacher": TEACHER})
@@ -64,7 +64,7 @@ def save_teacher(path: Path, changes: dict[str, Tensor | None] | None = None) ->
 
 
 def with_file(path: Path) -> Protocol:
-    return Protocols(SOFT).get(f"soft,teacher={path}")
+    return SOFT.with_options([f"teacher={path}"])
 
 
 def test_a_protocol_without_a_teacher_has_none():

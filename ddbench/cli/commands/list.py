@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Any, Literal
 
 import typer
 
 from ddbench.cli._app import app
 from ddbench.cli._showing import console
-
-
-class _Listed(Protocol):
-    """What `ddbench list` needs of a registry."""
-
-    def names(self) -> tuple[str, ...]: ...
-
-    def summary(self, name: str) -> str: ...
-
 
 Kind = Literal["methods", "datasets", "networks", "evaluators", "protocols", "presets"]
 
@@ -27,11 +18,10 @@ def list_names(
     kind: Annotated[Kind | None, typer.Argument(help="What to list; everything if nothing is named.")] = None,
 ) -> None:
     """List the registered methods, data sets, networks, evaluators and protocols, and the shipped presets."""
-    from ddbench.protocol import PROTOCOLS
-    from ddbench.registry import DATASETS, EVALUATORS, METHODS, NETWORKS
+    from ddbench.registry import DATASETS, EVALUATORS, METHODS, NETWORKS, PROTOCOLS, Registry
     from ddbench.runs.presets import load_preset, preset_names
 
-    everything: dict[str, _Listed] = {
+    everything: dict[str, Registry[Any]] = {
         "methods": METHODS,
         "datasets": DATASETS,
         "networks": NETWORKS,

@@ -17,6 +17,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ddbench.augment.dsa import dsa_augment
+from ddbench.augment.strategies import dsa_strategy
 from ddbench.augment.zca import fit_zca, whiten, zca_unsupported
 from ddbench.distilled import save_whitening
 from ddbench.engine.compiled import compiling_pays
@@ -26,7 +27,6 @@ from ddbench.method import Method, RunContext
 from ddbench.methods._trajectories.expert_files import Expert, expert_path, find_whitening, has_expert, save_expert
 from ddbench.methods._trajectories.flat_network import FlatNetwork, flatten_parameters
 from ddbench.network import InputShape, make_network
-from ddbench.protocol import dsa_strategy
 from ddbench.records import LabeledImages, Whitening
 from ddbench.seeding import draw_seed
 from ddbench.students.loop import TrainingSet, channels_last
@@ -210,7 +210,7 @@ class ExpertTraining:
 
     def _draw_batches(self, orders: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Return each expert's augmented images (B, C, H, W) and labels (B,)."""
-        strategy = dsa_strategy(self._data.info.name)
+        strategy = dsa_strategy(self._data.info)
         batches = [self._data.batch(order) for order in orders]
         augmented = [dsa_augment(b[0], g, strategy) for b, g in zip(batches, self._generators, strict=True)]
         return augmented, [labels for _, labels in batches]

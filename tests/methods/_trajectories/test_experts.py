@@ -14,6 +14,7 @@ from safetensors.torch import load, load_file, save
 from torch import Tensor
 
 from ddbench.augment.dsa import apply_dsa, draw_dsa
+from ddbench.augment.strategies import DSA_STRATEGY, DSA_STRATEGY_NO_FLIP
 from ddbench.dataset import load_dataset
 from ddbench.errors import DataMismatchError
 from ddbench.method import RunContext, make_method
@@ -28,7 +29,6 @@ from ddbench.methods._trajectories.experts import (
 )
 from ddbench.methods._trajectories.flat_network import FlatNetwork, flatten_parameters
 from ddbench.network import InputShape, make_network
-from ddbench.protocol import DSA_STRATEGY, DSA_STRATEGY_NO_FLIP
 from ddbench.records import LabeledImages, Whitening
 from ddbench.runs.distill import distill
 from ddbench.students.loop import TrainingSet
@@ -150,8 +150,8 @@ def test_experts_see_the_images_of_their_space_alone(prepare, toy):
     assert not torch.allclose(trajectory(normalised, 0)[1], trajectory(whitened, 0)[1])
 
 
-def test_data_sets_of_characters_are_not_flipped(prepare, toy):
-    train = replace(toy, info=replace(toy.info, name="digits"))
+def test_images_that_may_not_be_mirrored_are_not(prepare, toy):
+    train = replace(toy, info=replace(toy.info, may_be_mirrored=False))
     found = trajectory(prepare(train=train), 0)
     seed, images = expert_seeds(1)[0], in_double(toy)
     assert error_of(found, naive_trajectory(toy, images, seeded(seed), DSA_STRATEGY_NO_FLIP)) < 1e-6

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from ddbench.augment.dsa import Draw, apply_dsa, draw_dsa
+from ddbench.augment.strategies import DSA_STRATEGY
 from ddbench.methods._trajectories.flat_network import FlatNetwork, flatten_parameters
 from ddbench.methods._trajectories.meta_gradient import (
     ENGINES,
@@ -24,7 +25,6 @@ from ddbench.methods._trajectories.meta_gradient import (
     matching_loss,
 )
 from ddbench.network import InputShape, Network, make_network
-from ddbench.protocol import DSA_STRATEGY
 
 SHAPE = InputShape(3, 8, 3)
 SPEC = "convnet-d2-w4"

@@ -1,0 +1,130 @@
+"""What a method, data set, network, evaluator or protocol is written with; CONTRIBUTING.md shows one of each.
+
+Nothing is imported before it is used, so that files of ddbench's own may import from here like any plug-in.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ddbench.augment.dsa import Draw, apply_dsa, draw_dsa, dsa_augment
+    from ddbench.augment.strategies import dsa_strategy
+    from ddbench.dataset import load_dataset, make_real_dataset
+    from ddbench.errors import BadInputError, DataMismatchError, DataMissingError, UnsupportedError
+    from ddbench.evaluator import DistillRun, Evaluator, student_accuracies
+    from ddbench.images import DatasetInfo
+    from ddbench.method import Foundation, Method, Resumable, RunContext, check_ipc
+    from ddbench.methods._coresets.selection import draw_real, select_real
+    from ddbench.network import InputShape, Network, make_network, parse_variant
+    from ddbench.protocol import Protocol
+    from ddbench.records import DistilledDataset, LabeledImages, Metric, RealDataset, Whitening
+    from ddbench.registry import DATASETS, EVALUATORS, METHODS, NETWORKS, PROTOCOLS
+    from ddbench.seeding import draw_seed, make_generator
+    from ddbench.training_recipe import CutMix, ImageAugmentation, ManyClasses, Schedule, ScheduleByIpc, Teacher
+    from ddbench.work import MethodWork
+
+_HOMES = {
+    "DATASETS": "registry",
+    "EVALUATORS": "registry",
+    "METHODS": "registry",
+    "NETWORKS": "registry",
+    "PROTOCOLS": "registry",
+    "BadInputError": "errors",
+    "CutMix": "training_recipe",
+    "DataMismatchError": "errors",
+    "DataMissingError": "errors",
+    "DatasetInfo": "images",
+    "DistillRun": "evaluator",
+    "DistilledDataset": "records",
+    "Draw": "augment.dsa",
+    "Evaluator": "evaluator",
+    "Foundation": "method",
+    "ImageAugmentation": "training_recipe",
+    "InputShape": "network",
+    "LabeledImages": "records",
+    "ManyClasses": "training_recipe",
+    "Method": "method",
+    "MethodWork": "work",
+    "Metric": "records",
+    "Network": "network",
+    "Protocol": "protocol",
+    "RealDataset": "records",
+    "Resumable": "method",
+    "RunContext": "method",
+    "Schedule": "training_recipe",
+    "ScheduleByIpc": "training_recipe",
+    "Teacher": "training_recipe",
+    "UnsupportedError": "errors",
+    "Whitening": "records",
+    "apply_dsa": "augment.dsa",
+    "check_ipc": "method",
+    "draw_dsa": "augment.dsa",
+    "draw_real": "methods._coresets.selection",
+    "draw_seed": "seeding",
+    "dsa_augment": "augment.dsa",
+    "dsa_strategy": "augment.strategies",
+    "load_dataset": "dataset",
+    "make_generator": "seeding",
+    "make_network": "network",
+    "make_real_dataset": "dataset",
+    "parse_variant": "network",
+    "select_real": "methods._coresets.selection",
+    "student_accuracies": "evaluator",
+}
+
+__all__ = [
+    "DATASETS",
+    "EVALUATORS",
+    "METHODS",
+    "NETWORKS",
+    "PROTOCOLS",
+    "BadInputError",
+    "CutMix",
+    "DataMismatchError",
+    "DataMissingError",
+    "DatasetInfo",
+    "DistillRun",
+    "DistilledDataset",
+    "Draw",
+    "Evaluator",
+    "Foundation",
+    "ImageAugmentation",
+    "InputShape",
+    "LabeledImages",
+    "ManyClasses",
+    "Method",
+    "MethodWork",
+    "Metric",
+    "Network",
+    "Protocol",
+    "RealDataset",
+    "Resumable",
+    "RunContext",
+    "Schedule",
+    "ScheduleByIpc",
+    "Teacher",
+    "UnsupportedError",
+    "Whitening",
+    "apply_dsa",
+    "check_ipc",
+    "draw_dsa",
+    "draw_real",
+    "draw_seed",
+    "dsa_augment",
+    "dsa_strategy",
+    "load_dataset",
+    "make_generator",
+    "make_network",
+    "make_real_dataset",
+    "parse_variant",
+    "select_real",
+    "student_accuracies",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ddbench.plugin' has no attribute {name!r}")
+    return getattr(import_module(f"ddbench.{_HOMES[name]}"), name)
