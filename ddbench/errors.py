@@ -1,4 +1,4 @@
-"""Errors a user can mend: each message says what was expected, what came and what to do."""
+"""Errors a user can fix: each message says what was expected, what came and what to do."""
 
 from __future__ import annotations
 

@@ -199,7 +199,7 @@ class Record(BaseModel):
 class Reading(Record):
     """One measurement. GPU fields are None where there is no GPU; `host_source` says how the host peak was taken.
 
-    `interruptions` counts how often the work was killed and taken up again; `seconds` leaves out what ran between the
+    `interruptions` counts how often the work was killed and resumed; `seconds` leaves out what ran between the
     last time the cost was kept and the kill. `processor_seconds` is the processor time of all threads of the process:
     on a machine that other work shares, what remains comparable; time on a GPU is not in it.
     """

@@ -57,7 +57,7 @@ def make_all(folder: Path) -> None:
     context = RunContext(cpu, make_generator(0, "trial"), folder)
     for name in ("herding", "mtt", "minimax"):
         method = make_method(name, {**make_method(name).smoke_settings, **({"zca": True} if name == "mtt" else {})})
-        ground, _ = preparation.lay_foundation(method, real.train, context)
+        ground, _ = preparation.make_foundation(method, real.train, context)
         own = RunContext(cpu, context.generator, folder, foundation=ground)
         preparation.prepare_once(name, method, real.train, 0, own)
     short = Schedule(epochs=2, drop_at=1)

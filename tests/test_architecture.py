@@ -103,7 +103,7 @@ def ours(name, **options):
 
 
 def is_allowed(name, imported):
-    if room_of(imported) in PLUGINS:  # from within, and only what is no plug-in itself
+    if room_of(imported) in PLUGINS:  # from within, and only what is not a plug-in itself
         return room_of(name) == room_of(imported) and imported.rpartition("/")[2].startswith("_")
     same_room = room_of(name) == room_of(imported)
     return same_room or floor_of(imported) > floor_of(name) or (name, imported) in BACKWARDS
@@ -156,7 +156,7 @@ def test_native_code_is_reached_by_its_door_alone():
 @pytest.mark.parametrize("module", ["time", "datetime", "timeit", "calendar"])
 def test_only_the_meter_reads_a_clock(module):
     reading = {name for name, path in FILES.items() if module in {i.split(".")[0] for i in imports(path)}}
-    assert reading <= {"host/meter"}
+    assert reading <= {"host/meter", "testing/watching"}  # the latter puts another clock in its place
 
 
 @pytest.mark.parametrize("module", ["pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"])

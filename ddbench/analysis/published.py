@@ -175,11 +175,11 @@ def load_published(path: Path | None = None) -> tuple[PublishedNumber, ...]:
     except FileNotFoundError as error:
         raise DataMissingError(f"there are no published numbers at {path}; install ddbench again") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadInputError(f"{path} must be TOML in UTF-8: {error}; mend or remove the file") from error
+        raise BadInputError(f"{path} must be TOML in UTF-8: {error}; fix or remove the file") from error
     entries = content.pop("claim", None)
     if content or not isinstance(entries, list):
         found = ", ".join(content) or "no [[claim]]"
-        raise BadInputError(f"{path} must hold [[claim]] tables and nothing else, found {found}; mend the file")
+        raise BadInputError(f"{path} must hold [[claim]] tables and nothing else, found {found}; fix the file")
     return tuple(_parse_entry(path, index, entry) for index, entry in enumerate(entries, start=1))
 
 
@@ -240,4 +240,4 @@ def _parse_entry(path: Path, index: int, entry: object) -> PublishedNumber:
         named = entry if isinstance(entry, dict) else {}
         cell = ", ".join(str(named.get(key, "?")) for key in ("method", "dataset", "ipc"))
         key = first["loc"][0] if first["loc"] else "entry"
-        raise BadInputError(f"{path}, claim {index} ({cell}): {key}: {first['msg']}; mend this entry") from error
+        raise BadInputError(f"{path}, claim {index} ({cell}): {key}: {first['msg']}; fix this entry") from error

@@ -35,7 +35,7 @@ class Finding:
 
 
 def diagnose(data_dir: Path | None = None) -> list[Finding]:
-    """Look at versions, torch's build, devices, plug-ins and data, and say what mends each thing that is wrong."""
+    """Look at versions, torch's build, devices, plug-ins and data, and say what fixes each thing that is wrong."""
     versions = ", ".join(f"{name} {number}" for name, number in describe_versions().items())
     commit = git_commit()
     findings = [Finding("versions", versions + (f", commit {commit}" if commit else "")), check_torch_build()]

@@ -194,8 +194,8 @@ class TrajectoryMatching(ExpertMethod):
         low, high = (torch.tensor(end).item() for end in (self.config.min_student_lr, self.config.max_student_lr))
         if low <= seen.lr <= high:
             return ""
-        mend = "lower lr_lr or start_lr" if seen.lr > high else "lower lr_lr or raise start_lr"
-        return f"student_lr left its range, {low:g} to {high:g}, for {seen.lr:.3g}; {mend}"
+        advice = "lower lr_lr or start_lr" if seen.lr > high else "lower lr_lr or raise start_lr"
+        return f"student_lr left its range, {low:g} to {high:g}, for {seen.lr:.3g}; {advice}"
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,7 @@ def _restore(path: Path, total: str, state: Resumable) -> int:
         state.load_state(tensors)
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
         raise DataMismatchError(
-            f"the checkpoint {path} cannot be taken up: {' '.join(str(error).split())[:200]}; remove it to start over"
+            f"the checkpoint {path} cannot be resumed: {' '.join(str(error).split())[:200]}; remove it to start over"
         ) from error
     return done
 

@@ -26,7 +26,7 @@ from ddbench.method import Method, RunContext, Tracker, config_of, make_method, 
 from ddbench.network import InputShape, make_network
 from ddbench.records import DistilledDataset, Phase, Reading, RealDataset
 from ddbench.runs.checkpoint import CHECKPOINT_SECONDS, ResumableWork
-from ddbench.runs.preparation import lay_foundation, prepare_once
+from ddbench.runs.preparation import make_foundation, prepare_once
 from ddbench.seeding import make_generator
 
 
@@ -108,7 +108,7 @@ def _distill(
         ctx = options.context(make_generator(seed, "distill", real.info.name), Path(scratch))
         pace = options.checkpoint_seconds
         ground = built.foundation()
-        foundation, foundation_phase = lay_foundation(built, real.train, ctx, checkpoint_seconds=pace)
+        foundation, foundation_phase = make_foundation(built, real.train, ctx, checkpoint_seconds=pace)
         ctx = replace(ctx, foundation=foundation)
         prepare_seed = 0 if share_prepare else seed
         prepared, prepare_phase = prepare_once(method, built, real.train, prepare_seed, ctx, checkpoint_seconds=pace)
@@ -183,8 +183,8 @@ def _describe_circumstances(real: RealDataset, ctx: RunContext) -> dict[str, Any
 def _distill_resumably(
     method: Method, real: RealDataset, ipc: int, ctx: RunContext, origin: dict[str, Any], checkpoint_seconds: float
 ) -> tuple[DistilledDataset, Reading]:
-    """Run `distill`, taken up where a killed run of the same work left it; also returns what all attempts took."""
-    # Only the same work may be taken up again: the same code on the same machine, too.
+    """Run `distill`, resumed where a killed run of the same work stopped; also returns what all attempts took."""
+    # Only the same work may be resumed: the same code on the same machine, too.
     folder = find_cache_dir() / "unfinished" / digest_of({**origin, "ipc": ipc})
     with Meter(ctx.device) as meter:
         work = ResumableWork(folder, meter, ctx.track, checkpoint_seconds)

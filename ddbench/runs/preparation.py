@@ -74,7 +74,7 @@ def is_prepared(key: WorkKey | None) -> bool:
     return key is not None and is_kept(key)
 
 
-def lay_foundation(
+def make_foundation(
     method: Method, train: LabeledImages, ctx: RunContext, *, checkpoint_seconds: float = CHECKPOINT_SECONDS
 ) -> tuple[Path | None, Phase | None]:
     """Return the folder of a method's foundation and what making it cost, as `prepare_once`; its seed is 0."""

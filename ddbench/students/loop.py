@@ -166,7 +166,7 @@ def measure_accuracy(
     whitening: Whitening | None = None,
     engine: NetworkEngine | None = None,
 ) -> float:
-    """Return the fraction of `images` that `network`, in evaluation mode, classifies rightly.
+    """Return the fraction of `images` that `network`, in evaluation mode, classifies correctly.
 
     They are whitened where the network was trained on whitened images, else normalised. `engine` passes networks of
     this structure, in its precision; eager and in float32 where None.

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from ddbench.dataset import DATA_DIR_VARIABLE, load_dataset
-from ddbench.datasets import _decoded_cache
 from ddbench.errors import DataMissingError
+from ddbench.host.files import CACHE_DIR_VARIABLE
 from ddbench.registry import DATASETS
 from ddbench.testing import DatasetContract
 
@@ -40,7 +40,7 @@ class TestImageFolder(DatasetContract):
                     Image.fromarray(pixels).save(root / split / label / f"{index}.png")
         cls.name = f"image_folder:{root},size=8"
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(_decoded_cache, "user_cache_path", lambda name: root.with_name("cache") / name)
+            patch.setenv(CACHE_DIR_VARIABLE, str(root.with_name("cache")))
             yield
 
 

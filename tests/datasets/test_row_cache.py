@@ -45,7 +45,7 @@ def test_an_image_asked_for_twice_at_once_comes_twice(cache, decoding):
 
 
 @pytest.mark.parametrize("damage", ["flipped", "truncated", "emptied", "zeroed"])
-def test_a_damaged_row_is_decoded_again_and_mended(cache, decoding, damage):
+def test_a_damaged_row_is_decoded_again_and_kept(cache, decoding, damage):
     decoded, decode = decoding
     cache.read(list(range(6)), decode)
     content = bytearray(cache.path.read_bytes())

@@ -1,4 +1,4 @@
-"""Tests of a denoiser's training: its draws, its loss, its updates, and how it is taken up again."""
+"""Tests of a denoiser's training: its draws, its loss, its updates, and how it is resumed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Diffusion methods from outside: killed in each of their loops, and taken up again to the same set."""
+"""Diffusion methods from outside: killed in each of their loops, and resumed to the same set."""
 
 from __future__ import annotations
 

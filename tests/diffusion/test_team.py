@@ -63,7 +63,7 @@ def test_two_processes_give_what_one_gives_with_a_batch_in_two_parts():
     assert_alike(train(replace(PLAN, parts=2)), train(replace(PLAN, devices=2)))
 
 
-def test_a_team_takes_up_a_run_where_it_stood():
+def test_a_team_resumes_a_run_where_it_stopped():
     alone = make_training(replace(PLAN, parts=2))
     for step in range(2):
         alone.run(step)

@@ -313,7 +313,7 @@ def diverged(run, message: str, **settings: object) -> DistilledDataset:
     text = str(caught.value)
     assert "\n" not in text
     assert any(
-        mend in text for mend in ("lower image_lr, lr_lr or start_lr", "lower lr_lr or start_lr", "raise start_lr")
+        advice in text for advice in ("lower image_lr, lr_lr or start_lr", "lower lr_lr or start_lr", "raise start_lr")
     )
     good = caught.value.last_good
     assert good.images.isfinite().all()

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from ddbench import distill, evaluate, load_dataset
-from ddbench.datasets import _decoded_cache, _image_files
-from ddbench.host.files import baselines_dir
+from ddbench.datasets import _image_files
+from ddbench.host.files import CACHE_DIR_VARIABLE, baselines_dir
 from ddbench.protocol import PROTOCOLS, Schedule
 from ddbench.runs.distill import RunOptions
 from ddbench.runs.suite import load_suite
@@ -26,7 +26,7 @@ PROTOCOL = PROTOCOLS.get("imagenet-hard").model_copy(
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two classes of noise of different brightness, six images to train on and four to test."""
-    monkeypatch.setattr(_decoded_cache, "user_cache_path", lambda name: tmp_path / "cache" / name)
+    monkeypatch.setenv(CACHE_DIR_VARIABLE, str(tmp_path / "cache"))
     draws = np.random.default_rng(0)
     for split, count in (("train", 6), ("test", 4)):
         for label, low in (("dark", 0), ("light", 120)):

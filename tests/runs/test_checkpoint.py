@@ -1,4 +1,4 @@
-"""Tests of work that goes on after a kill: what is kept, what is taken up, what was spent, and who owns the folder."""
+"""Tests of work that goes on after a kill: what is kept, what is resumed, what was spent, and who owns the folder."""
 
 from __future__ import annotations
 
@@ -247,7 +247,7 @@ def refusal(folder: Path, count: int = 4) -> str:
     assert path.read_bytes() == before
     text = str(caught.value)
     assert "\n" not in text
-    assert f"the checkpoint {path} cannot be taken up" in text
+    assert f"the checkpoint {path} cannot be resumed" in text
     assert "remove it to start over" in text
     return text
 

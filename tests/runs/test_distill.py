@@ -1,4 +1,4 @@
-"""One distillation from outside: killed and taken up again, what is left of one that diverged, its foundation."""
+"""One distillation from outside: killed and resumed, what is left of one that diverged, its foundation."""
 
 from __future__ import annotations
 

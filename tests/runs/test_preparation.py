@@ -12,7 +12,7 @@ from ddbench.dataset import make_real_dataset
 from ddbench.host.cached_work import MANIFEST
 from ddbench.method import Foundation, Method, RunContext
 from ddbench.records import DistilledDataset
-from ddbench.runs.preparation import lay_foundation, prepare_once
+from ddbench.runs.preparation import make_foundation, prepare_once
 from ddbench.seeding import make_generator
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -211,12 +211,12 @@ class Founded(Preparing):
 
 @pytest.fixture
 def lay(ctx):
-    """A function that lays a foundation and returns the folder and the phase."""
+    """A function that makes a foundation and returns the folder and the phase."""
     Founded.grounds.clear()
 
     def run(method=None, *, train=None, seed=0):
         own = replace(ctx, generator=make_generator(seed, "distill"))
-        return lay_foundation(method or Founded(), train or make_train(), own)
+        return make_foundation(method or Founded(), train or make_train(), own)
 
     return run
 

@@ -23,7 +23,7 @@ import torch
 from ddbench.errors import BadInputError
 from ddbench.host.files import digest_of, find_cache_dir, make_folder, staged_file
 
-# Nothing that reorders sums or drops what is no number; -fno-math-errno lets a square root be one instruction.
+# Nothing that reorders sums or drops NaN; -fno-math-errno lets a square root be one instruction.
 OPTIONS = ("-O2", "-std=c++17", "-fno-math-errno", "-Wno-psabi", "-fPIC", "-shared", "-fopenmp")
 # What the processor must know, by torch's word for it: the compiled file must not be one for another machine's.
 INSTRUCTIONS = {

@@ -71,7 +71,7 @@ inline void store(bfloat16* to, Vector<A, N> values) {
 
 template <class A, int N>
 inline Vector<A, N> rectify(Vector<A, N> values, Vector<A, N> kept) {
-    return values <= 0 ? Vector<A, N>{} : kept;  // what is no number stays none, as in torch
+    return values <= 0 ? Vector<A, N>{} : kept;  // NaN stays NaN, as in torch
 }
 
 struct Sides {
