@@ -81,7 +81,7 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Rates:
-    """Shares of sets: wrongly supported and wrongly refuted at the border, correctly supported and correctly refuted."""
+    """Shares of sets: wrongly supported or refuted at the border, correctly supported, correctly refuted."""
 
     false_support: float | None
     false_refutation: float | None
