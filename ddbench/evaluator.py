@@ -36,7 +36,7 @@ class DistillRun:
         soft_labels: the teacher's, under a protocol that has one.
         students_at_once: how many students one call trains, where they can be; by the device's memory where None.
         engine: how students were trained, filled by `student_accuracies`: what a Result records and no number tells.
-        engines: what passes the students of each network, filled by `trainer`'s.
+        engines: what passes students; every `trainer` fills and uses it.
         first_use: readings, inside the evaluation, of what is done once before students train, such as capturing a
             CUDA graph; filled by `student_accuracies` and billed to first use.
     """
