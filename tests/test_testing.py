@@ -286,6 +286,13 @@ class Crashes(Sound):
         raise RuntimeError("broken")
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A working and a home folder of each test's own: some of the broken methods write into them."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
 def failures(method: type[Method], monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Run the contract suite on a method registered for this test; return the names of the tests that failed."""
     monkeypatch.setitem(METHODS._entries, "candidate", method)
