@@ -183,6 +183,15 @@ def test_file_stem_is_the_registered_name(folder):
         assert f'.register("{name}")' in ast.unparse(parse(FILES[f"{folder}/{stem}"])).replace("'", '"')
 
 
+@pytest.mark.parametrize("folder", REGISTRIES)
+def test_every_kind_has_an_interface_a_contract_and_an_entry_point_group(folder):
+    registry = REGISTRIES[folder]
+    classes = [n.name for n in parse(FILES[f"testing/{registry.kind}"]).body if isinstance(n, ast.ClassDef)]
+    assert classes == [f"{registry.kind.capitalize()}Contract"]
+    assert registry.kind in FILES
+    assert (registry._package, registry._group) == (f"ddbench.{folder}", f"ddbench.{folder}")
+
+
 def test_files_are_short_and_have_a_subject():
     assert [name for name, path in FILES.items() if len(path.read_text(encoding="utf-8").splitlines()) > 400] == []
     assert [name for name in FILES if name.rsplit("/", 1)[-1] in ("utils", "util", "helpers", "misc", "common")] == []

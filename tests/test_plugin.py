@@ -1,4 +1,4 @@
-"""A plug-in package beside ddbench: listed, checked and run in a suite, without a line of ddbench edited.
+"""A package of plug-ins of every kind beside ddbench: listed, checked and run in one suite, no line of ddbench edited.
 
 The package in `tests/plugin_package` is laid out on a path of its own with the metadata an installer writes; real
 installers need a network for their build tools, which tests do without.
@@ -7,6 +7,7 @@ installers need a network for their build tools, which tests do without.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -15,7 +16,16 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ddbench.runs.results_store import read_results
+
 PACKAGE = Path(__file__).parent / "plugin_package"
+KINDS = {
+    "method": "brightest",
+    "dataset": "slashes",
+    "network": "linear",
+    "evaluator": "contrast",
+    "protocol": "brief",
+}
 
 
 @pytest.fixture
@@ -41,28 +51,60 @@ def run(environment, *arguments):
     )
 
 
-def test_plugin_is_listed_and_passes_the_contract(plugin_environment):
-    listed = run(plugin_environment, "list", "methods")
-    assert "brightest" in listed.stdout
-    assert "plug-in ddbench-brightest" in listed.stdout
-    checked = run(plugin_environment, "check", "brightest")
-    assert checked.returncode == 0, checked.stdout
-    assert "8 passed" in checked.stdout
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_plugin_is_listed_and_passes_the_contract(kind, plugin_environment):
+    listed = run(plugin_environment, "list", f"{kind}s")
+    assert any(line.split() == [KINDS[kind], "plug-in", "ddbench-brightest"] for line in listed.stdout.splitlines())
+    checked = run(plugin_environment, "check", kind, KINDS[kind])
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    *rules, last = checked.stdout.splitlines()
+    assert last == f"{kind} {KINDS[kind]}: {len(rules)} of {len(rules)} rules hold"
+    assert all(rule.startswith("ok      ") for rule in rules)
 
 
-def test_plugin_runs_in_a_suite(plugin_environment, tmp_path):
+@pytest.mark.slow
+def test_plugins_of_every_kind_run_together_in_a_suite(plugin_environment, tmp_path):
     suite = {
         "name": "plugged",
-        "protocol": "quick",
-        "datasets": ["digits"],
-        "networks": ["convnet-d1-w8"],
+        "protocol": "brief",
+        "datasets": ["slashes"],
+        "networks": ["linear"],
         "methods": ["random_real", {"name": "brightest", "settings": {"fraction": 0.2}}],
-        "ipc": [1],
+        "ipc": [1, 5],
+        "evaluators": ["accuracy", "contrast"],
     }
     (tmp_path / "suite.yaml").write_text(yaml.safe_dump(suite))
-    done = run(plugin_environment, "run", str(tmp_path / "suite.yaml"), "--results", str(tmp_path / "results"))
+    results = str(tmp_path / "results")
+    done = run(plugin_environment, "run", str(tmp_path / "suite.yaml"), "--results", results)
     assert done.returncode == 0, done.stderr
-    assert "brightest" in done.stdout
+    table = run(plugin_environment, "table", results, "--format", "json")
+    assert table.returncode == 0, table.stderr
+    for name in ("slashes", "brief", "linear", "contrast", "brightest", "random_real"):
+        assert name in table.stdout
+        assert name in done.stdout
+    kept = read_results([results])
+    assert [(result.status, result.protocol, result.dataset) for result in kept] == [("ok", "brief", "slashes")] * 4
+    assert all(result.metric("contrast") and result.metric("test_accuracy") for result in kept)
+
+
+def test_everything_offered_to_plugins_is_there_and_nothing_is_imported_for_it():
+    code = """
+import sys
+import ddbench.plugin
+assert "torch" not in sys.modules
+for name in ddbench.plugin.__all__:
+    getattr(ddbench.plugin, name)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_examples_import_from_the_public_places_alone():
+    texts = [(PACKAGE.parents[1] / "CONTRIBUTING.md").read_text()]
+    texts += [path.read_text() for path in PACKAGE.rglob("*.py")]
+    found = {place for text in texts for place in re.findall(r"(?:from|import) (ddbench(?:\.\w+)*)(?!\w)", text)}
+    assert found == {"ddbench.plugin", "ddbench.testing"}
 
 
 def test_without_the_package_its_method_is_unknown(tmp_path):

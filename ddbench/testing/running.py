@@ -10,7 +10,6 @@ from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -55,16 +54,19 @@ def run_contract(kind: str, name: str, show: Callable[[Outcome], None] = lambda 
     """
     if kind not in get_args(Kind):
         raise BadInputError(f"there is no contract of {kind!r}; {suggest(kind, get_args(Kind))}")
-    if find_spec("pytest") is None:
-        raise BadInputError('ddbench check needs pytest: pip install "ddbench[testing]"')
+    try:
+        import_module("pytest")
+    except ModuleNotFoundError as error:
+        raise BadInputError('ddbench check needs pytest: pip install "ddbench[testing]"') from error
     _find(kind, name)
     source = (
         f"from ddbench.testing import {kind.capitalize()}Contract, own_cache\n\n"
         f"class TestContract({kind.capitalize()}Contract):\n    name = {name!r}\n"
     )
     collector = _Collector(show)
-    with tempfile.TemporaryDirectory(prefix="ddbench-check-") as folder:
-        path = Path(folder) / "test_contract.py"
+    with tempfile.TemporaryDirectory(prefix="ddbench_check_") as folder:
+        # A name of its own: Python keeps the module, and a second run in this process would get the first one's.
+        path = Path(folder) / f"test_{Path(folder).name}.py"
         path.write_text(source, encoding="utf-8")
         _run_pytest(path, collector)
     return collector.outcomes
@@ -92,7 +94,6 @@ def _run_pytest(path: Path, collector: _Collector) -> None:
     folder = path.parent
     settings = folder / "pytest.ini"
     settings.write_text("[pytest]\n", encoding="utf-8")
-    # Imported under its name alone, the file of a second run would clash with that of the first.
     arguments = ["-p", "no:cacheprovider", "--rootdir", str(folder), "-c", str(settings), "--import-mode=importlib"]
     said = io.StringIO()
     usual = os.environ.pop("PYTEST_ADDOPTS", None)  # the user's own would choose among the rules
