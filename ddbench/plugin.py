@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ddbench.records import DistilledDataset, LabeledImages, Metric, RealDataset, Whitening
     from ddbench.registry import DATASETS, EVALUATORS, METHODS, NETWORKS, PROTOCOLS
     from ddbench.seeding import draw_seed, make_generator
+    from ddbench.students.loop import TrainingPlan, forward_in_chunks
+    from ddbench.students.trainer import train_network
     from ddbench.training_recipe import CutMix, ImageAugmentation, ManyClasses, Schedule, ScheduleByIpc, Teacher
     from ddbench.work import MethodWork
 
@@ -56,6 +58,7 @@ _HOMES = {
     "Schedule": "training_recipe",
     "ScheduleByIpc": "training_recipe",
     "Teacher": "training_recipe",
+    "TrainingPlan": "students.loop",
     "UnsupportedError": "errors",
     "Whitening": "records",
     "apply_dsa": "augment.dsa",
@@ -65,6 +68,7 @@ _HOMES = {
     "draw_seed": "seeding",
     "dsa_augment": "augment.dsa",
     "dsa_strategy": "augment.strategies",
+    "forward_in_chunks": "students.loop",
     "load_dataset": "dataset",
     "make_generator": "seeding",
     "make_network": "network",
@@ -72,6 +76,7 @@ _HOMES = {
     "parse_variant": "network",
     "select_real": "methods._coresets.selection",
     "student_accuracies": "evaluator",
+    "train_network": "students.trainer",
 }
 
 __all__ = [
@@ -105,6 +110,7 @@ __all__ = [
     "Schedule",
     "ScheduleByIpc",
     "Teacher",
+    "TrainingPlan",
     "UnsupportedError",
     "Whitening",
     "apply_dsa",
@@ -114,6 +120,7 @@ __all__ = [
     "draw_seed",
     "dsa_augment",
     "dsa_strategy",
+    "forward_in_chunks",
     "load_dataset",
     "make_generator",
     "make_network",
@@ -121,6 +128,7 @@ __all__ = [
     "parse_variant",
     "select_real",
     "student_accuracies",
+    "train_network",
 ]
 
 

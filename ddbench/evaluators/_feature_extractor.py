@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -156,7 +156,7 @@ def _key_of(name: str, info: DatasetInfo) -> WorkKey:
     """Return a key that differs wherever the features may: extractor, data set, settings of training, neighbours."""
     content = {
         "code": "" if name == PIXELS else plugin_code(name),
-        "fingerprint": info.fingerprint,
+        "data": asdict(info),
         "training": [UPDATES, BATCH_SIZE, LEARNING_RATE, SEED] if name != PIXELS else [],
         "neighbours": NEIGHBOURS,
     }

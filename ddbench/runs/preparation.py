@@ -6,7 +6,7 @@ A method's preparation may stand on a foundation, another such folder, which ser
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ def prepared_key(name: str, method: Method, train: LabeledImages, seed: int) -> 
         "config": settings,
         "code": [method.prepare_code(), *_network_code(settings)],
         "foundation": None if foundation is None else foundation.digest,
-        "fingerprint": train.info.fingerprint,
+        "data": asdict(train.info),
         "seed": seed,
     }
     return WorkKey("prepared", method.prepare_name or name, train.info.name, CACHE_VERSION["prepared"], content)
@@ -93,7 +93,7 @@ def foundation_key(method: Method, train: LabeledImages) -> WorkKey | None:
     content = {
         "config": settings,
         "code": [digest_of_owner(foundation.fill), *_network_code(settings)],
-        "fingerprint": train.info.fingerprint,
+        "data": asdict(train.info),
     }
     return WorkKey("foundations", foundation.name, train.info.name, CACHE_VERSION["foundations"], content)
 

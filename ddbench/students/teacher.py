@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -118,7 +118,7 @@ def _key_of(plan: TrainingPlan, teacher: Teacher, real: RealDataset) -> WorkKey:
         "network": teacher.network,
         "code": plugin_code(teacher.network),
         "seed": teacher.seed,
-        "fingerprint": real.info.fingerprint,
+        "data": asdict(real.info),
     }
     return WorkKey("teachers", teacher.network, real.info.name, CACHE_VERSION, content)
 
