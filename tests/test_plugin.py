@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = Path(__file__).parent / "plugin_package"
 
 

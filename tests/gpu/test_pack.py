@@ -62,6 +62,7 @@ def test_a_step_killed_in_the_middle_leaves_what_it_had_and_the_others_run(tmp_p
     assert printed == (tmp_path / "log").read_text()
 
 
+@pytest.mark.slow
 def test_killing_at_any_moment_leaves_whole_files(tmp_path):
     with (tmp_path / "log").open("a") as log:
         seconds = 4.0
@@ -119,6 +120,7 @@ def measured(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_dry_run_leaves_eight_small_files_at_most(measured):
     sizes = {path.name: path.stat().st_size for path in measured.iterdir()}
     steps = {f"{name}.json" for name in pack.STEPS if name != "backbone"}
@@ -128,6 +130,7 @@ def test_a_dry_run_leaves_eight_small_files_at_most(measured):
     assert pack.read_record(measured, "backbone")["parts"]["training"]["steps"] == 5
 
 
+@pytest.mark.slow
 def test_what_was_found_becomes_results_a_table_and_a_picture(measured, tmp_path):
     said = take_over(measured, tmp_path)
     target = tmp_path / "nvidia_h200"
@@ -148,6 +151,7 @@ def test_folders_that_measured_nothing_are_refused(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_forecast_for_the_machine_that_was_measured(measured, tmp_path):
     elsewhere = OtherMachine.load(measured)
     content = {"name": "s", "protocol": "quick", "datasets": ["digits"], "ipc": [1, 10], "students": 1}

@@ -108,6 +108,7 @@ def test_missing_data_and_unwritable_results_are_told_before_anything_runs(tmp_p
         run_suite(write_suite(tmp_path / "t.yaml"), blocked / "results", CPU)
 
 
+@pytest.mark.slow
 def test_killed_run_leaves_whole_cells_only_and_is_continued(tmp_path):
     suite = write_suite(tmp_path / "s.yaml", networks=["convnet-d2-w32"], distill_seeds=6, students=2)
     results = tmp_path / "r"
@@ -133,6 +134,7 @@ def test_killed_run_leaves_whole_cells_only_and_is_continued(tmp_path):
         assert Store(results).distilled_folder(result) is not None
 
 
+@pytest.mark.slow
 def test_cells_of_a_gpu_share_a_process_until_one_fails(tmp_path, own_cache):
     class Recorded(CellProcess):
         """Keeps the process that each cell was run in."""

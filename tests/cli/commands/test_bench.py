@@ -69,6 +69,14 @@ def test_a_missed_bar_gives_exit_code_1(checkout, capfd):
     assert "1.0 >= 1.6" in capfd.readouterr().out
 
 
+def test_a_package_that_is_not_there_is_one_line_with_what_to_install(checkout, monkeypatch, capsys):
+    monkeypatch.setitem(bench.NEEDS, "no-such-package", "no_such_package")
+    assert main(["bench", "quick"]) == 2
+    assert capsys.readouterr().err == (
+        'ddbench: ddbench bench needs no-such-package: pip install "ddbench[testing]"\n'
+    )
+
+
 def test_an_unknown_name_is_one_line_with_what_there_is(checkout, capsys):
     assert main(["bench", "quik"]) == 2
     error = capsys.readouterr().err
