@@ -66,6 +66,12 @@ def _is_installed() -> bool:
     return True
 
 
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """Draws from torch's global generator are the same in every order of the tests."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder of real data sets, for tests marked `data`."""
