@@ -18,13 +18,14 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from ddbench.dataset import make_real_dataset
-from ddbench.host.files import CACHE_DIR_VARIABLE
+from ddbench.host.files import CACHE_DIR_VARIABLE, find_cache_dir
 from ddbench.method import Resumable, Tracker, untracked
 from ddbench.records import DistilledDataset
 from ddbench.runs.distill import RunOptions, distill
 
 ROOT = Path(__file__).parents[1]
 ITEM_SECONDS = 0.08
+LOOP_VARIABLE = "DDBENCH_TESTS_KILLED_IN"  # of a process to be killed: the checkpoint of its loop and how many items
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,13 @@ def distil_toy(
 
 
 def slowly(iterable: Iterable, description: str, state: Resumable | None = None) -> Iterator:
-    """Wait before every item, so that there is time to kill the process inside a loop."""
+    """Wait before every item, and for good where the process is to be killed."""
+    checkpoint, _, items = os.environ[LOOP_VARIABLE].rpartition(":")
+    loop = Loop(checkpoint, int(items))
     for item in iterable:
         time.sleep(ITEM_SECONDS)
+        if items_done(find_cache_dir(), loop) >= loop.items:
+            time.sleep(3600)
         yield item
 
 
@@ -77,6 +82,7 @@ def kill_in_loops(
     with ExitStack() as stack:
         for name, cache in caches.items():  # all at once: most of the time goes into importing torch
             environment = {**os.environ, CACHE_DIR_VARIABLE: str(cache), "OMP_NUM_THREADS": "1"}
+            environment[LOOP_VARIABLE] = f"{loops[name].checkpoint}:{loops[name].items}"
             process = subprocess.Popen(
                 [sys.executable, "-m", module], cwd=ROOT, env=environment, stderr=subprocess.PIPE
             )

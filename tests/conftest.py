@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from ddbench.dataset import DATA_DIR_VARIABLE, load_dataset
 from ddbench.engine.native import find_compiler
@@ -15,7 +16,12 @@ from ddbench.host.files import CACHE_DIR_VARIABLE
 from ddbench.images import DatasetInfo, LabeledImages
 from ddbench.method import RunContext
 
-ON_REQUEST = ("slow", "speed")
+ON_REQUEST = ("slow", "long", "speed")
+
+# The same examples in every run: a fresh clone must not fail by luck. `--hypothesis-profile=thorough` draws others.
+settings.register_profile("steady", derandomize=True, deadline=None)
+settings.register_profile("thorough", deadline=None, max_examples=1000, print_blob=True)
+settings.load_profile("steady")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -44,12 +50,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason=f"data: set {DATA_DIR_VARIABLE} to a folder of data sets"))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object | None:
+    """Keep the tests of a file in one process with `-n`: they share what is slow to make."""
+    from xdist.scheduler import LoadFileScheduling
+
+    return LoadFileScheduling(config, log) if config.option.dist == "load" else None
+
+
 def _is_installed() -> bool:
     try:
         version("ddbench")
     except PackageNotFoundError:
         return False
     return True
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """Draws from torch's global generator are the same in every order of the tests."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,7 @@ def test_every_rule_keeps_its_level_and_has_power(scenario):
     check(scenario, 25)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=label)
 def test_the_simulation_of_the_documentation(scenario):
     check(scenario, 1000)

@@ -1,8 +1,6 @@
-"""The pytest plug-in in a pytest of its own: the project's recorded claims hold, and others fail or are skipped."""
+"""The pytest plug-in in a pytest within this one: the project's recorded claims hold, others fail or are skipped."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
@@ -17,24 +15,32 @@ RECORDED = ["--ddbench-results", str(MACHINE / "digits_gate_fresh.jsonl")]
 pytestmark = pytest.mark.installed  # an entry point tells pytest of the plug-in
 
 
-def run_pytest(folder, *arguments):
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-v", "-rs"]
-    return subprocess.run([*command, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+@pytest.fixture
+def run_pytest(tmp_path, monkeypatch, capsys):
+    """A function that runs pytest in the test's folder and returns its exit code and what it printed."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        capsys.readouterr()
+        code = pytest.main(["-p", "no:cacheprovider", "-v", "-rs", *arguments])
+        return int(code), capsys.readouterr()
+
+    return run
 
 
-def test_the_projects_recorded_claims_hold_against_fresh_runs(tmp_path):
+def test_the_projects_recorded_claims_hold_against_fresh_runs(run_pytest):
     claims = BASELINES / "claims" / "digits_gate.toml"
-    done = run_pytest(tmp_path, "--ddbench-claims", str(claims), *RECORDED)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "digits_gate.toml::dm-digits-ipc10-accuracy PASSED" in done.stdout
-    assert "12 passed" in done.stdout
+    code, printed = run_pytest("--ddbench-claims", str(claims), *RECORDED)
+    assert code == 0, printed.out + printed.err
+    assert "digits_gate.toml::dm-digits-ipc10-accuracy PASSED" in printed.out
+    assert "12 passed" in printed.out
 
 
-def test_the_projects_speed_claims_hold_against_saved_runs_and_a_slower_one_is_caught(tmp_path):
+def test_the_projects_speed_claims_hold_against_saved_runs_and_a_slower_one_is_caught(run_pytest, tmp_path):
     claims, saved = BASELINES / "claims" / "speed.toml", MACHINE / "student_training"
-    done = run_pytest(tmp_path, "--ddbench-claims", str(claims), "--ddbench-results", str(saved))
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "5 passed" in done.stdout
+    code, printed = run_pytest("--ddbench-claims", str(claims), "--ddbench-results", str(saved))
+    assert code == 0, printed.out + printed.err
+    assert "5 passed" in printed.out
     for path in saved.glob("*.json"):
         run = json.loads(path.read_text())
         for benchmark in run["benchmarks"]:
@@ -47,7 +53,7 @@ CELL = 'cell = { method = "dm", ipc = 10 }'
 ABSOLUTE = f'kind = "absolute"\nmargin = 1.0\n{CELL}\n'
 
 
-def test_one_test_per_claim_with_its_verdict(tmp_path):
+def test_one_test_per_claim_with_its_verdict(run_pytest, tmp_path):
     from ddbench.runs.results_store import write_lines
 
     write_lines(make_results([92.0, 92.6, 91.8]), tmp_path / "r.jsonl")
@@ -58,13 +64,13 @@ def test_one_test_per_claim_with_its_verdict(tmp_path):
         f'id = "absent"\nsentence = "C."\nvalue = 92.0\n{ABSOLUTE.replace("10", "50")}',
     )
     (tmp_path / "test_other.py").write_text("def test_other():\n    pass\n")
-    done = run_pytest(tmp_path, "--ddbench-claims", claims.name, "--ddbench-results", "r.jsonl")
-    assert done.returncode == 1, done.stdout + done.stderr
+    code, printed = run_pytest("--ddbench-claims", claims.name, "--ddbench-results", "r.jsonl")
+    assert code == 1, printed.out + printed.err
     for line in ("claims.toml::holds", "claims.toml::falls FAILED", "claims.toml::absent SKIPPED"):
-        assert line in done.stdout
-    assert "refuted: It is 50 %. test_accuracy 92.13 %, claimed near 50 %" in done.stdout
-    assert "not measured: C. there is no result of dm on digits, ipc 50" in done.stdout
-    assert "test_other" not in done.stdout
+        assert line in printed.out
+    assert "refuted: It is 50 %. test_accuracy 92.13 %, claimed near 50 %" in printed.out
+    assert "not measured: C. there is no result of dm on digits, ipc 50" in printed.out
+    assert "test_other" not in printed.out
 
 
 @pytest.mark.parametrize(
@@ -74,8 +80,8 @@ def test_one_test_per_claim_with_its_verdict(tmp_path):
         (["--ddbench-claims", "claims.toml"], "needs --ddbench-results"),
     ],
 )
-def test_missing_files_and_options_are_usage_errors(tmp_path, arguments, message):
+def test_missing_files_and_options_are_usage_errors(run_pytest, tmp_path, arguments, message):
     write_claims(tmp_path, f"{ABSOLUTE}value = 92.1")
-    done = run_pytest(tmp_path, *arguments)
-    assert done.returncode == 4
-    assert message in done.stderr
+    code, printed = run_pytest(*arguments)
+    assert code == 4
+    assert message in printed.err

@@ -1,4 +1,4 @@
-"""Permutation tests and bootstrap intervals: checks on the t tests that verdicts rest on."""
+"""Permutation tests: checks on the t tests that verdicts rest on."""
 
 from __future__ import annotations
 
@@ -8,17 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from ddbench.analysis.estimates import (
-    ONE_SAMPLE_T,
-    Alternative,
-    Estimate,
-    Fit,
-    Values,
-    check_level,
-    checked,
-    paired_fit,
-    welch_fit,
-)
+from ddbench.analysis.estimates import Alternative, Estimate, Values
 from ddbench.analysis.significance import (
     PAIRED_PERMUTATION,
     PERMUTATION,
@@ -57,38 +47,6 @@ def permutation_difference(
         rng=np.random.default_rng(seed),
     )
     return replace(found, p=float(outcome.pvalue), test=PAIRED_PERMUTATION if paired else PERMUTATION)
-
-
-def bootstrap_interval(
-    a: Values, b: Values | None = None, paired: bool = False, level: float = 0.95, seed: int = 0
-) -> tuple[float, float]:
-    """Return the BCa bootstrap interval of mean(a), or of mean(a) - mean(b), from 9,999 resamples drawn from `seed`.
-
-    Below about ten values it is too narrow (see `docs/claims.md`): no verdict rests on it.
-
-    Raises:
-        BadInputError: values or options that give no interval.
-    """
-    check_level(level)
-    first = checked(a, "values")
-    samples: tuple[NDArray[np.float64], ...] = (first,)
-    if b is None:
-        fit = Fit.of(first, ONE_SAMPLE_T)
-    elif paired:
-        fit, samples = paired_fit(a, b), (first - checked(b, "values"),)
-    else:
-        fit, samples = welch_fit(a, b), (first, checked(b, "values"))
-    if fit.error == 0:
-        return fit.effect, fit.effect
-    found = stats.bootstrap(
-        samples,
-        _gap if len(samples) == 2 else np.mean,
-        confidence_level=level,
-        n_resamples=RESAMPLES,
-        vectorized=True,
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return float(found.low), float(found.high)
 
 
 def _gap(a: NDArray[np.float64], b: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:

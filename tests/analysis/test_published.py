@@ -39,9 +39,9 @@ def write(folder: Path, *entries: dict, name: str = "numbers.toml") -> Path:
 
 def test_the_file_is_whole_and_loads_quickly():
     load_published.cache_clear()
-    start = time.perf_counter()
+    start = time.process_time()  # not the wall's: the machine may be busy
     numbers = load_published()
-    assert time.perf_counter() - start < 2  # 0.15 s on two idle cores
+    assert time.process_time() - start < 2  # 0.15 s on an idle core
     assert len(numbers) == 2055
     assert load_published() is numbers
 

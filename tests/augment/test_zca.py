@@ -42,6 +42,26 @@ def naive_fit(pixels: np.ndarray, eps: float) -> tuple[np.ndarray, np.ndarray]:
     return mean, vectors @ np.diag(1 / np.sqrt(values.clip(0) + eps)) @ vectors.T
 
 
+def rounding_bounds(pixels: np.ndarray, eps: float) -> tuple[float, float, float]:
+    """Return by how much float32 may move the mean, the matrix and whitened images: largest value, 2-norm, 2-norm.
+
+    To first order in `u`, what one operation rounds by. N pixels in [0, 1] are summed up and centred: (N + 2) u. The
+    covariance S sums up N products of centred pixels, each off by 3 u at most, and is decomposed: a backward error
+    of D u ||S||. What (S + eps)^-1/2 moves by is its slope at the smallest variance s, 1/2 (s + eps)^-3/2, times the
+    error of S; its three factors and their products round by D u of its norm each.
+    """
+    (count, dims), u = pixels.shape, 2.0**-24
+    centred = pixels - pixels.mean(0)
+    values = np.linalg.eigvalsh(centred.T @ centred / (count - 1))
+    smallest, largest = values[0].clip(0) + eps, values[-1].clip(0)
+    of_mean = (count + 2) * u
+    of_covariance = u * ((count + dims) * largest + 6 * np.sqrt(count / (count - 1) * dims * largest))
+    of_matrix = of_covariance / (2 * smallest**1.5) + 3 * (dims + 1) * u / np.sqrt(smallest)
+    length = np.linalg.norm(centred, axis=1).max()
+    of_images = length * of_matrix + (np.sqrt(dims) * 3 * of_mean + dims * u * length) / np.sqrt(smallest)
+    return of_mean, of_matrix, of_images
+
+
 @settings(deadline=None, max_examples=15)
 @given(
     count=st.sampled_from([2, 30, 60]),
@@ -52,14 +72,24 @@ def naive_fit(pixels: np.ndarray, eps: float) -> tuple[np.ndarray, np.ndarray]:
 )
 def test_fit_and_transform_are_the_written_out_formula(count, channels, side, eps, seed):
     split = make_split(count, channels, side, seed)
-    found = fit_zca(split, eps)
-    mean, matrix = naive_fit(flat_pixels(split), eps)
-    np.testing.assert_allclose(found.mean.numpy(), mean, atol=1e-6)
-    np.testing.assert_allclose(found.matrix.numpy(), matrix, atol=1e-4)
+    found, pixels = fit_zca(split, eps), flat_pixels(split)
+    mean, matrix = naive_fit(pixels, eps)
+    of_mean, of_matrix, of_images = rounding_bounds(pixels, eps)
+    assert np.abs(found.mean.numpy() - mean).max() <= of_mean
+    assert np.linalg.norm(found.matrix.numpy() - matrix, 2) <= of_matrix
     whitened = whiten(split.images, found)
-    expected = ((flat_pixels(split) - mean) @ matrix).reshape(split.images.shape)
-    np.testing.assert_allclose(whitened.numpy(), expected, atol=1e-4)
+    expected = ((pixels - mean) @ matrix).reshape(split.images.shape)
+    assert np.linalg.norm((whitened.numpy() - expected).reshape(count, -1), axis=1).max() <= of_images
     assert whitened.dtype == torch.float32
+
+
+def test_the_bounds_of_rounding_tell_other_formulas_apart():
+    pixels = flat_pixels(make_split())
+    _, of_matrix, _ = rounding_bounds(pixels, 0.01)
+    _, matrix = naive_fit(pixels, 0.01)
+    for factor in (59 / 60, 1.01):  # of the covariance: one that divides by N, one a hundredth too large
+        _, other = naive_fit(pixels * np.sqrt(factor), 0.01)
+        assert np.linalg.norm(other - matrix, 2) > 5 * of_matrix
 
 
 def test_the_constants_are_those_of_mtt():

@@ -263,6 +263,7 @@ def test_version_and_module_entry():
     assert done.stdout.startswith("ddbench ")
 
 
+@pytest.mark.slow  # the process loads torch's compiler
 def test_a_warning_is_one_line_without_code(tmp_path):
     command = [sys.executable, "-m", "ddbench", *DISTILL, "--out", str(tmp_path / "set")]
     done = subprocess.run(

@@ -14,7 +14,10 @@ from ddbench.method import Tracker, untracked
 from ddbench.records import DistilledDataset
 from tests._killing import ITEM_SECONDS, Loop, distil_toy, kill_in_loops, run_whole, slowly
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL on Windows")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL on Windows"),
+]
 
 # Two phases, and criteria strong enough that lost memories would show.
 SETTINGS = {

@@ -13,6 +13,8 @@ from ddbench.diffusion.fine_tuning import FineTuning, TuningPlan
 from ddbench.diffusion.inputs import PixelInputs
 from ddbench.method import RunContext
 
+pytestmark = pytest.mark.slow
+
 PLAN = TuningPlan(
     steps=4,
     batch_size=8,

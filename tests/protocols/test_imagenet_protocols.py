@@ -61,7 +61,7 @@ def test_a_method_takes_its_images_from_a_folder_too_large_to_hold(folder, monke
 
 
 @pytest.mark.data
-@pytest.mark.slow  # trains a teacher and two students: minutes on two cores
+@pytest.mark.long  # trains a teacher and two students: minutes on two cores
 @pytest.mark.usefixtures("own_cache")
 @pytest.mark.parametrize("name", ["imagenette_small", "imagenette_small_soft"])
 def test_random_images_are_clearly_better_than_chance(name, data_dir, tmp_path):

@@ -79,6 +79,7 @@ def interruptions(distilled: DistilledDataset) -> dict[str, int]:
     return {name: reading.interruptions for name, reading in readings(distilled).items()}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL on Windows")
 def test_a_killed_distillation_goes_on_and_ends_with_the_same_numbers(killed, whole, monkeypatch):
     cache, done = killed["images"]
@@ -92,6 +93,7 @@ def test_a_killed_distillation_goes_on_and_ends_with_the_same_numbers(killed, wh
     assert list((cache / "unfinished").iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL on Windows")
 def test_experts_go_on_after_a_kill_in_the_middle_of_an_epoch(killed, whole, monkeypatch):
     cache, done = killed["experts"]

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import yaml
@@ -108,21 +107,35 @@ def test_missing_data_and_unwritable_results_are_told_before_anything_runs(tmp_p
         run_suite(write_suite(tmp_path / "t.yaml"), blocked / "results", CPU)
 
 
+# Runs a suite, and says so in the middle of the fourth distillation, which then never ends.
+PROGRAM = """
+import sys, time
+from ddbench import METHODS, run_suite
+method = METHODS.get("random_real")
+plain, begun = method.distill, []
+def distill(*args):
+    begun.append(args)
+    if len(begun) == 4:
+        print("in the middle", flush=True)
+        time.sleep(3600)
+    return plain(*args)
+method.distill = distill
+run_suite(sys.argv[1], sys.argv[2])
+"""
+
+
+@pytest.mark.slow
 def test_killed_run_leaves_whole_cells_only_and_is_continued(tmp_path):
-    suite = write_suite(tmp_path / "s.yaml", networks=["convnet-d2-w32"], distill_seeds=6, students=2)
+    suite = write_suite(tmp_path / "s.yaml", distill_seeds=6)
     results = tmp_path / "r"
-    program = "import sys; from ddbench import run_suite; run_suite(sys.argv[1], sys.argv[2])"
-    process = subprocess.Popen([sys.executable, "-c", program, str(suite), str(results)])
-    try:
-        deadline = time.monotonic() + 120
-        while len(list(results.glob("*/result.json"))) < 2 and time.monotonic() < deadline:
-            time.sleep(0.02)
-        time.sleep(0.2)
-    finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+    command = [sys.executable, "-c", PROGRAM, str(suite), str(results)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert b"in the middle\n" in iter(process.stdout.readline, b"")
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
     finished = {path.parent.name: path.stat().st_mtime_ns for path in results.glob("[!.]*/result.json")}
-    assert 2 <= len(finished) < 6
+    assert len(finished) == 3
+    assert list(results.glob(".tmp-*"))
     assert {result.key for result in read_results([results])} == set(finished)
     done = run_suite(suite, results, CPU)
     assert [result.status for result in done] == ["ok"] * 6
@@ -133,6 +146,7 @@ def test_killed_run_leaves_whole_cells_only_and_is_continued(tmp_path):
         assert Store(results).distilled_folder(result) is not None
 
 
+@pytest.mark.slow
 def test_cells_of_a_gpu_share_a_process_until_one_fails(tmp_path, own_cache):
     class Recorded(CellProcess):
         """Keeps the process that each cell was run in."""

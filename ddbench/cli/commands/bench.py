@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from ddbench.cli._app import DataDir, app
 from ddbench.errors import BadInputError, UnknownNameError
 
 PREFIX = "test_"
+NEEDS = {"pytest": "pytest", "pytest-benchmark": "pytest_benchmark"}  # packages and what is imported of them
 
 
 @app.command()
@@ -34,6 +36,7 @@ def bench(
     if show:
         _show({name: found[name] for name in chosen})
         return 0
+    _check_installed()
     command = [sys.executable, "-m", "pytest", *(str(found[name]) for name in chosen), "-m", "speed", "-s", "-q"]
     if save is not None:
         make_folder(save)
@@ -74,6 +77,12 @@ def first_line(path: Path) -> str:
     """Return the first line of a Python file's docstring, without running the file."""
     docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     return docstring.split("\n", 1)[0]
+
+
+def _check_installed() -> None:
+    missing = [package for package, module in NEEDS.items() if find_spec(module) is None]
+    if missing:
+        raise BadInputError(f'ddbench bench needs {" and ".join(missing)}: pip install "ddbench[testing]"')
 
 
 def _checkout() -> Path:

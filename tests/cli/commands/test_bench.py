@@ -42,6 +42,7 @@ def checkout(tmp_path, monkeypatch):
     (folder / "test_slow.py").write_text(MISSING)
     (folder / "_helper.py").write_text("")
     (tmp_path / "checkout" / "pytest.ini").write_text("[pytest]\nmarkers = speed\n")
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # in which pytest-benchmark measures nothing
     monkeypatch.setattr(bench, "_checkout", lambda: tmp_path / "checkout")
     return tmp_path / "checkout"
 
@@ -67,6 +68,12 @@ def test_the_chosen_one_is_run_shown_and_kept(checkout, tmp_path, capfd):
 def test_a_missed_bar_gives_exit_code_1(checkout, capfd):
     assert main(["bench", "slow"]) == 1
     assert "1.0 >= 1.6" in capfd.readouterr().out
+
+
+def test_a_package_that_is_not_there_is_one_line_with_what_to_install(checkout, monkeypatch, capsys):
+    monkeypatch.setitem(bench.NEEDS, "no-such-package", "no_such_package")
+    assert main(["bench", "quick"]) == 2
+    assert capsys.readouterr().err == ('ddbench: ddbench bench needs no-such-package: pip install "ddbench[testing]"\n')
 
 
 def test_an_unknown_name_is_one_line_with_what_there_is(checkout, capsys):
