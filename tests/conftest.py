@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Benchmarks keep all threads: they measure what users get.
     """
-    if "speed" not in config.option.markexpr:
+    if not _is_asked_for("speed", config):
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         torch.set_num_threads(1)
 
@@ -38,7 +39,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Skip what was not asked for with -m, and what this machine cannot run."""
     for item in items:
         for marker in ON_REQUEST:
-            if item.get_closest_marker(marker) and marker not in config.option.markexpr:
+            if item.get_closest_marker(marker) and not _is_asked_for(marker, config):
                 item.add_marker(pytest.mark.skip(reason=f"{marker}: runs with `-m {marker}`"))
         if item.get_closest_marker("gpu") and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="gpu: this machine has no CUDA device"))
@@ -56,6 +57,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object | 
     from xdist.scheduler import LoadFileScheduling
 
     return LoadFileScheduling(config, log) if config.option.dist == "load" else None
+
+
+def _is_asked_for(marker: str, config: pytest.Config) -> bool:
+    return re.search(rf"(?<!not )\b{marker}\b", config.option.markexpr) is not None
 
 
 def _is_installed() -> bool:
