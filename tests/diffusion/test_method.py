@@ -272,10 +272,10 @@ def test_work_that_nobody_prepared_is_a_mistake_of_the_caller(real, context, run
         method.distill(real.train, 1, ready)
 
 
-@pytest.mark.parametrize(("name", "flips"), [("toy", True), ("digits", False)])
-def test_images_of_characters_are_not_mirrored(name, flips, real):
-    train = replace(real.train, info=replace(real.train.info, name=name))
-    assert make_method("minimax").plan(train).flips == flips
+@pytest.mark.parametrize("may_be_mirrored", [True, False])
+def test_only_images_that_may_be_mirrored_are(may_be_mirrored, real):
+    train = replace(real.train, info=replace(real.train.info, may_be_mirrored=may_be_mirrored))
+    assert make_method("minimax").plan(train).flips == may_be_mirrored
 
 
 def test_settings_reach_the_training(real):
