@@ -94,7 +94,10 @@ def _run_pytest(path: Path, collector: _Collector) -> None:
     folder = path.parent
     settings = folder / "pytest.ini"
     settings.write_text("[pytest]\n", encoding="utf-8")
-    arguments = ["-p", "no:cacheprovider", "--rootdir", str(folder), "-c", str(settings), "--import-mode=importlib"]
+    arguments = ["--rootdir", str(folder), "-c", str(settings), "--import-mode=importlib"]
+    # Those of exceptions that nobody raises collect garbage at every end, seconds in a program that holds much.
+    for unused in ("cacheprovider", "unraisableexception", "threadexception"):
+        arguments += ["-p", f"no:{unused}"]
     said = io.StringIO()
     usual = os.environ.pop("PYTEST_ADDOPTS", None)  # the user's own would choose among the rules
     try:
