@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from ddbench.analysis.estimates import (
+from ddbench.analysis.intervals import (
     ONE_SAMPLE_T,
     Alternative,
     Estimate,
