@@ -20,9 +20,9 @@ from ddbench.network import InputShape, make_network
 from ddbench.protocol import PROTOCOLS, Protocol, Schedule
 from ddbench.records import RealDataset, Result
 from ddbench.seeding import make_generator
-from ddbench.students import teacher as teaching
+from ddbench.students import teacher as teachers
 from ddbench.students.loop import TrainingPlan, TrainingSet, train_student
-from ddbench.students.teacher import PARAMETERS_FILE, Teaching, find_teacher
+from ddbench.students.teacher import PARAMETERS_FILE, ReadyTeacher, find_teacher
 from ddbench.tables.table import make_table
 from ddbench.training_recipe import Teacher
 
@@ -48,8 +48,8 @@ def toy_real(name: str = "toy", seed: int = 0) -> RealDataset:
     )
 
 
-def parameters_of(teaching: Teaching) -> dict[str, Tensor]:
-    return teaching.soft_labels.teacher.state_dict()
+def parameters_of(ready: ReadyTeacher) -> dict[str, Tensor]:
+    return ready.soft_labels.teacher.state_dict()
 
 
 def folders(own_cache: Path) -> list[Path]:
@@ -82,7 +82,7 @@ def test_a_teacher_is_a_student_of_the_whole_real_set_with_hard_labels():
 
 def test_a_teacher_is_trained_once_and_its_cost_is_shown_again(own_cache, monkeypatch):
     first = find_teacher(SOFT, toy_real(), CPU)
-    monkeypatch.setattr(teaching, "train_network", lambda *args: pytest.fail("trained again"))
+    monkeypatch.setattr(teachers, "train_network", lambda *args: pytest.fail("trained again"))
     hotter = SOFT.model_copy(update={"teacher": TEACHER.model_copy(update={"temperature": 4.0})})
     for protocol in (SOFT, hotter):
         again = find_teacher(protocol, toy_real(), CPU)
@@ -109,7 +109,7 @@ def test_the_record_counts_every_byte_and_names_the_file(own_cache):
     record = find_teacher(SOFT, toy_real(), CPU).record
     tensors = load_file(folders(own_cache)[0] / PARAMETERS_FILE)
     assert record.num_bytes == sum(value.numel() * value.element_size() for value in tensors.values())
-    assert record.sha256 == teaching.sha256_of(folders(own_cache)[0] / PARAMETERS_FILE)
+    assert record.sha256 == teachers.sha256_of(folders(own_cache)[0] / PARAMETERS_FILE)
     assert (record.origin, record.network) == ("trained", TEACHER.network)
     assert 0 <= record.test_accuracy <= 1
 
