@@ -151,23 +151,23 @@ def test_tables_show_the_teacher_with_its_seconds_and_bytes():
     real = toy_real()
     distilled = distill("random_real", real, 2)
     result = evaluate(distilled, real, SOFT, students=1, device="cpu")
-    (block,) = make_table([result]).blocks
+    (panel,) = make_table([result]).panels
     teacher = result.teacher
     expected = (
         f"soft labels by {TEACHER.network}, trained here: {100 * teacher.test_accuracy:.1f} % on the test set, "
         f"{teacher.num_bytes / 1024:.1f} KiB, sha256 {teacher.sha256[:12]}"
     )
-    assert expected in block.header
-    assert block.cost.loc[0, "teacher size"] == f"{teacher.num_bytes / 1024:.1f} KiB"
-    assert "teacher (s)" in block.cost.columns
-    assert block.rows[0]["teacher_bytes"] == teacher.num_bytes
-    assert block.rows[0]["teacher_seconds"] == result.phase("teacher").reading.seconds
+    assert expected in panel.header
+    assert panel.cost.loc[0, "teacher size"] == f"{teacher.num_bytes / 1024:.1f} KiB"
+    assert "teacher (s)" in panel.cost.columns
+    assert panel.rows[0]["teacher_bytes"] == teacher.num_bytes
+    assert panel.rows[0]["teacher_seconds"] == result.phase("teacher").reading.seconds
     other = teacher.model_copy(update={"origin": "file", "sha256": "f" * 64})
     copy = result.model_copy(update={"key": "b", "method": "dm", "teacher": other})
-    lines = [line for line in make_table([result, copy]).blocks[0].header if line.startswith("soft labels")]
+    lines = [line for line in make_table([result, copy]).panels[0].header if line.startswith("soft labels")]
     assert [line.rsplit(" ", 1)[1] for line in lines] == ["(random_real)", "(dm)"]
     assert f"from a file: {100 * teacher.test_accuracy:.1f} %" in lines[1]
-    (hard,) = make_table([evaluate(distilled, real, HARD, students=1, device="cpu")]).blocks
+    (hard,) = make_table([evaluate(distilled, real, HARD, students=1, device="cpu")]).panels
     assert not any("teacher" in name for name in hard.cost.columns)
 
 
