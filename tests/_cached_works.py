@@ -1,4 +1,4 @@
-"""A tiny piece of every kind of kept work, and what is in it: names, shapes and a few numbers.
+"""A tiny piece of every kind of cached work, and what is in it: names, shapes and a few numbers.
 
 `python -m tests._cached_works` records it anew, after the version of a kind was raised.
 """
@@ -52,13 +52,13 @@ def make_real() -> RealDataset:
 
 
 def make_all(folder: Path) -> None:
-    """Fill the cache folder with one piece of work of every kind."""
+    """Fill the cache folder with one piece of cached work of every kind."""
     real, cpu = make_real(), torch.device("cpu")
     context = RunContext(cpu, make_generator(0, "trial"), folder)
     for name in ("herding", "mtt", "minimax"):
         method = make_method(name, {**make_method(name).smoke_settings, **({"zca": True} if name == "mtt" else {})})
-        ground, _ = preparation.make_foundation(method, real.train, context)
-        own = RunContext(cpu, context.generator, folder, foundation=ground)
+        foundation, _ = preparation.make_foundation(method, real.train, context)
+        own = RunContext(cpu, context.generator, folder, foundation=foundation)
         preparation.prepare_once(name, method, real.train, 0, own)
     short = Schedule(epochs=2, drop_at=1)
     taught = Teacher(network="convnet-d1-w4-bn", schedule=short, seed=0, temperature=20.0, loss="kl")

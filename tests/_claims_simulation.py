@@ -21,7 +21,7 @@ import numpy as np
 from numpy.random import Generator
 
 from ddbench.claims import ClaimsFile, judge, load_claims
-from ddbench.claims.kinds import AbsoluteClaim, AnyClaim, ClaimCell, CostClaim, RelativeClaim, ScalingClaim
+from ddbench.claims.kinds import AbsoluteClaim, AnyClaim, ClaimedEntry, CostClaim, RelativeClaim, ScalingClaim
 from ddbench.claims.recording import Recording, record
 from ddbench.errors import BadInputError
 from ddbench.protocol import PROTOCOLS
@@ -30,7 +30,7 @@ from ddbench.records import Metric, Phase, Reading, Result
 LEVEL = 0.05
 SEED = 20261124
 PROTOCOL = PROTOCOLS.get("quick")
-CELL = ClaimCell(method="dm", dataset="digits", network="convnet", ipc=10, protocol=f"quick@{PROTOCOL.hash}")
+CELL = ClaimedEntry(method="dm", dataset="digits", network="convnet", ipc=10, protocol=f"quick@{PROTOCOL.hash}")
 OTHER = CELL.model_copy(update={"method": "random_real"})
 TEST_IMAGES = 360  # of digits: accuracies of one student are multiples of 1 / 360
 BLANK = Result(
@@ -154,7 +154,7 @@ def by_ipc(cost: Callable[[int, float], float], sd: float, n: int) -> Draw:
 
 
 def recorded_runs(sd: float, gap: float = 0.0, slower: float = 1.0, larger: float = 1.0) -> Runs:
-    """Runs of a cell with accuracy, time (sd 5 %) and memory (sd 1 %); the options move them off the recorded ones."""
+    """Runs of an entry with accuracy, time (sd 5 %) and memory (sd 1 %); options move them off the recorded ones."""
     return lambda rng, seeds: [
         result(
             "dm",
@@ -168,8 +168,8 @@ def recorded_runs(sd: float, gap: float = 0.0, slower: float = 1.0, larger: floa
     ]
 
 
-def many_cells(sd: float, count: int, gap: float = 0.0) -> Runs:
-    """Runs of so many cells with an accuracy each."""
+def many_entries(sd: float, count: int, gap: float = 0.0) -> Runs:
+    """Runs of so many entries with an accuracy each."""
     return lambda rng, seeds: [
         result("dm", ipc, seed, [rng.normal(80 + gap, sd)]) for ipc in range(1, count + 1) for seed in seeds
     ]
@@ -182,7 +182,7 @@ def baseline(runs: Runs, n: int) -> Claims:
         while True:
             try:
                 return record(runs(rng, range(n)), "simulated")
-            except BadInputError:  # every cell spread too much, which gives no file and no verdict
+            except BadInputError:  # every entry spread too much, which gives no file and no verdict
                 continue
 
     def claims(rng: Generator) -> ClaimsFile:
@@ -333,8 +333,8 @@ SCENARIOS = (
         fresh(lambda factor: recorded_runs(0.5, larger=factor), 3), None, 1.0, 1.3, "times",
     ),
     Scenario(
-        "recorded baseline, accuracy of 10 cells", "sd 1, 5 recorded, 3 new", baseline(many_cells(1.0, 10), 5),
-        fresh(lambda lost: many_cells(1.0, 10, gap=-lost), 3), None, 0.0, 4.0, "points lost",
+        "recorded baseline, accuracy of 10 cells", "sd 1, 5 recorded, 3 new", baseline(many_entries(1.0, 10), 5),
+        fresh(lambda lost: many_entries(1.0, 10, gap=-lost), 3), None, 0.0, 4.0, "points lost",
     ),
 )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""When ddbench's own code makes something else of the same settings, the version of that kind of kept work must rise.
+"""When ddbench's own code makes something else of the same settings, the version of that kind of cached work must rise.
 
 The code of methods and plug-ins is part of each key. That of the core is not, for the sake of hours of training; here
 is what watches over it: a tiny piece of every kind, compared with what was recorded for its version.

@@ -1,4 +1,4 @@
-"""Cells of a comparison table: all results of one method at one IPC, and the arithmetic on them."""
+"""Entries of a comparison table: all results of one method at one IPC, and the arithmetic on them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PEAKS = ("peak_allocated_bytes", "peak_reserved_bytes", "peak_host_bytes")
 
 @dataclass(frozen=True)
 class Spread:
-    """A metric of one cell: students are averaged per distilled set first, the rest is over distilled sets.
+    """A metric of one entry: students are averaged per distilled set first, the rest is over distilled sets.
 
     Attributes:
         mean: mean over distilled sets; percent where the metric's unit is a fraction, else the metric's own unit.
@@ -49,7 +49,7 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Cell:
+class Entry:
     """Results of one method at one IPC, without duplicates; `config` and `protocol_hash` are set where rows differ."""
 
     method: str
@@ -60,12 +60,12 @@ class Cell:
 
     @property
     def row(self) -> tuple[str, str, str]:
-        """What makes the row of the table that the cell stands in."""
+        """What makes the row of the table that the entry stands in."""
         return self.method, self.config, self.protocol_hash
 
     @property
     def name(self) -> str:
-        """The cell in words, for notes."""
+        """The entry in words, for notes."""
         place = "the whole training set" if self.ipc is None else f"IPC {self.ipc}"
         return ", ".join(filter(None, (self.method, self.config, self.protocol_hash, place)))
 
@@ -155,8 +155,8 @@ def machine_label(machine: dict[str, Any]) -> str:
     return f"{name} ({machine['id']})" if machine.get("id") else name
 
 
-def make_cells(results: Sequence[Result], *, with_hash: bool) -> tuple[Cell, ...]:
-    """Group results without duplicates into cells; a method's configs make rows only where one IPC has several."""
+def make_entries(results: Sequence[Result], *, with_hash: bool) -> tuple[Entry, ...]:
+    """Group results without duplicates into entries; a method's configs make rows only where one IPC has several."""
     configs: dict[tuple[str, str, int | None], dict[str, dict[str, Any]]] = defaultdict(dict)
     for result in results:
         configs[result.method, result.protocol_hash, result.ipc][_as_text(result.config)] = result.config
@@ -169,8 +169,8 @@ def make_cells(results: Sequence[Result], *, with_hash: bool) -> tuple[Cell, ...
             config = ", ".join(f"{key}={result.config.get(key, GAP)}" for key in keys)
         shown_hash = result.protocol_hash if with_hash else ""
         groups[result.method, result.ipc, config, shown_hash].append(result)
-    cells = (Cell(*key, tuple(sorted(group, key=lambda r: r.distill_seed))) for key, group in groups.items())
-    return tuple(sorted(cells, key=_order))
+    entries = (Entry(*key, tuple(sorted(group, key=lambda r: r.distill_seed))) for key, group in groups.items())
+    return tuple(sorted(entries, key=_order))
 
 
 def varying_keys(configs: Iterable[dict[str, Any]]) -> tuple[str, ...]:
@@ -201,9 +201,9 @@ def drop_duplicates(results: Sequence[Result]) -> tuple[list[Result], list[list[
     return [group[0] for group in groups.values()], [group for group in groups.values() if len(group) > 1]
 
 
-def _order(cell: Cell) -> tuple[Any, ...]:
-    place = {"random_real": 0, "full_real": 2}.get(cell.method, 1)
-    return place, *cell.row, cell.ipc is None, cell.ipc or 0
+def _order(entry: Entry) -> tuple[Any, ...]:
+    place = {"random_real": 0, "full_real": 2}.get(entry.method, 1)
+    return place, *entry.row, entry.ipc is None, entry.ipc or 0
 
 
 def _readings(result: Result, *phases: str) -> list[Reading]:

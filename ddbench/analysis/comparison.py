@@ -1,7 +1,8 @@
-"""Two methods, or two folders of results, against each other: cells paired, tested and judged in words.
+"""Two methods, or two folders of results, against each other: entries paired, tested and judged in words.
 
-The test of a cell is a paired t test over distillation seeds that both sides have, else Welch's; students are averaged
-per distilled set first. p values are corrected over all cells of a comparison (Holm). `compared_table` shows them.
+The test of an entry is a paired t test over distillation seeds that both sides have, else Welch's; students are
+averaged per distilled set first. p values are corrected over all entries of a comparison (Holm); `comparison_table`
+shows them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
-from ddbench.analysis.aggregate import Cell, drop_duplicates, make_cells, values_by_seed
+from ddbench.analysis.aggregate import Entry, drop_duplicates, make_entries, values_by_seed
 from ddbench.analysis.significance import Estimate, difference_of_means, holm, paired_difference
 from ddbench.errors import BadInputError
 from ddbench.records import Result
@@ -39,7 +40,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Compared:
-    """One cell on both sides.
+    """One entry on both sides.
 
     Attributes:
         a: results of the first side.
@@ -50,8 +51,8 @@ class Compared:
         shared: distillation seeds that both sides have.
     """
 
-    a: Cell
-    b: Cell
+    a: Entry
+    b: Entry
     estimate: Estimate | None
     p_holm: float | None
     verdict: str
@@ -65,11 +66,11 @@ class Compared:
 
 @dataclass(frozen=True)
 class Group:
-    """The compared cells of one data set, protocol and network.
+    """The compared entries of one data set, protocol and network.
 
     Attributes:
         rows: in the order of methods and IPC.
-        unmatched: cells that one side alone has a number for, as (side, cell).
+        unmatched: entries that one side alone has a number for, as (side, entry).
         duplicates: results of either side that were left out.
     """
 
@@ -78,13 +79,13 @@ class Group:
     protocol_hash: str
     network: str
     rows: tuple[Compared, ...]
-    unmatched: tuple[tuple[str, Cell], ...]
+    unmatched: tuple[tuple[str, Entry], ...]
     duplicates: int
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A whole comparison; `by_method` where the sides are folders, whose cells are matched by method too."""
+    """A whole comparison; `by_method` where the sides are folders, whose entries are matched by method too."""
 
     a: str
     b: str
@@ -110,7 +111,7 @@ def compare_methods(a: str, b: str, results: Sequence[Result], level: float = 0.
 
     Raises:
         BadInputError: the same name twice, a method without results, several contents of a protocol or a data set, or
-            no cell that both have a number for.
+            no entry that both have a number for.
     """
     if a == b:
         raise BadInputError(f"compare needs two different methods, got {a} twice")
@@ -127,9 +128,9 @@ def compare_sides(a: Side, b: Side, level: float = 0.95) -> Comparison:
     return _compare(a, b, by_method=True, level=level)
 
 
-def accuracies(cell: Cell) -> dict[int, float]:
-    """Return a cell's test accuracy in percent by distillation seed, the mean over the students of each set."""
-    return {seed: fmean(values) for seed, values in sorted(values_by_seed(cell.ok, METRIC).items())}
+def accuracies(entry: Entry) -> dict[int, float]:
+    """Return an entry's test accuracy in percent by distillation seed, the mean over the students of each set."""
+    return {seed: fmean(values) for seed, values in sorted(values_by_seed(entry.ok, METRIC).items())}
 
 
 def _compare(a: Side, b: Side, *, by_method: bool, level: float) -> Comparison:
@@ -142,8 +143,8 @@ def _compare(a: Side, b: Side, *, by_method: bool, level: float) -> Comparison:
     )
     if not any(group.rows for group in groups):
         raise BadInputError(
-            f"no cell has an accuracy on both sides: {a.title} has {_list_cells(a.results)}; {b.title} has "
-            f"{_list_cells(b.results)}; run what is missing"
+            f"no entry has an accuracy on both sides: {a.title} has {_list_entries(a.results)}; {b.title} has "
+            f"{_list_entries(b.results)}; run what is missing"
         )
     return _judge(Comparison(a.name, b.name, f"{a.title} against {b.title}", by_method, level, groups))
 
@@ -167,36 +168,36 @@ def _judge(comparison: Comparison) -> Comparison:
 
 def _make_group(key: tuple[str, str, str], a: Side, b: Side, *, by_method: bool, level: float) -> Group:
     split = [drop_duplicates([result for result in side.results if _place(result) == key]) for side in (a, b)]
-    cells = [make_cells(kept, with_hash=False) for kept, _ in split]
-    pairs, unmatched = _match(*cells, by_method=by_method)
+    entries = [make_entries(kept, with_hash=False) for kept, _ in split]
+    pairs, unmatched = _match(*entries, by_method=by_method)
     first = next(result for side in (a, b) for result in side.results if _place(result) == key)
-    names = {id(cell): side.name for side, found in zip((a, b), cells, strict=True) for cell in found}
+    names = {id(entry): side.name for side, found in zip((a, b), entries, strict=True) for entry in found}
     return Group(
         dataset=first.dataset,
         protocol=first.protocol,
         protocol_hash=first.protocol_hash,
         network=first.network,
         rows=tuple(_test(*pair, level) for pair in pairs),
-        unmatched=tuple((names[id(cell)], cell) for cell in unmatched),
+        unmatched=tuple((names[id(entry)], entry) for entry in unmatched),
         duplicates=sum(len(group) - 1 for _, groups in split for group in groups),
     )
 
 
-def _match(a: Sequence[Cell], b: Sequence[Cell], *, by_method: bool) -> tuple[list[tuple[Cell, Cell]], list[Cell]]:
-    """Return the cells that stand against each other, and those without a partner or without a number."""
+def _match(a: Sequence[Entry], b: Sequence[Entry], *, by_method: bool) -> tuple[list[tuple[Entry, Entry]], list[Entry]]:
+    """Return the entries that stand against each other, and those without a partner or without a number."""
     pairs = []
-    for cell in a:
-        places = [other for other in b if cell.ipc == other.ipc and (cell.method == other.method or not by_method)]
+    for entry in a:
+        places = [other for other in b if entry.ipc == other.ipc and (entry.method == other.method or not by_method)]
         # Of several settings in a folder, the same stand against each other; where none is the same, each against each.
-        same = [other for other in places if _config(other) == _config(cell)] if by_method else []
-        taken = {_config(other) for other in a if other.ipc == cell.ipc and other.method == cell.method}
+        same = [other for other in places if _config(other) == _config(entry)] if by_method else []
+        taken = {_config(other) for other in a if other.ipc == entry.ipc and other.method == entry.method}
         others = [other for other in places if _config(other) not in taken] if by_method else places
-        pairs += [(cell, other) for other in (same or others) if accuracies(cell) and accuracies(other)]
-    found = {id(cell) for pair in pairs for cell in pair}
-    return pairs, [cell for cell in (*a, *b) if id(cell) not in found]
+        pairs += [(entry, other) for other in (same or others) if accuracies(entry) and accuracies(other)]
+    found = {id(entry) for pair in pairs for entry in pair}
+    return pairs, [entry for entry in (*a, *b) if id(entry) not in found]
 
 
-def _test(a: Cell, b: Cell, level: float) -> Compared:
+def _test(a: Entry, b: Entry, level: float) -> Compared:
     ours, theirs = accuracies(a), accuracies(b)
     shared = tuple(sorted(ours.keys() & theirs.keys()))
     estimate = None
@@ -229,11 +230,11 @@ def _place(result: Result) -> tuple[str, str, str]:
     return result.dataset, result.protocol, result.network
 
 
-def _config(cell: Cell) -> str:
-    return repr(sorted(cell.results[0].config.items()))
+def _config(entry: Entry) -> str:
+    return repr(sorted(entry.results[0].config.items()))
 
 
-def _list_cells(results: Sequence[Result]) -> str:
+def _list_entries(results: Sequence[Result]) -> str:
     places: dict[tuple[Any, ...], set[int | None]] = defaultdict(set)
     for result in results:
         places[result.method, *_place(result)].add(result.ipc)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from ddbench.analysis.estimates import Alternative, Estimate, Values
+from ddbench.analysis.intervals import Alternative, Estimate, Values
 from ddbench.analysis.significance import (
     PAIRED_PERMUTATION,
     PERMUTATION,

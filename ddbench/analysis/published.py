@@ -57,7 +57,7 @@ _RESIZING_PROTOCOLS = frozenset({"minimax-hard"})
 
 
 class PublishedNumber(Record):
-    """One entry of the file: one value that one source prints for one cell.
+    """One number of the file: one value that one source prints for one entry.
 
     Attributes:
         method: slug of the file, as are `dataset`, `model` and `protocol`; `registry_method` and so on translate.
@@ -132,8 +132,8 @@ class PublishedNumber(Record):
 
 
 @dataclass(frozen=True)
-class PublishedCell:
-    """All that is published for one cell under one protocol: the number to show first, then the others."""
+class PublishedEntry:
+    """All that is published for one entry under one protocol: the number to show first, then the others."""
 
     numbers: tuple[PublishedNumber, ...]
 
@@ -167,7 +167,7 @@ def load_published(path: Path | None = None) -> tuple[PublishedNumber, ...]:
 
     Raises:
         DataMissingError: there is no such file.
-        BadInputError: the file is no TOML, or an entry has an unknown key, a missing key or an impossible value.
+        BadInputError: the file is no TOML, or a number has an unknown key, a missing key or an impossible value.
     """
     path = path or baselines_dir() / "published.toml"
     try:
@@ -176,17 +176,17 @@ def load_published(path: Path | None = None) -> tuple[PublishedNumber, ...]:
         raise DataMissingError(f"there are no published numbers at {path}; install ddbench again") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInputError(f"{path} must be TOML in UTF-8: {error}; fix or remove the file") from error
-    entries = content.pop("claim", None)
-    if content or not isinstance(entries, list):
+    tables = content.pop("claim", None)
+    if content or not isinstance(tables, list):
         found = ", ".join(content) or "no [[claim]]"
         raise BadInputError(f"{path} must hold [[claim]] tables and nothing else, found {found}; fix the file")
-    return tuple(_parse_entry(path, index, entry) for index, entry in enumerate(entries, start=1))
+    return tuple(_parse_number(path, index, table) for index, table in enumerate(tables, start=1))
 
 
 def find_published(
     method: str, dataset: str, ipc: int | None, network: str, protocol: str, *, path: Path | None = None
-) -> PublishedCell | None:
-    """Return the published accuracy of exactly one cell, or None; names are those a Result carries.
+) -> PublishedEntry | None:
+    """Return the published accuracy of exactly one entry, or None; names are those a Result carries.
 
     Args:
         method: registered name.
@@ -197,14 +197,14 @@ def find_published(
         protocol: ddbench's name; the file's own for a protocol that ddbench does not have.
         path: see `load_published`.
     """
-    cells = list_published(method, dataset, ipc, network, path=path)
-    return next((cell for cell in cells if cell.protocol == protocol), None)
+    entries = list_published(method, dataset, ipc, network, path=path)
+    return next((entry for entry in entries if entry.protocol == protocol), None)
 
 
 def list_published(
     method: str, dataset: str, ipc: int | None, network: str, *, path: Path | None = None
-) -> tuple[PublishedCell, ...]:
-    """Return the published accuracies of a cell under every protocol, one entry per protocol.
+) -> tuple[PublishedEntry, ...]:
+    """Return the published accuracies of an entry under every protocol, one `PublishedEntry` per protocol.
 
     Protocols that ddbench has come first. Numbers of different protocols are not comparable: show `protocol` with them.
     """
@@ -217,9 +217,9 @@ def list_published(
     for number in _accuracies(path).get((method, name, ipc, network), ()):
         if side is None or number.protocol in _RESIZING_PROTOCOLS or str(number.resolution or side) == side:
             by_protocol[number.registry_protocol].append(number)
-    cells = (PublishedCell(tuple(sorted(numbers, key=lambda n: n.rank))) for numbers in by_protocol.values())
+    entries = (PublishedEntry(tuple(sorted(numbers, key=lambda n: n.rank))) for numbers in by_protocol.values())
     known = {"dc", *PROTOCOL_NAMES.values()}
-    return tuple(sorted(cells, key=lambda cell: (cell.protocol not in known, cell.shown.rank)))
+    return tuple(sorted(entries, key=lambda entry: (entry.protocol not in known, entry.shown.rank)))
 
 
 @lru_cache(maxsize=4)
@@ -227,17 +227,17 @@ def _accuracies(path: Path | None) -> dict[tuple[str, str, int | None, str], lis
     index = defaultdict(list)
     for number in load_published(path):
         if number.metric == "test_accuracy":
-            cell = (number.registry_method, number.registry_dataset, number.images_per_class, number.registry_network)
-            index[cell].append(number)
+            entry = (number.registry_method, number.registry_dataset, number.images_per_class, number.registry_network)
+            index[entry].append(number)
     return dict(index)
 
 
-def _parse_entry(path: Path, index: int, entry: object) -> PublishedNumber:
+def _parse_number(path: Path, index: int, table: object) -> PublishedNumber:
     try:
-        return PublishedNumber.model_validate(entry)
+        return PublishedNumber.model_validate(table)
     except ValidationError as error:
         first = error.errors()[0]
-        named = entry if isinstance(entry, dict) else {}
-        cell = ", ".join(str(named.get(key, "?")) for key in ("method", "dataset", "ipc"))
-        key = first["loc"][0] if first["loc"] else "entry"
-        raise BadInputError(f"{path}, claim {index} ({cell}): {key}: {first['msg']}; fix this entry") from error
+        named = table if isinstance(table, dict) else {}
+        place = ", ".join(str(named.get(key, "?")) for key in ("method", "dataset", "ipc"))
+        key = first["loc"][0] if first["loc"] else "table"
+        raise BadInputError(f"{path}, claim {index} ({place}): {key}: {first['msg']}; fix this claim") from error

@@ -19,7 +19,7 @@ from math import comb, exp, log, log1p
 import numpy as np
 from scipy import stats
 
-from ddbench.analysis.estimates import (
+from ddbench.analysis.intervals import (
     ALL_PAIRS,
     LOG_LOG,
     ONE_SAMPLE_T,

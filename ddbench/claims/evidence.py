@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any, Literal
 
 from ddbench.analysis.aggregate import MAKING, drop_duplicates, values_by_seed, varying_keys
-from ddbench.claims.kinds import ANY_MACHINE, COST_METRIC, ClaimCell, is_cost
+from ddbench.claims.kinds import ANY_MACHINE, COST_METRIC, ClaimedEntry, is_cost
 from ddbench.errors import BadInputError
 from ddbench.records import Reading, Result
 
@@ -23,61 +23,63 @@ class UnjudgedError(Exception):
         self.verdict = verdict
 
 
-def pick(cell: ClaimCell, results: Sequence[Result]) -> list[Result]:
-    """Return the finished results of a cell, without duplicates.
+def pick(entry: ClaimedEntry, results: Sequence[Result]) -> list[Result]:
+    """Return the finished results of an entry, without duplicates.
 
     Raises:
         UnjudgedError: there are none, or they were made under other circumstances than the claim's.
         BadInputError: they are of several settings, data sets or counts of students, which must not be pooled.
     """
-    same = [result for result in results if _identity(result) == (cell.method, cell.dataset, cell.budget, cell.network)]
+    same = [
+        result for result in results if _identity(result) == (entry.method, entry.dataset, entry.budget, entry.network)
+    ]
     if not same:
-        raise UnjudgedError("not measured", f"there is no result of {cell.title}")
-    fitting = [result for result in same if not differences(cell, result)]
+        raise UnjudgedError("not measured", f"there is no result of {entry.title}")
+    fitting = [result for result in same if not differences(entry, result)]
     if not fitting:
-        nearest = min((differences(cell, result) for result in same), key=len)
-        raise UnjudgedError("not comparable", f"{cell.title}: {'; '.join(nearest)}")
+        nearest = min((differences(entry, result) for result in same), key=len)
+        raise UnjudgedError("not comparable", f"{entry.title}: {'; '.join(nearest)}")
     finished = [result for result in fitting if result.status == "ok"]
     if not finished:
         status = fitting[0].status.replace("_", " ")
-        raise UnjudgedError("not measured", f"{cell.title}: {status}: {fitting[0].reason}")
+        raise UnjudgedError("not measured", f"{entry.title}: {status}: {fitting[0].reason}")
     kept, _ = drop_duplicates(finished)
-    _check_alike(cell, kept)
+    _check_alike(entry, kept)
     return kept
 
 
-def differences(cell: ClaimCell, result: Result) -> list[str]:
-    """Say in which circumstances a result of the cell's method, data set, IPC and network is not the claim's."""
+def differences(entry: ClaimedEntry, result: Result) -> list[str]:
+    """Say in which circumstances a result of the entry's method, data set, IPC and network is not the claim's."""
     found = []
     protocol = f"{result.protocol}@{result.protocol_hash}"
-    if protocol != cell.protocol:
-        found.append(f"protocol {protocol} instead of {cell.protocol}")
-    for key, value in cell.settings.items():
+    if protocol != entry.protocol:
+        found.append(f"protocol {protocol} instead of {entry.protocol}")
+    for key, value in entry.settings.items():
         if key not in result.config or result.config[key] != value:
             found.append(f"setting {key} is {result.config.get(key)!r} instead of {value!r}")
-    if cell.students not in (None, result.students):
-        found.append(f"{result.students} students per set instead of {cell.students}")
+    if entry.students not in (None, result.students):
+        found.append(f"{result.students} students per set instead of {entry.students}")
     # A cell that failed before its data was read has no fingerprint.
-    if cell.fingerprint is not None and result.dataset_fingerprint not in ("", cell.fingerprint):
-        found.append(f"data {result.dataset_fingerprint} instead of {cell.fingerprint}")
+    if entry.fingerprint is not None and result.dataset_fingerprint not in ("", entry.fingerprint):
+        found.append(f"data {result.dataset_fingerprint} instead of {entry.fingerprint}")
     return found
 
 
 def costs_of(
-    cells: Sequence[ClaimCell], results: Sequence[Result], metric: str, machine: str | None
+    entries: Sequence[ClaimedEntry], results: Sequence[Result], metric: str, machine: str | None
 ) -> list[dict[int, float]]:
-    """Return, for each cell, one cost per distillation seed, all from one machine.
+    """Return, for each entry, one cost per distillation seed, all from one machine.
 
     Args:
-        cells: what a claim is about.
+        entries: what a claim is about.
         results: of anything.
         metric: see `is_cost`.
-        machine: an id; `any` for a claim that names no hardware; None where one machine must have run all cells.
+        machine: an id; `any` for a claim that names no hardware; None where one machine must have run all entries.
 
     Raises:
-        UnjudgedError: a cell was not measured, or they ran on another machine, or on several.
+        UnjudgedError: an entry was not measured, or they ran on another machine, or on several.
     """
-    picked = [pick(cell, results) for cell in cells]
+    picked = [pick(entry, results) for entry in entries]
     ids = sorted({_machine(result) for found in picked for result in found})
     if machine is None and len(ids) > 1:
         raise UnjudgedError("not comparable", f"measured on several machines ({', '.join(ids)})")
@@ -92,7 +94,7 @@ def values_of(results: Sequence[Result], metric: str, unit: str | None = None) -
     """Return one value per distillation seed: the mean over students, percent for fractions; or a phase's cost.
 
     Args:
-        results: of one cell.
+        results: of one entry.
         metric: name of a metric, or of a cost (see `is_cost`).
         unit: what the claim is stated in; None for costs.
 
@@ -149,18 +151,18 @@ def _check_units(results: Sequence[Result], name: str, unit: str | None) -> None
         raise UnjudgedError("not comparable", f"{results[0].title}: {name} is relative to several bases")
 
 
-def _check_alike(cell: ClaimCell, results: Sequence[Result]) -> None:
+def _check_alike(entry: ClaimedEntry, results: Sequence[Result]) -> None:
     keys = varying_keys(result.config for result in results)
     if keys:
         raise BadInputError(
-            f"results of {cell.title} have several settings ({', '.join(keys)} differ); "
-            "name those meant in the settings of its cell"
+            f"results of {entry.title} have several settings ({', '.join(keys)} differ); "
+            "name those meant in the settings of its `cell`"
         )
     for name, key in (("students", "students"), ("dataset_fingerprint", "fingerprint")):
         found = sorted({str(getattr(result, name)) for result in results})
         if len(found) > 1:
             raise BadInputError(
-                f"results of {cell.title} differ in {key} ({', '.join(found)}); name the claim's as {key} of its cell"
+                f"results of {entry.title} differ in {key} ({', '.join(found)}); name the claim's, {key} in its `cell`"
             )
 
 

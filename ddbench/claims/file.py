@@ -53,10 +53,10 @@ def load_claims(path: Path | str) -> ClaimsFile:
         raise BadInputError(f"claims file {source} does not exist") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadInputError(f"claims file {source} cannot be read: {' '.join(str(error).split())}") from error
-    defaults, entries = content.pop("defaults", {}), content.pop("claim", None)
-    if not isinstance(entries, list) or not isinstance(defaults, dict):
-        raise BadInputError(f"{source} must hold [[claim]] tables, and [defaults] for what their cells share")
-    claims = tuple(_parse(source, number, entry, defaults) for number, entry in enumerate(entries, 1))
+    defaults, tables = content.pop("defaults", {}), content.pop("claim", None)
+    if not isinstance(tables, list) or not isinstance(defaults, dict):
+        raise BadInputError(f"{source} must hold [[claim]] tables, and [defaults] for what their `cell` keys share")
+    claims = tuple(_parse(source, number, table, defaults) for number, table in enumerate(tables, 1))
     names = [claim.id for claim in claims]
     if double := {name for name in names if names.count(name) > 1}:
         raise BadInputError(f"{source}: id {min(double)!r} is given twice; each claim needs one of its own")
@@ -66,14 +66,14 @@ def load_claims(path: Path | str) -> ClaimsFile:
         raise BadInputError(f"{source}: {_explain(error)}") from error
 
 
-def _parse(source: Path, number: int, entry: object, defaults: Mapping[str, Any]) -> AnyClaim:
-    named = entry.get("id", "no id") if isinstance(entry, dict) else "no table"
+def _parse(source: Path, number: int, table: object, defaults: Mapping[str, Any]) -> AnyClaim:
+    named = table.get("id", "no id") if isinstance(table, dict) else "no table"
     try:
-        claim = _ADAPTER.validate_python(_with_defaults(entry, defaults))
-        for cell in claim.cells:
-            if cell.ipc is None:
+        claim = _ADAPTER.validate_python(_with_defaults(table, defaults))
+        for entry in claim.entries:
+            if entry.ipc is None:
                 raise BadInputError('cell.ipc is missing: a number, or "full"')
-            cell.check_names()
+            entry.check_names()
         if isinstance(claim, AbsoluteClaim) and claim.recorded is None:
             _ = claim.target
     except (ValidationError, LookupError, BadInputError) as error:
@@ -82,19 +82,19 @@ def _parse(source: Path, number: int, entry: object, defaults: Mapping[str, Any]
     return claim
 
 
-def _with_defaults(entry: object, defaults: Mapping[str, Any]) -> object:
-    """Fill a claim's cell from the file's defaults, and `against` from the cell, whose settings are its own."""
-    if not isinstance(entry, dict) or not isinstance(entry.get("cell", {}), dict):
-        return entry
-    filled = dict(entry)
-    if "cell" in entry:
+def _with_defaults(table: object, defaults: Mapping[str, Any]) -> object:
+    """Fill a claim's `cell` from the file's defaults, and `against` from the `cell`, whose settings are its own."""
+    if not isinstance(table, dict) or not isinstance(table.get("cell", {}), dict):
+        return table
+    filled = dict(table)
+    if "cell" in table:
         shared = {
-            key: value for key, value in defaults.items() if not (key == "ipc" and entry.get("kind") == "scaling")
+            key: value for key, value in defaults.items() if not (key == "ipc" and table.get("kind") == "scaling")
         }
-        filled["cell"] = {**shared, **entry["cell"]}
-        if isinstance(entry.get("against"), dict):
+        filled["cell"] = {**shared, **table["cell"]}
+        if isinstance(table.get("against"), dict):
             inherited = {key: value for key, value in filled["cell"].items() if key != "settings"}
-            filled["against"] = {**inherited, **entry["against"]}
+            filled["against"] = {**inherited, **table["against"]}
     return filled
 
 

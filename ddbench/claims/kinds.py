@@ -1,4 +1,4 @@
-"""The kinds of claims and the cells they are about, as a claims file states them: strict models, no results yet."""
+"""The kinds of claims and the entries they are about, as a claims file states them: strict models, no results yet."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class ClaimCell(Strict):
-    """Which results a claim is about.
+class ClaimedEntry(Strict):
+    """Which results a claim is about: those of one method at one IPC, the `cell` or `against` of its file.
 
     Attributes:
         protocol: name and content hash, as tables print them: `quick@f58e23...`.
@@ -57,7 +57,7 @@ class ClaimCell(Strict):
 
     @property
     def title(self) -> str:
-        """The cell in a few words."""
+        """The entry in a few words."""
         return f"{self.method} on {self.dataset}, {size_words(self.budget)}, {self.network}"
 
     def check_names(self) -> None:
@@ -83,19 +83,19 @@ class Claim(Strict):
     min_n: Annotated[int, Field(ge=2)] = 3
 
     @property
-    def cells(self) -> tuple[ClaimCell, ...]:
-        """The cells that the claim is about."""
+    def entries(self) -> tuple[ClaimedEntry, ...]:
+        """The entries that the claim is about."""
         return ()
 
 
 class AbsoluteClaim(Claim):
-    """A cell's mean lies within, above or below `value`, a published number, or what earlier runs gave.
+    """An entry's mean lies within, above or below `value`, a published number, or what earlier runs gave.
 
     Values and margins of metrics that are fractions, such as accuracy, are in percent.
     """
 
     kind: Literal["absolute"]
-    cell: ClaimCell
+    cell: ClaimedEntry
     metric: str = "test_accuracy"
     unit: str = "percent"
     bound: Literal["within", "at_least", "at_most"] = "within"
@@ -120,8 +120,8 @@ class AbsoluteClaim(Claim):
         return self
 
     @property
-    def cells(self) -> tuple[ClaimCell, ...]:
-        """The one cell."""
+    def entries(self) -> tuple[ClaimedEntry, ...]:
+        """The one entry."""
         return (self.cell,)
 
     @cached_property
@@ -129,12 +129,12 @@ class AbsoluteClaim(Claim):
         """The number claimed, in `unit`: given, or the published one; raises BadInputError where that is no basis."""
         if self.value is not None:
             return self.value
-        cell, protocol = self.cell, self.cell.protocol.partition("@")[0]
-        found = find_published(cell.method, cell.dataset, cell.budget, cell.network, protocol)
+        entry, protocol = self.cell, self.cell.protocol.partition("@")[0]
+        found = find_published(entry.method, entry.dataset, entry.budget, entry.network, protocol)
         if found is None:
-            raise BadInputError(f"nothing is published for {cell.title} under {protocol}; give a value of your own")
+            raise BadInputError(f"nothing is published for {entry.title} under {protocol}; give a value of your own")
         if not found.is_verified:
-            raise BadInputError(f"the published number for {cell.title} was recalled, never read; no claim can use it")
+            raise BadInputError(f"the published number for {entry.title} was recalled, never read; no claim can use it")
         return found.shown.value
 
 
@@ -147,8 +147,8 @@ class RelativeClaim(Claim):
     """
 
     kind: Literal["relative"]
-    cell: ClaimCell
-    against: ClaimCell
+    cell: ClaimedEntry
+    against: ClaimedEntry
     metric: str = "test_accuracy"
     unit: str = "percent"
     margin: Number = 0.0
@@ -162,19 +162,19 @@ class RelativeClaim(Claim):
         return self
 
     @property
-    def cells(self) -> tuple[ClaimCell, ...]:
-        """Both cells."""
+    def entries(self) -> tuple[ClaimedEntry, ...]:
+        """Both entries."""
         return self.cell, self.against
 
 
 class CostClaim(Claim):
-    """A cost is at most `limit` times that of another cell of the same machine, or of earlier runs on it."""
+    """A cost is at most `limit` times that of another entry of the same machine, or of earlier runs on it."""
 
     kind: Literal["cost"]
-    cell: ClaimCell
+    cell: ClaimedEntry
     metric: str
     limit: Positive
-    against: ClaimCell | None = None
+    against: ClaimedEntry | None = None
     recorded: Annotated[list[Positive], Field(min_length=FEWEST_RECORDED)] | None = None
     machine: str | None = None
 
@@ -190,8 +190,8 @@ class CostClaim(Claim):
         return self
 
     @property
-    def cells(self) -> tuple[ClaimCell, ...]:
-        """The cell, and the one it is compared with."""
+    def entries(self) -> tuple[ClaimedEntry, ...]:
+        """The entry, and the one it is compared with."""
         return (self.cell,) if self.against is None else (self.cell, self.against)
 
 
@@ -199,7 +199,7 @@ class ScalingClaim(Claim):
     """A cost is independent of IPC (dearest / cheapest <= 1 + tolerance) or linear in it (exponent within 1 +- it)."""
 
     kind: Literal["scaling"]
-    cell: ClaimCell
+    cell: ClaimedEntry
     metric: str
     ipc: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=2)]
     law: Literal["independent", "linear"]
@@ -216,8 +216,8 @@ class ScalingClaim(Claim):
         return self
 
     @property
-    def cells(self) -> tuple[ClaimCell, ...]:
-        """One cell per IPC."""
+    def entries(self) -> tuple[ClaimedEntry, ...]:
+        """One entry per IPC."""
         return tuple(self.cell.model_copy(update={"ipc": ipc}) for ipc in self.ipc)
 
 

@@ -9,7 +9,7 @@ from statistics import fmean, stdev
 
 from scipy import stats
 
-from ddbench.analysis.estimates import ROUNDING, Estimate
+from ddbench.analysis.intervals import ROUNDING, Estimate
 
 PREDICTION = "prediction interval"
 

@@ -29,7 +29,7 @@ from ddbench.records import Result
 LEVEL = 0.05
 # Losses that pass whatever the spread says: noise of these sizes comes from libraries, not from this code.
 ACCURACY_MARGIN, SECONDS_LIMIT, BYTES_LIMIT = 1.0, 1.25, 1.10
-# A gate that closes only beyond these would hold nothing: the cell is left out, and that is said.
+# A gate that closes only beyond these would hold nothing: the entry is left out, and that is said.
 WIDEST_ACCURACY, WIDEST_SECONDS, WIDEST_BYTES = 3.0, 1.5, 1.3
 SHORTEST_SECONDS = 0.5  # a shorter phase measures the operating system
 
@@ -49,7 +49,7 @@ class Recording:
 class _Draft:
     """A claim before the size of its family, and with it its limit, is known."""
 
-    entry: dict[str, Any]
+    claim: dict[str, Any]
     title: str
     values: list[float]
     sign: float
@@ -58,20 +58,20 @@ class _Draft:
 
 
 def record(results: Sequence[Result], family: str) -> Recording:
-    """Return the claims file that says of every cell of some results what its runs gave.
+    """Return the claims file that says of every entry of some results what its runs gave.
 
     Args:
-        results: repeated runs, three distillation seeds or more of a cell.
+        results: repeated runs, three distillation seeds or more of an entry.
         family: name of the family.
 
     Raises:
-        BadInputError: no cell has runs enough, or none a spread small enough.
+        BadInputError: no entry has runs enough, or none a spread small enough.
     """
     finished, _ = drop_duplicates([result for result in results if result.status == "ok"])
     drafts: list[_Draft] = []
     left_out: list[str] = []
-    cells = _cells(finished)
-    for name, runs in zip(_names(cells), cells, strict=True):
+    entries = _entries(finished)
+    for name, runs in zip(_names(entries), entries, strict=True):
         if len({result.distill_seed for result in runs}) < FEWEST_RECORDED:
             left_out.append(f"{runs[0].title}: fewer than {FEWEST_RECORDED} runs")
             continue
@@ -81,7 +81,7 @@ def record(results: Sequence[Result], family: str) -> Recording:
     if not kept:
         raise BadInputError(f"nothing can be recorded: {'; '.join(left_out) or 'no finished results'}; run more seeds")
     header = {"family": family, "level": LEVEL, "considered": len(drafts), "recorded_from": _origin(finished)}
-    text = _as_toml(header, [{**draft.entry, "sentence": _sentence(draft, len(drafts))} for draft in kept])
+    text = _as_toml(header, [{**draft.claim, "sentence": _sentence(draft, len(drafts))} for draft in kept])
     return Recording(text, len(kept), tuple(left_out))
 
 
@@ -92,8 +92,8 @@ def write_recording(recording: Recording, path: Path) -> None:
         load_claims(temporary)
 
 
-def _cells(results: Iterable[Result]) -> list[list[Result]]:
-    """Group results into cells of one method, data, IPC, network, protocol, settings and machine."""
+def _entries(results: Iterable[Result]) -> list[list[Result]]:
+    """Group results into entries of one method, data, IPC, network, protocol, settings and machine."""
     groups: dict[str, list[Result]] = defaultdict(list)
     for result in results:
         groups[_digest(result)].append(result)
@@ -107,7 +107,7 @@ def _digest(result: Result) -> str:
 
 
 def _drafts(name: str, runs: Sequence[Result]) -> list[_Draft]:
-    """Return the drafts of one cell: accuracy, time of each phase, peaks of each phase."""
+    """Return the drafts of one entry: accuracy, time of each phase, peaks of each phase."""
     first = runs[0]
     cell = {
         "method": first.method,
@@ -122,7 +122,7 @@ def _drafts(name: str, runs: Sequence[Result]) -> list[_Draft]:
     drafts = []
     accuracy = _values(runs, "test_accuracy")
     if accuracy:
-        entry = {
+        claim = {
             "id": f"{name}-accuracy",
             "kind": "absolute",
             "min_n": FEWEST_RECORDED,
@@ -132,14 +132,14 @@ def _drafts(name: str, runs: Sequence[Result]) -> list[_Draft]:
             "cell": cell,
         }
         title = f"{first.title}: test accuracy"
-        drafts.append(_Draft(entry, title, accuracy, 1.0, ACCURACY_MARGIN, WIDEST_ACCURACY))
+        drafts.append(_Draft(claim, title, accuracy, 1.0, ACCURACY_MARGIN, WIDEST_ACCURACY))
     for metric in _cost_metrics(runs):
         costs = _values(runs, metric)
         if len(costs) < FEWEST_RECORDED or (metric.endswith("seconds") and min(costs) < SHORTEST_SECONDS):
             continue
         seconds = metric.endswith("seconds")
         limit, widest = (SECONDS_LIMIT, WIDEST_SECONDS) if seconds else (BYTES_LIMIT, WIDEST_BYTES)
-        entry = {
+        claim = {
             "id": f"{name}-{metric.replace('_', '-')}",
             "kind": "cost",
             "min_n": FEWEST_RECORDED,
@@ -150,7 +150,7 @@ def _drafts(name: str, runs: Sequence[Result]) -> list[_Draft]:
             "cell": cell,
         }
         title = f"{first.title}: {metric.replace('_', ' ')}"
-        drafts.append(_Draft(entry, title, [log(cost) for cost in costs], -1.0, log(limit), log(widest)))
+        drafts.append(_Draft(claim, title, [log(cost) for cost in costs], -1.0, log(limit), log(widest)))
     return drafts
 
 
@@ -188,7 +188,7 @@ def _sentence(draft: _Draft, family: int) -> str:
 
 
 def _names(groups: Sequence[Sequence[Result]]) -> list[str]:
-    """Return a readable name for each cell; a short hash tells apart what the name cannot."""
+    """Return a readable name for each entry; a short hash tells apart what the name cannot."""
     names = []
     for first in (runs[0] for runs in groups):
         size = "full" if first.ipc is None else f"ipc{first.ipc}"

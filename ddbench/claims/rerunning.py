@@ -1,4 +1,4 @@
-"""A suspected regression is confirmed by one rerun before it fails: the cells behind refuted claims, with fresh seeds.
+"""A suspected regression is confirmed by one rerun before it fails: entries of refuted claims, with fresh seeds.
 
 A claim that was refuted is judged again on the rerun alone. Both looks must refute it, so that a false alarm takes two
 independent accidents; the rerun's verdict is the one that counts.
@@ -12,16 +12,16 @@ from dataclasses import replace
 from ddbench.claims.evidence import pick
 from ddbench.claims.file import ClaimsFile
 from ddbench.claims.judging import Verdict, judge
-from ddbench.claims.kinds import ClaimCell, SpeedClaim, is_cost
+from ddbench.claims.kinds import ClaimedEntry, SpeedClaim, is_cost
 from ddbench.claims.sources import Sources
 from ddbench.errors import BadInputError
 from ddbench.protocol import PROTOCOLS
 from ddbench.records import Result
-from ddbench.runs.suite import MethodEntry, Suite
+from ddbench.runs.suite import Suite, SuiteMethod
 
 
 def suites_to_rerun(file: ClaimsFile, verdicts: Sequence[Verdict], sources: Sources) -> list[Suite]:
-    """Return the cells of refuted claims as suites, with as many fresh distillation seeds as the results had.
+    """Return the entries of refuted claims as suites, with as many fresh distillation seeds as the results had.
 
     Raises:
         BadInputError: a refuted claim that a rerun cannot confirm: on a saved benchmark, on a metric beside accuracy
@@ -34,11 +34,11 @@ def suites_to_rerun(file: ClaimsFile, verdicts: Sequence[Verdict], sources: Sour
             raise BadInputError(f"claim {claim.id} is about a saved benchmark; run and save that again by hand")
         if not (is_cost(claim.metric) or claim.metric == "test_accuracy"):
             raise BadInputError(f"claim {claim.id} is about {claim.metric}; a rerun measures accuracy and costs alone")
-        cells = [(cell, pick(cell, sources.results)) for cell in claim.cells]
-        # The same fresh seeds for all cells of a claim, so that pairs stay pairs.
-        seeds = _fresh_seeds(sources.results, max(len({r.distill_seed for r in found}) for _, found in cells))
-        for cell, found in cells:
-            suite = _suite(cell, found[0], seeds)
+        entries = [(entry, pick(entry, sources.results)) for entry in claim.entries]
+        # The same fresh seeds for all entries of a claim, so that pairs stay pairs.
+        seeds = _fresh_seeds(sources.results, max(len({r.distill_seed for r in found}) for _, found in entries))
+        for entry, found in entries:
+            suite = _suite(entry, found[0], seeds)
             suites[suite.model_dump_json()] = suite
     return list(suites.values())
 
@@ -62,18 +62,18 @@ def _fresh_seeds(results: Iterable[Result], count: int) -> tuple[int, ...]:
     return tuple(range(start, start + count))
 
 
-def _suite(cell: ClaimCell, result: Result, seeds: tuple[int, ...]) -> Suite:
+def _suite(entry: ClaimedEntry, result: Result, seeds: tuple[int, ...]) -> Suite:
     protocol = PROTOCOLS.get(result.protocol)
     if protocol.hash != result.protocol_hash:
         raise BadInputError(
-            f"{cell.title} was measured under {result.protocol}@{result.protocol_hash}, this ddbench has "
+            f"{entry.title} was measured under {result.protocol}@{result.protocol_hash}, this ddbench has "
             f"@{protocol.hash}; rerun with the version that made the results"
         )
     return Suite(
-        name=f"rerun of {cell.title}",
+        name=f"rerun of {entry.title}",
         protocol=result.protocol,
         datasets=(result.dataset,),
-        methods=(MethodEntry(name=result.method, settings=result.config),),
+        methods=(SuiteMethod(name=result.method, settings=result.config),),
         ipc=(result.ipc or 1,),
         networks=(result.network,),
         distill_seeds=seeds,

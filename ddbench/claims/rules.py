@@ -15,7 +15,7 @@ from statistics import fmean
 
 from scipy import stats
 
-from ddbench.analysis.estimates import ONE_SAMPLE_T, Estimate
+from ddbench.analysis.intervals import ONE_SAMPLE_T, Estimate
 from ddbench.analysis.permutation import permutation_difference
 from ddbench.analysis.significance import (
     difference_of_means,
@@ -102,7 +102,7 @@ def find(claim: AnyClaim, sources: Sources, level: float) -> Finding:
 
 def _absolute(claim: AbsoluteClaim, results: Sequence[Result], confidence: float) -> Finding:
     if is_cost(claim.metric):
-        (by_seed,) = costs_of(claim.cells, results, claim.metric, claim.machine)
+        (by_seed,) = costs_of(claim.entries, results, claim.metric, claim.machine)
         unit = " s" if claim.metric.endswith("seconds") else " bytes"
     else:
         by_seed = values_of(pick(claim.cell, results), claim.metric, claim.unit)
@@ -131,7 +131,7 @@ def _absolute(claim: AbsoluteClaim, results: Sequence[Result], confidence: float
 
 
 def _relative(claim: RelativeClaim, results: Sequence[Result], confidence: float) -> Finding:
-    picked = [pick(cell, results) for cell in claim.cells]
+    picked = [pick(entry, results) for entry in claim.entries]
     ours, theirs = (values_of(found, claim.metric, claim.unit) for found in picked)
     if claim.paired:
         seeds = sorted(ours.keys() & theirs.keys())
@@ -155,7 +155,7 @@ def _relative(claim: RelativeClaim, results: Sequence[Result], confidence: float
 
 
 def _cost(claim: CostClaim, results: Sequence[Result], confidence: float) -> Finding:
-    sides = costs_of(claim.cells, results, claim.metric, claim.machine)
+    sides = costs_of(claim.entries, results, claim.metric, claim.machine)
     _check_count(claim, min(map(len, sides)), "runs")
     ours = sides[0]
     if claim.recorded is not None:
@@ -171,15 +171,15 @@ def _cost(claim: CostClaim, results: Sequence[Result], confidence: float) -> Fin
     paired = len(shared) >= claim.min_n
     a, b = ([s[seed] for seed in shared] if paired else list(s.values()) for s in (ours, theirs))
     words = (
-        f"{claim.metric} {_amount(claim.metric, _typical(a))} for {claim.cells[0].title}, "
-        f"{_amount(claim.metric, _typical(b))} for {claim.cells[1].title}"
+        f"{claim.metric} {_amount(claim.metric, _typical(a))} for {claim.entries[0].title}, "
+        f"{_amount(claim.metric, _typical(b))} for {claim.entries[1].title}"
     )
     contrary = ratio(b, a, 1 / claim.limit, paired, confidence).p
     return Finding(ratio(a, b, claim.limit, paired, confidence), contrary, words, TIMES)
 
 
 def _scaling(claim: ScalingClaim, results: Sequence[Result], confidence: float) -> Finding:
-    groups = [list(side.values()) for side in costs_of(claim.cells, results, claim.metric, claim.machine)]
+    groups = [list(side.values()) for side in costs_of(claim.entries, results, claim.metric, claim.machine)]
     _check_count(claim, min(map(len, groups)), "runs at each IPC")
     costs = ", ".join(
         f"{_amount(claim.metric, _typical(group))} at {ipc}" for ipc, group in zip(claim.ipc, groups, strict=True)

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from ddbench.host.cached_work import MANIFEST, read_manifest
 from ddbench.host.files import find_cache_dir
 
-# Folders of kept work whose names end with the digest of their key, and what older versions left in the same places.
+# Folders of cached work whose names end with the digest of their key, and what older versions left in the same places.
 KEPT = re.compile(r"(.*-)?[0-9a-f]{16}")
 OLDER = re.compile(r"[0-9a-f]{16,32}\.(safetensors|rows)")
 # Folders that are listed and removed as a whole.

@@ -1,4 +1,4 @@
-"""Work done once and kept in the cache folder: one folder a piece, keyed by all it follows from, verified before use.
+"""Cached work: done once, one folder of the cache a piece, keyed by all it follows from, verified before use.
 
 A folder is whole when its manifest is there, which is written last. The manifest says what was made, of what and by
 which version, with a digest of every file; a folder that does not fit it is made again, with a warning.

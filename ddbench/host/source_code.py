@@ -1,7 +1,7 @@
-"""The code that kept work was made by, as a digest: work of a method that has been edited since is not used again.
+"""The code that cached work was made by, as a digest: work of a method that has been edited since is not used again.
 
 Of a plug-in it is its module and all that the module imports from its own package; of ddbench's methods the same within
-`ddbench.methods`. The rest of ddbench stands for itself by the `CACHE_VERSION` of each kind of kept work: a
+`ddbench.methods`. The rest of ddbench stands for itself by the `CACHE_VERSION` of each kind of cached work: a
 changed comment in a network's file should not cost hours of training.
 """
 

@@ -7,8 +7,8 @@ dc_benchmark and FTD, because the paper's table has rates that explode.
 Differs from it: the last images are returned and never the best by test accuracy; experts are drawn independently in
 each step, not in a shuffled order; where batches do not divide the set the odd one comes last; without ZCA, CIFAR-100
 has its own mean and std; a student rate that leaves a stated range stops the run; scaling and rotation sample with
-`align_corners=False`; the gradient is computed by the `adjoint` engine, which equals the reference's and needs the
-memory of one step (see `_meta_gradient`).
+`align_corners=False`; the gradient is computed in the `adjoint` way, which equals the reference's and needs the
+memory of one step (see `meta_gradient`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from ddbench.methods._learning.learner import Learner
 from ddbench.methods._trajectories.expert_files import Expert
 from ddbench.methods._trajectories.experts import ExpertConfig, ExpertMethod
 from ddbench.methods._trajectories.flat_network import FlatNetwork
-from ddbench.methods._trajectories.meta_gradient import ENGINES, MetaGradient, Segment, StudentBatch
+from ddbench.methods._trajectories.meta_gradient import META_GRADIENTS, MetaGradient, Segment, StudentBatch
 from ddbench.network import InputShape
 from ddbench.records import DistilledDataset, LabeledImages, Whitening
 from ddbench.work import META, TRAINING, VALUE_BYTES, MethodWork, PhaseWork, image_bytes, profile_network
@@ -129,7 +129,7 @@ class TrajectoryMatching(ExpertMethod):
         for step in ctx.track(range(config.steps), "matching trajectories", learner):
             now = (images.detach().clone(), lr.detach().clone())  # on the device, where they cost nothing
             segment, batches = self._draw_segment(experts, ctx), self._draw_batches(labels, train, ctx)
-            found = ENGINES[config.gradient](network, images.detach(), lr.detach(), segment, batches)
+            found = META_GRADIENTS[config.gradient](network, images.detach(), lr.detach(), segment, batches)
             learner.descend((found.images, found.lr))
             seen = StepCheck.of(found, images.detach(), lr.detach())
             reason = seen.diagnose_gradient()

@@ -10,14 +10,14 @@ from functools import partial
 
 import yaml
 
-from ddbench.analysis.aggregate import GAP, Cell, machine_label
+from ddbench.analysis.aggregate import GAP, Entry, machine_label
 from ddbench.records import Result
 from ddbench.tables.layout import SHOWN_PHASES, bytes_text, gpu_text, seconds_text
 
 
 @dataclass(frozen=True)
 class Circumstances:
-    """Everything recorded about one cell, as text.
+    """Everything recorded about one entry, as text.
 
     Attributes:
         commands: as recorded, else the command that makes and evaluates the same sets.
@@ -36,9 +36,9 @@ class Circumstances:
     seeds: tuple[tuple[str, ...], ...]
 
 
-def describe(cell: Cell) -> Circumstances:
-    """Return what is recorded about a cell."""
-    results = cell.results
+def describe(entry: Entry) -> Circumstances:
+    """Return what is recorded about an entry."""
+    results = entry.results
     recorded = tuple(dict.fromkeys(result.command for result in results if result.command))
     names = sorted({name for result in results for name in result.config})
     table = [_seed_row(result) for result in results]

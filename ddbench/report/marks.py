@@ -7,33 +7,34 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
-from ddbench.analysis.aggregate import Cell
+from ddbench.analysis.aggregate import Entry
 from ddbench.analysis.comparison import accuracies
 from ddbench.analysis.significance import difference_of_means, holm
 
 LEVEL = 0.95
 Standing = Literal["best", "same", "worse", "untested"]
-CellKey = tuple[tuple[str, str, str], int | None]
+EntryKey = tuple[tuple[str, str, str], int | None]
 
 
 @dataclass(frozen=True)
 class Mark:
-    """Where a cell stands in its column, and the one sentence that says why."""
+    """Where an entry stands in its column, and the one sentence that says why."""
 
     standing: Standing
     words: str
 
 
-def mark_cells(cells: Sequence[Cell]) -> dict[CellKey, Mark]:
-    """Return the mark of every cell with an accuracy, by row and IPC; a column with a single accuracy has none.
+def mark_entries(entries: Sequence[Entry]) -> dict[EntryKey, Mark]:
+    """Return the mark of every entry with an accuracy, by row and IPC; a column with a single accuracy has none.
 
-    Each cell is tested two-sided against the highest mean of its IPC by Welch's t test over distilled sets, with Holm's
-    correction over the column. (Pairing by seed, as `ddbench compare` does, would leave two degrees of freedom at the
-    usual three seeds: too few for a column of many methods.) The whole training set is no rival and gets no mark.
+    Each entry is tested two-sided against the highest mean of its IPC by Welch's t test over distilled sets, with
+    Holm's correction over the column. (Pairing by seed, as `ddbench compare` does, would leave two degrees of freedom
+    at the usual three seeds: too few for a column of many methods.) The whole training set is no rival and gets no
+    mark.
     """
-    marks: dict[CellKey, Mark] = {}
-    for ipc in dict.fromkeys(cell.ipc for cell in cells if cell.ipc is not None):
-        column = {cell.row: accuracies(cell) for cell in cells if cell.ipc == ipc and cell.accuracy}
+    marks: dict[EntryKey, Mark] = {}
+    for ipc in dict.fromkeys(entry.ipc for entry in entries if entry.ipc is not None):
+        column = {entry.row: accuracies(entry) for entry in entries if entry.ipc == ipc and entry.accuracy}
         if len(column) > 1:
             marks |= {(row, ipc): mark for row, mark in _mark_column(column).items()}
     return marks

@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ddbench.analysis.aggregate import Cell, Spread
+from ddbench.analysis.aggregate import Entry, Spread
 from ddbench.tables.layout import ipc_name, spread_text
-from ddbench.tables.table import Block
+from ddbench.tables.table import Panel
 
 CROSS = re.compile(r"test_accuracy\[(.+)\]")
 RowKey = tuple[str, str, str, int | None]
@@ -20,7 +20,7 @@ class MatrixRow:
 
     method: str
     ipc: str
-    entries: tuple[tuple[str, float | None], ...]
+    values: tuple[tuple[str, float | None], ...]
 
 
 @dataclass(frozen=True)
@@ -33,18 +33,18 @@ class Matrix:
     rows: tuple[MatrixRow, ...]
 
 
-def matrices_of(blocks: Sequence[Block]) -> tuple[Matrix, ...]:
+def matrices_of(panels: Sequence[Panel]) -> tuple[Matrix, ...]:
     """Return one matrix per data set and protocol that has sets measured on several networks."""
     found: dict[tuple[str, str, str], dict[RowKey, dict[str, Spread]]] = {}
-    for block in blocks:
-        for cell in block.cells:
-            first = cell.results[0]
-            where = (first.dataset, first.protocol, next((r.dataset_fingerprint for r in cell.ok), ""))
+    for panel in panels:
+        for entry in panel.entries:
+            first = entry.results[0]
+            where = (first.dataset, first.protocol, next((r.dataset_fingerprint for r in entry.ok), ""))
             rows = found.setdefault(where, {})
-            row = rows.setdefault((*cell.row, cell.ipc), {})
-            if cell.accuracy:  # students of the cell's own network count before those of a cross measurement
-                row[first.network] = cell.accuracy
-            for network, spread in _by_network(cell).items():
+            row = rows.setdefault((*entry.row, entry.ipc), {})
+            if entry.accuracy:  # students of the entry's own network count before those of a cross measurement
+                row[first.network] = entry.accuracy
+            for network, spread in _by_network(entry).items():
                 row.setdefault(network, spread)
     matrices = []
     for (dataset, protocol, _), rows in found.items():
@@ -54,10 +54,10 @@ def matrices_of(blocks: Sequence[Block]) -> tuple[Matrix, ...]:
     return tuple(matrices)
 
 
-def _by_network(cell: Cell) -> dict[str, Spread]:
+def _by_network(entry: Entry) -> dict[str, Spread]:
     spreads = {}
-    for name in cell.other_metrics:
-        network, spread = CROSS.fullmatch(name), cell.spread(name)
+    for name in entry.other_metrics:
+        network, spread = CROSS.fullmatch(name), entry.spread(name)
         if network and spread:
             spreads[network[1]] = spread
     return spreads
@@ -69,9 +69,9 @@ def _make_matrix(dataset: str, protocol: str, rows: dict[RowKey, dict[str, Sprea
     low, width = min(means), (max(means) - min(means)) or 1.0
     shown = []
     for (method, config, protocol_hash, ipc), row in rows.items():
-        entries = tuple(
+        values = tuple(
             (spread_text(row.get(network)), (row[network].mean - low) / width if network in row else None)
             for network in networks
         )
-        shown.append(MatrixRow(" ".join(filter(None, (method, config, protocol_hash))), ipc_name(ipc), entries))
+        shown.append(MatrixRow(" ".join(filter(None, (method, config, protocol_hash))), ipc_name(ipc), values))
     return Matrix(dataset, protocol, networks, tuple(shown))

@@ -14,15 +14,15 @@ from ddbench.analysis.aggregate import GAP
 from ddbench.host.files import write_text
 from ddbench.records import Result
 from ddbench.report.circumstances import Circumstances, describe
-from ddbench.report.marks import CellKey, Mark, explain_marks, mark_cells
+from ddbench.report.marks import EntryKey, Mark, explain_marks, mark_entries
 from ddbench.report.matrix import matrices_of
 from ddbench.report.pictures import Gallery, make_gallery
 from ddbench.report.plot_style import INK, number_rows
 from ddbench.report.plots import inline_svg, plots_of
 from ddbench.tables.formats import NAME_COLUMNS
 from ddbench.tables.html import TEMPLATES, page_templates
-from ddbench.tables.layout import cell_text, group_rows, ipc_name
-from ddbench.tables.table import Block, Table, make_table
+from ddbench.tables.layout import entry_text, group_rows, ipc_name
+from ddbench.tables.table import Panel, Table, make_table
 
 if TYPE_CHECKING:
     from ddbench.claims import Verdict
@@ -31,8 +31,8 @@ TRAITS = ("space", "labels", "student lr")
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One cell of a table in the page: its text, and what sorts, marks and explains it."""
+class Shown:
+    """One place of a table in the page: its text, and what sorts, marks and explains it."""
 
     text: str
     sort: float | None = None
@@ -43,7 +43,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Numbers:
-    """What stands behind one cell of the accuracy table."""
+    """What stands behind one entry of the accuracy table."""
 
     id: str
     name: str
@@ -62,16 +62,16 @@ class Drawing:
 
 
 @dataclass(frozen=True)
-class BlockView:
+class PanelView:
     """One data set, protocol and network of the page."""
 
     id: str
-    block: Block
+    panel: Panel
     dataset: str
     protocol: str
     network: str
     headings: tuple[str, ...]
-    rows: tuple[tuple[Entry, ...], ...]
+    rows: tuple[tuple[Shown, ...], ...]
     key: str
     notes: tuple[tuple[str, str], ...]
     numbers: tuple[Numbers, ...]
@@ -92,7 +92,7 @@ def write_report(
     Args:
         results: of any machines, data sets, protocols and networks.
         path: of the file; replaced in one step.
-        sources: results folders and cells to look for distilled sets in.
+        sources: results folders and entries to look for distilled sets in.
         verdicts: judged claims to show.
         data_dir: where real data lies, for class names and the scale of pictures.
         mix_protocols: as for `make_table`.
@@ -101,7 +101,7 @@ def write_report(
         BadInputError: as `make_table`, or a place that cannot be written to.
     """
     table = make_table(results, published=True, mix_protocols=mix_protocols)
-    write_text(path, render_page(table, make_gallery(table.blocks, sources, data_dir), verdicts))
+    write_text(path, render_page(table, make_gallery(table.panels, sources, data_dir), verdicts))
     return path
 
 
@@ -111,11 +111,11 @@ def render_page(table: Table, gallery: Gallery, verdicts: Sequence[Verdict] = ()
 
     environment = page_templates()
     environment.filters["svg"] = Markup
-    styles = number_rows(table.blocks)
-    views = [_view(index, block, styles) for index, block in enumerate(table.blocks)]
+    styles = number_rows(table.panels)
+    views = [_view(index, panel, styles) for index, panel in enumerate(table.panels)]
     page = environment.get_template("report.html").render(
         views=views,
-        matrices=matrices_of(table.blocks),
+        matrices=matrices_of(table.panels),
         gallery=gallery,
         verdicts=verdicts,
         summary=_summarise(table),
@@ -130,52 +130,52 @@ def render_page(table: Table, gallery: Gallery, verdicts: Sequence[Verdict] = ()
     return page + "\n"
 
 
-def _view(index: int, block: Block, styles: dict[str, int]) -> BlockView:
+def _view(index: int, panel: Panel, styles: dict[str, int]) -> PanelView:
     name = f"b{index}"
-    first = block.cells[0].results[0]
-    marks = mark_cells(block.cells)
+    first = panel.entries[0].results[0]
+    marks = mark_entries(panel.entries)
     # What describes a row stands right of its numbers: a phone shows the left part of a table first.
-    frame = block.accuracy[sorted(block.accuracy.columns, key=lambda heading: heading in TRAITS)]
-    ids = {(cell.row, cell.ipc): f"{name}c{position}" for position, cell in enumerate(block.cells)}
+    frame = panel.accuracy[sorted(panel.accuracy.columns, key=lambda heading: heading in TRAITS)]
+    ids = {(entry.row, entry.ipc): f"{name}c{position}" for position, entry in enumerate(panel.entries)}
     drawings = [
         Drawing(f"{name}-{plot.name}", plot.caption, inline_svg(plot, f"{name}-{plot.name}"))
-        for plot in plots_of(block, styles, INK)
+        for plot in plots_of(panel, styles, INK)
     ]
-    return BlockView(
+    return PanelView(
         id=name,
-        block=block,
+        panel=panel,
         dataset=first.dataset,
         protocol=first.protocol,
         network=first.network,
         headings=tuple(frame.columns),
-        rows=_accuracy_rows(name, block, frame, marks, ids),
+        rows=_accuracy_rows(name, panel, frame, marks, ids),
         key=explain_marks(marks.values()),
-        notes=tuple(_anchor(name, note) for note in block.notes),
+        notes=tuple(_anchor(name, note) for note in panel.notes),
         numbers=tuple(
-            Numbers(ids[key], cell.name, cell_text(cell), marks.get(key), describe(cell))
-            for key, cell in zip(ids, block.cells, strict=True)
+            Numbers(ids[key], entry.name, entry_text(entry), marks.get(key), describe(entry))
+            for key, entry in zip(ids, panel.entries, strict=True)
         ),
         drawings=tuple(drawings),
     )
 
 
 def _accuracy_rows(
-    name: str, block: Block, frame: pd.DataFrame, marks: dict[CellKey, Mark], ids: dict[CellKey, str]
-) -> tuple[tuple[Entry, ...], ...]:
-    ipcs = {ipc_name(cell.ipc): cell.ipc for cell in block.cells}
+    name: str, panel: Panel, frame: pd.DataFrame, marks: dict[EntryKey, Mark], ids: dict[EntryKey, str]
+) -> tuple[tuple[Shown, ...], ...]:
+    ipcs = {ipc_name(entry.ipc): entry.ipc for entry in panel.entries}
     rows = []
-    for cells, texts in zip(group_rows(block.cells).values(), _frame_rows(frame), strict=True):
-        by_ipc = {cell.ipc: cell for cell in cells}
-        entries = []
+    for entries, texts in zip(group_rows(panel.entries).values(), _frame_rows(frame), strict=True):
+        by_ipc = {entry.ipc: entry for entry in entries}
+        shown = []
         for heading, text in zip(frame.columns, texts, strict=True):
-            cell = by_ipc.get(ipcs[heading]) if heading in ipcs else None
-            if cell is not None:
-                accuracy, key = cell.accuracy, (cell.row, cell.ipc)
-                entries.append(Entry(text, accuracy.mean if accuracy else None, ids[key], marks.get(key)))
+            entry = by_ipc.get(ipcs[heading]) if heading in ipcs else None
+            if entry is not None:
+                accuracy, key = entry.accuracy, (entry.row, entry.ipc)
+                shown.append(Shown(text, accuracy.mean if accuracy else None, ids[key], marks.get(key)))
             else:
                 cited = re.search(r" \[(\d+)\]$", text) if heading.endswith(" published") else None
-                entries.append(Entry(text, source=f"{name}-source-{cited[1]}" if cited else ""))
-        rows.append(tuple(entries))
+                shown.append(Shown(text, source=f"{name}-source-{cited[1]}" if cited else ""))
+        rows.append(tuple(shown))
     return tuple(rows)
 
 
@@ -186,17 +186,18 @@ def _anchor(name: str, note: str) -> tuple[str, str]:
 
 
 def _frame_rows(frame: pd.DataFrame) -> list[list[str]]:
-    return [[str(cell) for cell in row] for row in frame.to_numpy().tolist()]
+    return [[str(value) for value in row] for row in frame.to_numpy().tolist()]
 
 
 def _summarise(table: Table) -> str:
-    cells = [cell for block in table.blocks for cell in block.cells]
-    results = [result for cell in cells for result in cell.results]
+    entries = [entry for panel in table.panels for entry in panel.entries]
+    results = [result for entry in entries for result in entry.results]
     bad = sum(result.status != "ok" for result in results)
     days = sorted(result.started_at[:10] for result in results if result.started_at)
     period = "" if not days else f", run on {days[0]}" if days[0] == days[-1] else f", run from {days[0]} to {days[-1]}"
-    methods = len({cell.method for cell in cells})
-    text = f"{_count(len(results), 'result')} of {_count(methods, 'method')} in {_count(len(cells), 'cell')}{period}."
+    methods = len({entry.method for entry in entries})
+    places = f"{len(entries):,} {'entry' if len(entries) == 1 else 'entries'}"
+    text = f"{_count(len(results), 'result')} of {_count(methods, 'method')} in {places}{period}."
     return text + (f" {_count(bad, 'result')} without a number." if bad else "")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ddbench.analysis.aggregate import MAKING, costs_of
 from ddbench.report.plot_style import draw_full_real, finish, new_figure, row_name, style_of
-from ddbench.tables.table import Block
+from ddbench.tables.table import Panel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,42 +20,42 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class Point:
-    """A cell in a plot of accuracy against a cost."""
+    """An entry in a plot of accuracy against a cost."""
 
     ipc: int
     cost: float
     accuracy: float
 
 
-def time_points(block: Block, machine: str) -> dict[RowKey, list[Point]]:
+def time_points(panel: Panel, machine: str) -> dict[RowKey, list[Point]]:
     """Return accuracy and seconds to prepare and distil on one machine, by row; IPC that lack either are left out."""
     points: dict[RowKey, list[Point]] = {}
-    for row, ipc, accuracy, costs in _measured(block, machine):
+    for row, ipc, accuracy, costs in _measured(panel, machine):
         seconds = [found for phase in MAKING if (found := costs[f"{phase}_seconds"]) is not None]
         if sum(seconds) > 0:
             points.setdefault(row, []).append(Point(ipc, sum(seconds), accuracy))
     return points
 
 
-def memory_points(block: Block, machine: str) -> tuple[dict[RowKey, list[Point]], str]:
+def memory_points(panel: Panel, machine: str) -> tuple[dict[RowKey, list[Point]], str]:
     """Return the same with peak memory while making the set, in MiB, and what memory that is."""
-    results = [result for cell in block.cells for result in cell.by_machine().get(machine, ())]
+    results = [result for entry in panel.entries for result in entry.by_machine().get(machine, ())]
     on_gpu = any(result.machine.get("gpu") for result in results)
     kind = "making_peak_allocated_bytes" if on_gpu else "making_peak_host_bytes"
     points: dict[RowKey, list[Point]] = {}
-    for row, ipc, accuracy, costs in _measured(block, machine):
+    for row, ipc, accuracy, costs in _measured(panel, machine):
         size = costs[kind]
         if size:
             points.setdefault(row, []).append(Point(ipc, size / MIB, accuracy))
     return points, "peak GPU memory allocated (MiB)" if on_gpu else "peak host memory (MiB), no GPU"
 
 
-def _measured(block: Block, machine: str) -> Iterator[tuple[RowKey, int, float, dict[str, float | None]]]:
-    """Yield row, IPC, mean accuracy and costs of the cells that ran on a machine; the whole training set makes none."""
-    for cell in block.cells:
-        results = cell.by_machine().get(machine)
-        if cell.ipc is not None and cell.accuracy and results:
-            yield cell.row, cell.ipc, cell.accuracy.mean, costs_of(results)
+def _measured(panel: Panel, machine: str) -> Iterator[tuple[RowKey, int, float, dict[str, float | None]]]:
+    """Yield row, IPC, mean accuracy and costs of the entries that ran on a machine; the whole set makes none."""
+    for entry in panel.entries:
+        results = entry.by_machine().get(machine)
+        if entry.ipc is not None and entry.accuracy and results:
+            yield entry.row, entry.ipc, entry.accuracy.mean, costs_of(results)
 
 
 def pareto_front(points: Sequence[Point]) -> list[Point]:
@@ -67,11 +67,11 @@ def pareto_front(points: Sequence[Point]) -> list[Point]:
     return front
 
 
-def plot_costs(block: Block, points: Mapping[RowKey, list[Point]], styles: dict[str, int], label: str) -> Figure:
+def plot_costs(panel: Panel, points: Mapping[RowKey, list[Point]], styles: dict[str, int], label: str) -> Figure:
     """Return accuracy against a cost, one dotted line per row with its IPC written beside its points.
 
     Args:
-        block: that the points are of; its accuracy on the whole training set is a line.
+        panel: that the points are of; its accuracy on the whole training set is a line.
         points: two or more.
         styles: see `style_of`.
         label: of the cost, with its unit.
@@ -88,7 +88,7 @@ def plot_costs(block: Block, points: Mapping[RowKey, list[Point]], styles: dict[
         costs, accuracies = [p.cost for p in front], [p.accuracy for p in front]
         ink = axes.xaxis.label.get_color()
         axes.plot(costs, accuracies, drawstyle="steps-post", color=ink, lw=0.8, ls="--", label="Pareto front", zorder=0)
-    draw_full_real(block, axes)
+    draw_full_real(panel, axes)
     _scale_costs(axes, [point.cost for found in points.values() for point in found])
     axes.set_xlabel(f"{label}; numbers: IPC")
     finish(figure, axes, columns)

@@ -12,14 +12,14 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from ddbench.analysis.aggregate import Cell
+from ddbench.analysis.aggregate import Entry
 from ddbench.dataset import load_dataset
 from ddbench.distilled import load_distilled
 from ddbench.errors import DDBenchError
 from ddbench.records import DatasetInfo, DistilledDataset, Result
 from ddbench.report.grid import COLUMNS, display_pixels
 from ddbench.runs.results_store import DISTILLED_FOLDER, RESULT_FILE
-from ddbench.tables.table import Block
+from ddbench.tables.table import Panel
 
 CLASSES = 10  # shown per set
 MAX_SIDE = 64  # pixels; larger images are made smaller
@@ -34,7 +34,7 @@ class Picture:
     """One distilled set.
 
     Attributes:
-        cell: the cell it belongs to.
+        entry: the entry it belongs to.
         seed: distillation seed.
         uri: the image as a data URI: a row per class, a transparent line between images.
         size: width and height to show it at, in CSS pixels.
@@ -43,7 +43,7 @@ class Picture:
         pixelated: whether single pixels should stay visible when enlarged.
     """
 
-    cell: Cell
+    entry: Entry
     seed: int
     uri: str
     size: tuple[int, int]
@@ -54,30 +54,30 @@ class Picture:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Pictures by index of their block, smaller IPC first, and one line for each thing that is not shown."""
+    """Pictures by index of their panel, smaller IPC first, and one line for each thing that is not shown."""
 
     pictures: dict[int, tuple[Picture, ...]]
     notes: tuple[str, ...]
 
 
-def make_gallery(blocks: Sequence[Block], sources: Iterable[Path], data_dir: Path | None) -> Gallery:
-    """Return a picture of the first set of every cell that has one kept under `sources`.
+def make_gallery(panels: Sequence[Panel], sources: Iterable[Path], data_dir: Path | None) -> Gallery:
+    """Return a picture of the first set of every entry that has one kept under `sources`.
 
-    Blocks take turns until the limit of sets or bytes is reached. A set that cannot be shown is a note, not an error.
+    Panels take turns until the limit of sets or bytes is reached. A set that cannot be shown is a note, not an error.
     """
     folders = find_sets(sources)
     infos = _Infos(data_dir)
     made: dict[int, dict[int, Picture]] = {}
     notes: list[str] = []
     used = left_out = 0
-    for index, position, result, cell in _in_turns(blocks, folders):
+    for index, position, result, entry in _in_turns(panels, folders):
         if used >= TOTAL_BYTES or sum(map(len, made.values())) >= SETS:
             left_out += 1
             continue
         try:
-            picture = _make_picture(cell, result, load_distilled(folders[result.key]), infos)
+            picture = _make_picture(entry, result, load_distilled(folders[result.key]), infos)
         except DDBenchError as error:
-            notes.append(f"Not shown: {cell.name}, seed {result.distill_seed}: {error}")
+            notes.append(f"Not shown: {entry.name}, seed {result.distill_seed}: {error}")
             continue
         used += len(picture.uri)
         made.setdefault(index, {})[position] = picture
@@ -85,7 +85,7 @@ def make_gallery(blocks: Sequence[Block], sources: Iterable[Path], data_dir: Pat
         limit = f"{SETS} sets or {TOTAL_BYTES // 2**20} MiB"
         notes.insert(0, f"{left_out} more sets are not shown: a page holds pictures of at most {limit}.")
     pictures = {
-        index: tuple(sorted((found[position] for position in sorted(found)), key=lambda picture: picture.cell.ipc or 0))
+        index: tuple(sorted((found[position] for position in sorted(found)), key=lambda made: made.entry.ipc or 0))
         for index, found in sorted(made.items())
     }
     return Gallery(pictures, tuple(notes))
@@ -119,17 +119,17 @@ class _Infos:
         return self.known[name]
 
 
-def _in_turns(blocks: Sequence[Block], folders: dict[str, Path]) -> Iterator[tuple[int, int, Result, Cell]]:
-    """Yield block index, position in the block, result and cell; the blocks' first cells come first."""
+def _in_turns(panels: Sequence[Panel], folders: dict[str, Path]) -> Iterator[tuple[int, int, Result, Entry]]:
+    """Yield panel index, position in the panel, result and entry; the panels' first entries come first."""
     columns = []
-    for index, block in enumerate(blocks):
-        found = [(cell, next((r for r in cell.ok if r.key in folders), None)) for cell in block.cells]
-        columns.append([(index, position, r, cell) for position, (cell, r) in enumerate(found) if r is not None])
+    for index, panel in enumerate(panels):
+        found = [(entry, next((r for r in entry.ok if r.key in folders), None)) for entry in panel.entries]
+        columns.append([(index, position, r, entry) for position, (entry, r) in enumerate(found) if r is not None])
     for turn in zip_longest(*columns):
-        yield from (entry for entry in turn if entry is not None)
+        yield from (found for found in turn if found is not None)
 
 
-def _make_picture(cell: Cell, result: Result, distilled: DistilledDataset, infos: _Infos) -> Picture:
+def _make_picture(entry: Entry, result: Result, distilled: DistilledDataset, infos: _Infos) -> Picture:
     info = infos.get(result.dataset)
     notes = []
     if info is None or (info.num_classes, info.channels) != (distilled.num_classes, distilled.images.shape[1]):
@@ -156,7 +156,7 @@ def _make_picture(cell: Cell, result: Result, distilled: DistilledDataset, infos
     sheet = _arrange(tiles, [len(row) for row in rows])
     scale = max(1, round(32 / tiles[0].width))
     return Picture(
-        cell=cell,
+        entry=entry,
         seed=result.distill_seed,
         uri=_encode(sheet, lossless=side <= LOSSLESS_SIDE),
         size=(sheet.width * scale, sheet.height * scale),

@@ -8,7 +8,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from ddbench.tables.layout import group_rows
-from ddbench.tables.table import Block
+from ddbench.tables.table import Panel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,9 +48,9 @@ def plot_settings(ink: str) -> Iterator[None]:
         yield
 
 
-def number_rows(blocks: Sequence[Block]) -> dict[str, int]:
-    """Return a number for each row's name, the same in every block of a report."""
-    names = (row_name(row) for block in blocks for row in group_rows(block.cells) if row[0] != "full_real")
+def number_rows(panels: Sequence[Panel]) -> dict[str, int]:
+    """Return a number for each row's name, the same in every panel of a report."""
+    names = (row_name(row) for panel in panels for row in group_rows(panel.entries) if row[0] != "full_real")
     return {name: index for index, name in enumerate(dict.fromkeys(names))}
 
 
@@ -85,12 +85,12 @@ def style_of(name: str, styles: dict[str, int]) -> dict[str, Any]:
     }
 
 
-def draw_full_real(block: Block, axes: Axes) -> None:
+def draw_full_real(panel: Panel, axes: Axes) -> None:
     """Draw a line at the accuracy of the whole training set, where it was measured."""
-    for cell in block.cells:
-        if cell.ipc is None and cell.accuracy:
+    for entry in panel.entries:
+        if entry.ipc is None and entry.accuracy:
             ink = axes.xaxis.label.get_color()
-            axes.axhline(cell.accuracy.mean, color=ink, lw=0.8, ls=(0, (1, 2)), label=cell.method, zorder=0)
+            axes.axhline(entry.accuracy.mean, color=ink, lw=0.8, ls=(0, (1, 2)), label=entry.method, zorder=0)
 
 
 def finish(figure: Figure, axes: Axes, columns: int) -> None:

@@ -1,4 +1,4 @@
-"""Plots of one block of a table, for a page and for papers."""
+"""Plots of one panel of a table, for a page and for papers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ddbench.report.curves import plot_curves
 from ddbench.report.pareto import memory_points, plot_costs, time_points
 from ddbench.report.plot_style import INK, number_rows, plot_settings
 from ddbench.tables.layout import name_machines
-from ddbench.tables.table import Block
+from ddbench.tables.table import Panel
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,39 +29,39 @@ class Plot:
     figure: Figure
 
 
-def plots_of(block: Block, styles: dict[str, int], ink: str = "black") -> list[Plot]:
-    """Return the plots that a block has two points or more for; costs of different machines are never in one plot.
+def plots_of(panel: Panel, styles: dict[str, int], ink: str = "black") -> list[Plot]:
+    """Return the plots that a panel has two points or more for; costs of different machines are never in one plot.
 
     Args:
-        block: of a table.
+        panel: of a table.
         styles: a number for each row's name, which chooses its colour and marker; see `number_rows`.
         ink: colour of axes and text.
     """
-    if sum(cell.accuracy is not None and cell.ipc is not None for cell in block.cells) < 2:
+    if sum(entry.accuracy is not None and entry.ipc is not None for entry in panel.entries) < 2:
         return []
-    machines = name_machines(block.cells)
+    machines = name_machines(panel.entries)
     with plot_settings(ink):
-        curves = plot_curves(block, styles)
+        curves = plot_curves(panel, styles)
         plots = [Plot("accuracy", "Test accuracy by images per class, with 95 % intervals over seeds", curves)]
         for machine, letter in machines.items():
             place, suffix = (f", machine {letter}", f"-{letter}") if len(machines) > 1 else ("", "")
-            time, (memory, memory_label) = time_points(block, machine), memory_points(block, machine)
+            time, (memory, memory_label) = time_points(panel, machine), memory_points(panel, machine)
             for name, caption, points, label in (
                 ("time", "Test accuracy against the time to make the set", time, "prepare + distill (s)"),
                 ("memory", "Test accuracy against peak memory while making the set", memory, memory_label),
             ):
                 if sum(map(len, points.values())) > 1:
-                    plots.append(Plot(name + suffix, caption + place, plot_costs(block, points, styles, label)))
+                    plots.append(Plot(name + suffix, caption + place, plot_costs(panel, points, styles, label)))
     return plots
 
 
-def write_plots(blocks: Sequence[Block], folder: Path) -> list[Path]:
-    """Write every plot of every block as PDF and SVG and return the paths, PDF first."""
+def write_plots(panels: Sequence[Panel], folder: Path) -> list[Path]:
+    """Write every plot of every panel as PDF and SVG and return the paths, PDF first."""
     make_folder(folder)
-    styles, paths = number_rows(blocks), []
-    for block in blocks:
-        for plot in plots_of(block, styles):
-            stem = re.sub(r"[^A-Za-z0-9.@=-]+", "_", f"{block.title}-{plot.name}")
+    styles, paths = number_rows(panels), []
+    for panel in panels:
+        for plot in plots_of(panel, styles):
+            stem = re.sub(r"[^A-Za-z0-9.@=-]+", "_", f"{panel.title}-{plot.name}")
             for kind in ("pdf", "svg"):
                 path = folder / f"{stem}.{kind}"
                 with plot_settings("black"), staged_file(path) as temporary:

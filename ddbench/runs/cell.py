@@ -100,13 +100,13 @@ def _evaluate(
         check_fits(distilled, real)
         _check_protocol(chosen, distilled, real)
         run.trainer(real, resolve_device(options.device)).warm_up(run.network)
-    teaching = find_teacher(chosen, real, resolve_device(options.device), options.track)
-    if teaching is not None:
-        cost = () if teaching.phase is None else (teaching.phase,)
-        run = replace(run, soft_labels=teaching.soft_labels, phases=(*run.phases, *cost))
+    ready = find_teacher(chosen, real, resolve_device(options.device), options.track)
+    if ready is not None:
+        cost = () if ready.phase is None else (ready.phase,)
+        run = replace(run, soft_labels=ready.soft_labels, phases=(*run.phases, *cost))
     with shrunk_chunks(options.log) as shrunk:
         run, metrics = _measure(run, real, built, first_use.reading, options)
-    teacher = None if teaching is None else teaching.record
+    teacher = None if ready is None else ready.record
     run.engine.update(shrunk)
     result = _result_of(run, real, metrics, evaluators, options)
     return result.model_copy(update={"started_at": started_at, "teacher": teacher})

@@ -1,8 +1,8 @@
-"""Work that goes on after a kill: the state of its loops, kept on disk from time to time, and what was spent so far.
+"""Checkpoints: the states of the loops of a distillation or preparation that was killed, and what was spent so far.
 
-A piece of work has a folder. For each loop that hands `ctx.track` a state, the folder holds one checkpoint, written to
+Each has a folder. For each loop that hands `ctx.track` a state, the folder holds one checkpoint, written to
 a temporary name and renamed; `spent.json` holds the reading of all interrupted attempts. A loop shorter than the time
-between checkpoints leaves nothing on disk, or the reading alone where the work keeps the results of its loops itself.
+between checkpoints leaves nothing on disk, or the reading alone where the results of loops are kept by what runs them.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ SPENT_FILE = "spent.json"
 LOCK_FILE = "lock"
 
 
-class ResumableWork:
-    """One piece of work: its folder, the meter that runs over it, and a tracker that keeps and restores states.
+class Checkpoints:
+    """Those of one attempt: their folder, the meter that runs over it, and a tracker that keeps and restores states.
 
-    Where two processes do the same work, the first to need the folder has it and the other keeps nothing.
+    Where two processes do the same, the first to need the folder has it and the other keeps nothing.
 
     Args:
         folder: where checkpoints go; made when the first is written.
@@ -88,13 +88,13 @@ class ResumableWork:
         """Return what all attempts took together; the meter's block must have ended."""
         return self._earlier.plus(self._meter.reading) if self._earlier else self._meter.reading
 
-    def __enter__(self) -> ResumableWork:
+    def __enter__(self) -> Checkpoints:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Remove the folder where the work is done or would only diverge again; else a later attempt finds it."""
+        """Remove the folder where the attempt is done or would only diverge again; else a later attempt finds it."""
         if self._lock.is_locked and (error is None or isinstance(error, DivergenceError)):
             shutil.rmtree(self.folder, ignore_errors=True)
         self._lock.release()

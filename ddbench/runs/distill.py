@@ -25,7 +25,7 @@ from ddbench.host.meter import Meter
 from ddbench.method import Method, RunContext, Tracker, config_of, make_method, untracked
 from ddbench.network import InputShape, make_network
 from ddbench.records import DistilledDataset, Phase, Reading, RealDataset
-from ddbench.runs.checkpoint import CHECKPOINT_SECONDS, ResumableWork
+from ddbench.runs.checkpoint import CHECKPOINT_SECONDS, Checkpoints
 from ddbench.runs.preparation import make_foundation, prepare_once
 from ddbench.seeding import make_generator
 
@@ -107,7 +107,7 @@ def _distill(
     with tempfile.TemporaryDirectory(prefix="ddbench-") as scratch:
         ctx = options.context(make_generator(seed, "distill", real.info.name), Path(scratch))
         pace = options.checkpoint_seconds
-        ground = built.foundation()
+        declared = built.foundation()
         foundation, foundation_phase = make_foundation(built, real.train, ctx, checkpoint_seconds=pace)
         ctx = replace(ctx, foundation=foundation)
         prepare_seed = 0 if share_prepare else seed
@@ -118,7 +118,7 @@ def _distill(
             "config": config_of(built),
             "distill_seed": seed,
             "share_prepare": share_prepare,
-            **({"foundation": ground.name} if ground and foundation else {}),
+            **({"foundation": declared.name} if declared and foundation else {}),
             **_describe_circumstances(real, ctx),
         }
         distilled, reading = _distill_resumably(built, real, ipc, ctx, origin, pace)
@@ -183,16 +183,16 @@ def _describe_circumstances(real: RealDataset, ctx: RunContext) -> dict[str, Any
 def _distill_resumably(
     method: Method, real: RealDataset, ipc: int, ctx: RunContext, origin: dict[str, Any], checkpoint_seconds: float
 ) -> tuple[DistilledDataset, Reading]:
-    """Run `distill`, resumed where a killed run of the same work stopped; also returns what all attempts took."""
-    # Only the same work may be resumed: the same code on the same machine, too.
+    """Run `distill`, resumed where a killed run of the same set stopped; also returns what all attempts took."""
+    # Only the same may be resumed: the same code on the same machine, too.
     folder = find_cache_dir() / "unfinished" / digest_of({**origin, "ipc": ipc})
     with Meter(ctx.device) as meter:
-        work = ResumableWork(folder, meter, ctx.track, checkpoint_seconds)
-        with work, _kept_when_diverged(origin), shrunk_chunks(ctx.log) as shrunk:
-            distilled = method.distill(real.train, ipc, replace(ctx, track=work.track))
+        checkpoints = Checkpoints(folder, meter, ctx.track, checkpoint_seconds)
+        with checkpoints, _kept_when_diverged(origin), shrunk_chunks(ctx.log) as shrunk:
+            distilled = method.distill(real.train, ipc, replace(ctx, track=checkpoints.track))
     if shrunk:
         distilled = distilled.with_provenance(engine={**distilled.provenance.get("engine", {}), **shrunk})
-    return distilled, work.total()
+    return distilled, checkpoints.total()
 
 
 @contextmanager

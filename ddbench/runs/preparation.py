@@ -16,7 +16,7 @@ from ddbench.host.source_code import digest_of_owner
 from ddbench.method import Method, RunContext, config_of
 from ddbench.network import plugin_code
 from ddbench.records import LabeledImages, Phase, Reading
-from ddbench.runs.checkpoint import CHECKPOINT_SECONDS, ResumableWork
+from ddbench.runs.checkpoint import CHECKPOINT_SECONDS, Checkpoints
 from ddbench.seeding import make_generator
 
 # Of ddbench's own code below the methods. `tests/test_cache_versions.py` says when a version must be raised.
@@ -101,24 +101,24 @@ def foundation_key(method: Method, train: LabeledImages) -> WorkKey | None:
 def _keep(
     key: WorkKey, fill: Fill, train: LabeledImages, seed: int, ctx: RunContext, checkpoint_seconds: float
 ) -> tuple[Path | None, Phase | None]:
-    """Return the folder of a piece of work, filled where it is not there yet, and what filling it cost."""
+    """Return the folder of cached work, filled where it is not there yet, and what filling it cost."""
     with cached_work(key, resumes=True) as work:
         if work.account is not None:
             return work.folder, Phase(name="prepare", reading=Reading.model_validate(work.account), cached=True)
         generator = make_generator(seed, "prepare", train.info.name)
         meter = Meter(ctx.device)
         # Its folder, with the cost so far, goes only when the whole cost is on disk.
-        checkpoints = work.folder / UNFINISHED_FOLDER
-        with ResumableWork(checkpoints, meter, ctx.track, checkpoint_seconds, keeps_parts=True) as attempt:
-            own = replace(ctx, generator=generator, cache_dir=work.folder, track=attempt.track)
+        unfinished = work.folder / UNFINISHED_FOLDER
+        with Checkpoints(unfinished, meter, ctx.track, checkpoint_seconds, keeps_parts=True) as checkpoints:
+            own = replace(ctx, generator=generator, cache_dir=work.folder, track=checkpoints.track)
             with meter:
                 filled = fill(train, own)
             if filled is None:
                 return None, None
             if filled != work.folder:
                 raise RuntimeError(f"what prepares {key.name} must return ctx.cache_dir or None, got {filled}")
-            work.keep(attempt.total().model_dump(mode="json"))
-        return work.folder, Phase(name="prepare", reading=attempt.total())
+            work.keep(checkpoints.total().model_dump(mode="json"))
+        return work.folder, Phase(name="prepare", reading=checkpoints.total())
 
 
 def _network_code(settings: dict[str, Any]) -> list[str]:

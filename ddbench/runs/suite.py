@@ -64,8 +64,8 @@ def _as_seeds(value: object) -> object:
     return list(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def _as_entry(value: object) -> object:
-    """A bare method name is an entry without settings."""
+def _as_method(value: object) -> object:
+    """A bare method name is that method without settings."""
     return {"name": value} if isinstance(value, str) else value
 
 
@@ -77,10 +77,10 @@ Budgets = Annotated[tuple[Count, ...], Field(min_length=1)]
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
-class MethodEntry(BaseModel):
+class SuiteMethod(BaseModel):
     """One method of a suite; `ipc`, `distill_seeds` and `students` override the suite's for it.
 
-    `settings` override those of `preset`, which serve every data set and IPC that the entry runs on.
+    `settings` override those of `preset`, which serve every data set and IPC that the method runs on.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -103,7 +103,7 @@ class Suite(BaseModel):
     description: str = ""
     protocol: str
     datasets: Names
-    methods: Annotated[tuple[Annotated[MethodEntry, BeforeValidator(_as_entry)], ...], Field(min_length=1)]
+    methods: Annotated[tuple[Annotated[SuiteMethod, BeforeValidator(_as_method)], ...], Field(min_length=1)]
     ipc: Budgets
     networks: tuple[str, ...] = ()
     distill_seeds: Seeds = (0,)
@@ -130,20 +130,20 @@ class Suite(BaseModel):
         cells = {}
         for dataset in self.datasets:
             DATASETS.get(dataset.partition(":")[0].partition(",")[0])
-            for entry in self.methods:
-                for cell in self._cells_of(entry, dataset, networks):
+            for listed in self.methods:
+                for cell in self._cells_of(listed, dataset, networks):
                     cells[cell.key] = cell
         return list(cells.values())
 
-    def _cells_of(self, entry: MethodEntry, dataset: str, networks: tuple[str, ...]) -> list[Cell]:
-        settings = entry.settings
-        if entry.preset is not None:
-            settings = preset_settings(entry.preset, entry.name, settings)
-        method = make_method(entry.name, settings)
-        budgets: tuple[int | None, ...] = (entry.ipc or self.ipc) if method.uses_ipc else (None,)
+    def _cells_of(self, listed: SuiteMethod, dataset: str, networks: tuple[str, ...]) -> list[Cell]:
+        settings = listed.settings
+        if listed.preset is not None:
+            settings = preset_settings(listed.preset, listed.name, settings)
+        method = make_method(listed.name, settings)
+        budgets: tuple[int | None, ...] = (listed.ipc or self.ipc) if method.uses_ipc else (None,)
         return [
             Cell(
-                method=entry.name,
+                method=listed.name,
                 config=config_of(method),
                 dataset=dataset,
                 ipc=ipc,
@@ -152,13 +152,13 @@ class Suite(BaseModel):
                 protocol_hash=PROTOCOLS.get(self.protocol).hash,
                 distill_seed=seed,
                 eval_seed=self.eval_seed,
-                students=entry.students or self.students,
+                students=listed.students or self.students,
                 evaluators=self.evaluators,
                 cross_networks=self.cross_networks,
                 share_prepare=self.share_prepare,
             )
             for ipc in budgets
-            for seed in entry.distill_seeds or self.distill_seeds
+            for seed in listed.distill_seeds or self.distill_seeds
             for network in networks
         ]
 
@@ -202,7 +202,7 @@ def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        known = (MethodEntry if first["loc"][0] == "methods" else Suite).model_fields
+        known = (SuiteMethod if first["loc"][0] == "methods" else Suite).model_fields
         return f"unknown key {where!r}; {suggest(str(first['loc'][-1]), known)}"
     if first["type"] == "missing":
         return f"key {where!r} is missing"

@@ -37,7 +37,7 @@ class _Kept(Record):
 
 
 @dataclass(frozen=True, eq=False)
-class Teaching:
+class ReadyTeacher:
     """A teacher ready to give labels, what it is, and what its training cost; a user's file does not say that."""
 
     soft_labels: SoftLabels
@@ -47,7 +47,7 @@ class Teaching:
 
 def find_teacher(
     protocol: Protocol, real: RealDataset, device: torch.device, track: Tracker = untracked
-) -> Teaching | None:
+) -> ReadyTeacher | None:
     """Return the teacher of a protocol for one data set, None for a protocol without one.
 
     One that is trained here is trained once for all methods, seeds, students and temperatures, under the protocol's
@@ -66,10 +66,10 @@ def find_teacher(
     ).to(device)
     if teacher.path:
         record = _load_file(teacher, network, real, device)
-        return Teaching(SoftLabels.of(network, teacher.temperature), record, None)
+        return ReadyTeacher(SoftLabels.of(network, teacher.temperature), record, None)
     kept, is_cached = _train_once(protocol, teacher, network, real, device, track)
     phase = Phase(name="teacher", reading=kept.reading, cached=is_cached)
-    return Teaching(SoftLabels.of(network, teacher.temperature), kept.record, phase)
+    return ReadyTeacher(SoftLabels.of(network, teacher.temperature), kept.record, phase)
 
 
 def teacher_plan(protocol: Protocol, real: RealDataset) -> TrainingPlan | None:

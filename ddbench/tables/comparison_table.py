@@ -1,4 +1,4 @@
-"""A comparison as a table: one row per compared cell, and what a reader must know to read it."""
+"""A comparison as a table: one row per compared entry, and what a reader must know to read it."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Any
 
 import pandas as pd
 
-from ddbench.analysis.aggregate import GAP, Cell, varying_keys
+from ddbench.analysis.aggregate import GAP, Entry, varying_keys
 from ddbench.analysis.comparison import FEWEST_SEEDS, Compared, Comparison, Group
-from ddbench.tables.layout import cell_text, ipc_name, spread_text, status_words
-from ddbench.tables.table import Block, Table
+from ddbench.tables.layout import entry_text, ipc_name, spread_text, status_words
+from ddbench.tables.table import Panel, Table
 
 
 def comparison_table(comparison: Comparison) -> Table:
     """Return a table that every format of `ddbench.tables.formats` can show."""
-    return Table(tuple(_make_block(comparison, group) for group in comparison.groups if group.rows))
+    return Table(tuple(_make_panel(comparison, group) for group in comparison.groups if group.rows))
 
 
 def tidy_row(comparison: Comparison, group: Group, row: Compared) -> dict[str, Any]:
-    """Return one compared cell as plain values; accuracies in percent, differences (a - b) in points."""
+    """Return one compared entry as plain values; accuracies in percent, differences (a - b) in points."""
     estimate = row.estimate
     spreads = {"a": row.a.accuracy, "b": row.b.accuracy}
     return {
@@ -48,10 +48,10 @@ def tidy_row(comparison: Comparison, group: Group, row: Compared) -> dict[str, A
     }
 
 
-def _make_block(comparison: Comparison, group: Group) -> Block:
+def _make_panel(comparison: Comparison, group: Group) -> Panel:
     none = pd.DataFrame()
     settings = _number_settings(comparison, group)
-    return Block(
+    return Panel(
         title=f"{group.dataset}, protocol {group.protocol}@{group.protocol_hash}, network {group.network}",
         header=(
             f"{comparison.title}, in test accuracy",
@@ -62,22 +62,23 @@ def _make_block(comparison: Comparison, group: Group) -> Block:
         others=none,
         notes=tuple(_explain(comparison, group)),
         rows=tuple(tidy_row(comparison, group, row) for row in group.rows),
-        cells=tuple(cell for row in group.rows for cell in (row.a, row.b)),
+        entries=tuple(entry for row in group.rows for entry in (row.a, row.b)),
     )
 
 
 def _number_settings(comparison: Comparison, group: Group) -> dict[tuple[str, str], int]:
     """Return a number for each of a side's settings, where it has several at one IPC."""
     numbers: dict[tuple[str, str], int] = {}
-    for side, cells in ((comparison.a, [row.a for row in group.rows]), (comparison.b, [row.b for row in group.rows])):
-        for number, config in enumerate(dict.fromkeys(cell.config for cell in cells if cell.config), 1):
+    for side, entries in ((comparison.a, [row.a for row in group.rows]), (comparison.b, [row.b for row in group.rows])):
+        for number, config in enumerate(dict.fromkeys(entry.config for entry in entries if entry.config), 1):
             numbers[side, config] = number
     return numbers
 
 
 def _text_row(comparison: Comparison, row: Compared, settings: dict[tuple[str, str], int]) -> dict[str, str]:
     estimate = row.estimate
-    numbers = (settings.get((side, cell.config), GAP) for side, cell in ((comparison.a, row.a), (comparison.b, row.b)))
+    sides = ((comparison.a, row.a), (comparison.b, row.b))
+    numbers = (settings.get((side, entry.config), GAP) for side, entry in sides)
     effect = f"{_difference(row):+.2f}"
     return {
         **({"method": row.a.method} if comparison.by_method else {}),
@@ -105,10 +106,10 @@ def _explain(comparison: Comparison, group: Group) -> list[str]:
         notes.append("Not distinguishable: these seeds do not tell the two apart; the interval says what they allow.")
     for row in group.rows:
         notes += _row_notes(comparison, row)
-    for side, cell in group.unmatched:
-        size = "the whole training set" if cell.ipc is None else f"IPC {cell.ipc}"
+    for side, entry in group.unmatched:
+        size = "the whole training set" if entry.ipc is None else f"IPC {entry.ipc}"
         place = f" of {side}" if comparison.by_method else ""
-        notes.append(f"Left out: {cell.method} at {size}{place} ({cell_text(cell)}) has nothing to stand against.")
+        notes.append(f"Left out: {entry.method} at {size}{place} ({entry_text(entry)}) has nothing to stand against.")
     if group.duplicates:
         notes.append(f"Duplicate results left out: {group.duplicates}; `ddbench table` lists them.")
     return notes + _sharing_notes(comparison, group.rows)
@@ -134,15 +135,15 @@ def _row_notes(comparison: Comparison, row: Compared) -> list[str]:
     if row.estimate is not None and row.estimate.low == row.estimate.high == 0:
         notes.append(f"{name}: both sides give the same numbers.")
     both = ((comparison.a, row.a), (comparison.b, row.b))
-    for side, cell in both:
-        if cell.not_ok:
-            count = f"{len(cell.not_ok)} of {len(cell.results)} results"
-            notes.append(f"{name}: {count} of {side} left out: {status_words(cell.not_ok)}.")
-    keys = varying_keys(cell.results[0].config for cell in (row.a, row.b)) if row.a.method == row.b.method else ()
+    for side, entry in both:
+        if entry.not_ok:
+            count = f"{len(entry.not_ok)} of {len(entry.results)} results"
+            notes.append(f"{name}: {count} of {side} left out: {status_words(entry.not_ok)}.")
+    keys = varying_keys(entry.results[0].config for entry in (row.a, row.b)) if row.a.method == row.b.method else ()
     if keys:
         sides = (
-            f"{side} {', '.join(f'{key}={cell.results[0].config.get(key, GAP)}' for key in keys)}"
-            for side, cell in both
+            f"{side} {', '.join(f'{key}={entry.results[0].config.get(key, GAP)}' for key in keys)}"
+            for side, entry in both
         )
         notes.append(f"{name}: settings differ: {'; '.join(sides)}.")
     return notes
@@ -151,14 +152,14 @@ def _row_notes(comparison: Comparison, row: Compared) -> list[str]:
 def _sharing_notes(comparison: Comparison, rows: Sequence[Compared]) -> list[str]:
     """Say whose seeds vary less than fresh runs would."""
 
-    def is_shared(cell: Cell) -> bool:
-        return any(result.foundation or (result.share_prepare and result.phase("prepare")) for result in cell.ok)
+    def is_shared(entry: Entry) -> bool:
+        return any(result.foundation or (result.share_prepare and result.phase("prepare")) for result in entry.ok)
 
     found = dict.fromkeys(
-        f"{cell.method} of {side}" if comparison.by_method else cell.method
+        f"{entry.method} of {side}" if comparison.by_method else entry.method
         for row in rows
-        for side, cell in ((comparison.a, row.a), (comparison.b, row.b))
-        if is_shared(cell)
+        for side, entry in ((comparison.a, row.a), (comparison.b, row.b))
+        if is_shared(entry)
     )
     return [f"{name}: one preparation serves all seeds, so the interval leaves out its spread." for name in found]
 

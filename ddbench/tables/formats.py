@@ -61,16 +61,16 @@ def render(table: Table, fmt: str) -> Group | str:
 
 
 def render_terminal(table: Table) -> Group:
-    """Return a rich group: for each block its heading, its tables and its notes; nothing in it is read as markup."""
+    """Return a rich group: for each panel its heading, its tables and its notes; nothing in it is read as markup."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Group, RenderableType
     from rich.table import Table as RichTable
     from rich.text import Text
 
     shown: list[RenderableType] = []
-    for block in table.blocks:
-        shown += [Text(block.title, style="bold"), *(Text(line) for line in block.header), Text()]
-        for caption, frame in block.parts:
+    for panel in table.panels:
+        shown += [Text(panel.title, style="bold"), *(Text(line) for line in panel.header), Text()]
+        for caption, frame in panel.parts:
             # Folded, not cut off: in a narrow terminal a number may break over lines but is never lost.
             grid = RichTable(
                 box=SIMPLE_HEAD, title=Text(caption), title_justify="left", padding=(0, 1, 0, 0), show_edge=False
@@ -79,63 +79,64 @@ def render_terminal(table: Table) -> Group:
                 justify: Literal["left", "right"] = "left" if name in NAME_COLUMNS else "right"
                 grid.add_column(Text(name), justify=justify, overflow="fold", no_wrap=name in ("method", "verdict"))
             for row in _body(frame):
-                grid.add_row(*(Text(cell) for cell in row))
+                grid.add_row(*(Text(text) for text in row))
             shown += [grid, Text()]
-        shown += [*(Text(note) for note in block.notes), Text()]
+        shown += [*(Text(note) for note in panel.notes), Text()]
     return Group(*shown)
 
 
 def render_markdown(table: Table) -> str:
-    """Return GitHub-flavoured Markdown: a heading per block, padded tables, notes as a list."""
+    """Return GitHub-flavoured Markdown: a heading per panel, padded tables, notes as a list."""
     parts = []
-    for block in table.blocks:
-        parts.append(f"## {_escape_markdown(block.title)}")
-        parts.append("\n".join(f"- {_escape_markdown(line)}" for line in block.header))
-        parts += [f"**{caption}**\n\n{_markdown_grid(frame)}" for caption, frame in block.parts]
-        parts.append("\n".join(f"- {_escape_markdown(note)}" for note in block.notes))
+    for panel in table.panels:
+        parts.append(f"## {_escape_markdown(panel.title)}")
+        parts.append("\n".join(f"- {_escape_markdown(line)}" for line in panel.header))
+        parts += [f"**{caption}**\n\n{_markdown_grid(frame)}" for caption, frame in panel.parts]
+        parts.append("\n".join(f"- {_escape_markdown(note)}" for note in panel.notes))
     return "\n\n".join(parts) + "\n"
 
 
 def render_csv(table: Table) -> str:
-    """Return the tidy form: one line per cell, accuracies in percent, missing numbers empty."""
+    """Return the tidy form: one line per entry, accuracies in percent, missing numbers empty."""
     return str(table.tidy.to_csv(index=False, lineterminator="\n"))
 
 
 def render_json(table: Table) -> str:
     """Return `{"accuracy_unit", "blocks": [{"title", "header", "notes", "rows"}]}`.
 
-    Rows are the tidy records; a number that is missing or not finite is null.
+    The key of the panels is `blocks`, as in the first version of this output. Rows are the tidy records; a number that
+    is missing or not finite is null.
     """
-    blocks = [
+    panels = [
         {
-            "title": block.title,
-            "header": block.header,
-            "notes": block.notes,
-            "rows": [{key: _finite(value) for key, value in row.items()} for row in block.rows],
+            "title": panel.title,
+            "header": panel.header,
+            "notes": panel.notes,
+            "rows": [{key: _finite(value) for key, value in row.items()} for row in panel.rows],
         }
-        for block in table.blocks
+        for panel in table.panels
     ]
-    content = {"accuracy_unit": "percent", "blocks": blocks}
+    content = {"accuracy_unit": "percent", "blocks": panels}
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def render_latex(table: Table) -> str:
-    """Return LaTeX with booktabs rules: one `table` float per part of each block, notes in the text below them."""
+    """Return LaTeX with booktabs rules: one `table` float per part of each panel, notes in the text below them."""
     parts = [r"% needs \usepackage{booktabs}, and \usepackage{textcomp} where LaTeX is older than 2020"]
-    for block in table.blocks:
-        about = [f"{caption}: {block.title}" for caption, _ in block.parts]
-        about[0] = "; ".join((about[0], *block.header))
-        parts += [_latex_table(caption, frame) for caption, (_, frame) in zip(about, block.parts, strict=True)]
+    for panel in table.panels:
+        about = [f"{caption}: {panel.title}" for caption, _ in panel.parts]
+        about[0] = "; ".join((about[0], *panel.header))
+        parts += [_latex_table(caption, frame) for caption, (_, frame) in zip(about, panel.parts, strict=True)]
         # Outside the float, which would outgrow a page; and \par, because \\ takes the [1] of a note as its argument.
-        notes = [rf"\noindent {_escape_latex(note)}\par" for note in block.notes]
+        notes = [rf"\noindent {_escape_latex(note)}\par" for note in panel.notes]
         parts.append("\n".join([r"{\footnotesize\raggedright", *notes, "}"]))
     return "\n\n".join(parts) + "\n"
 
 
 def render_html(table: Table) -> str:
-    """Return one HTML page that needs no other file: captions, header cells with scope, notes below each block."""
+    """Return one HTML page that needs no other file: captions, header cells with scope, notes below each panel."""
     page = page_templates().get_template("table.html")
-    return page.render(blocks=table.blocks, names=NAME_COLUMNS, body=_body) + "\n"
+    return page.render(panels=table.panels, names=NAME_COLUMNS, body=_body) + "\n"
 
 
 RENDERERS: dict[str, Callable[[Table], Group | str]] = {
@@ -149,11 +150,11 @@ RENDERERS: dict[str, Callable[[Table], Group | str]] = {
 
 
 def _body(frame: pd.DataFrame) -> list[list[str]]:
-    return [[str(cell) for cell in row] for row in frame.to_numpy().tolist()]
+    return [[str(value) for value in row] for row in frame.to_numpy().tolist()]
 
 
 def _markdown_grid(frame: pd.DataFrame) -> str:
-    lines = [[_escape_markdown(cell) for cell in row] for row in (list(frame.columns), *_body(frame))]
+    lines = [[_escape_markdown(text) for text in row] for row in (list(frame.columns), *_body(frame))]
     widths = [max(3, *(len(line[column]) for line in lines)) for column in range(len(frame.columns))]
     left = [name in NAME_COLUMNS for name in frame.columns]
     rule = ["-" * width if is_left else "-" * (width - 1) + ":" for width, is_left in zip(widths, left, strict=True)]

@@ -7,11 +7,11 @@ from string import ascii_uppercase
 
 import pandas as pd
 
-from ddbench.analysis.aggregate import GAP, Cell, Spread, costs_of, machine_label
-from ddbench.analysis.published import PublishedCell
+from ddbench.analysis.aggregate import GAP, Entry, Spread, costs_of, machine_label
+from ddbench.analysis.published import PublishedEntry
 from ddbench.records import Result, TeacherRecord
 
-Published = Mapping[tuple[str, int | None], tuple[PublishedCell, ...]]
+Published = Mapping[tuple[str, int | None], tuple[PublishedEntry, ...]]
 
 PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
 UNVERIFIED = "\N{DAGGER}"
@@ -26,61 +26,61 @@ class Citations:
     def __init__(self, protocol: str) -> None:
         self.protocol = protocol
         self.sources: dict[str, int] = {}
-        self.shown: dict[tuple[str, int | None], tuple[PublishedCell, ...]] = {}
+        self.shown: dict[tuple[str, int | None], tuple[PublishedEntry, ...]] = {}
 
-    def cite(self, method: str, ipc: int | None, cells: tuple[PublishedCell, ...]) -> str:
-        """Return the text of a published entry: value, marks, protocol where it is another one, source number."""
-        if not cells:
+    def cite(self, method: str, ipc: int | None, found: tuple[PublishedEntry, ...]) -> str:
+        """Return the text of what is published: value, marks, protocol where it is another one, source number."""
+        if not found:
             return ""
-        self.shown[method, ipc] = cells
-        cell = cells[0]
-        number = self.sources.setdefault(cell.shown.source, len(self.sources) + 1)
-        spread = "" if cell.shown.std is None else f" {PLUS_MINUS} {cell.shown.std}"
-        marks = ("" if cell.is_verified else UNVERIFIED) + (DISAGREEING if cell.disagreeing else "")
-        protocol = "" if cell.protocol == self.protocol else f" ({cell.protocol})"
-        return f"{cell.shown.value}{spread}{marks}{protocol} [{number}]"
+        self.shown[method, ipc] = found
+        entry = found[0]
+        number = self.sources.setdefault(entry.shown.source, len(self.sources) + 1)
+        spread = "" if entry.shown.std is None else f" {PLUS_MINUS} {entry.shown.std}"
+        marks = ("" if entry.is_verified else UNVERIFIED) + (DISAGREEING if entry.disagreeing else "")
+        protocol = "" if entry.protocol == self.protocol else f" ({entry.protocol})"
+        return f"{entry.shown.value}{spread}{marks}{protocol} [{number}]"
 
 
-def accuracy_frame(cells: Sequence[Cell], published: Published, citations: Citations) -> pd.DataFrame:
+def accuracy_frame(entries: Sequence[Entry], published: Published, citations: Citations) -> pd.DataFrame:
     """Return methods by IPC as text; a published column stands right of each IPC for which anything is published."""
-    rows = group_rows(cells)
-    ipcs = sorted({cell.ipc for cell in cells}, key=lambda ipc: (ipc is None, ipc or 0))
+    rows = group_rows(entries)
+    ipcs = sorted({entry.ipc for entry in entries}, key=lambda ipc: (ipc is None, ipc or 0))
     traits = {row: row_traits(found) for row, found in rows.items()}
     frame = []
     for row, found in rows.items():
         record = {**row_names(row, rows), **{key: traits[row][key] for key in differing(list(traits.values()))}}
-        by_ipc = {cell.ipc: cell for cell in found}
+        by_ipc = {entry.ipc: entry for entry in found}
         for ipc in ipcs:
-            # A method that compresses has no cell for the whole set, and the whole set has no IPC: not a gap.
-            applies = any((cell.ipc is None) == (ipc is None) for cell in found)
-            record[ipc_name(ipc)] = cell_text(by_ipc[ipc]) if ipc in by_ipc else GAP if applies else ""
+            # A method that compresses has no entry for the whole set, and the whole set has no IPC: not a gap.
+            applies = any((entry.ipc is None) == (ipc is None) for entry in found)
+            record[ipc_name(ipc)] = entry_text(by_ipc[ipc]) if ipc in by_ipc else GAP if applies else ""
             if any(published.get((other[0], ipc)) for other in rows):
-                entry = citations.cite(row[0], ipc, published.get((row[0], ipc), ()))
-                record[f"{ipc_name(ipc)} published"] = entry or (GAP if applies else "")
+                cited = citations.cite(row[0], ipc, published.get((row[0], ipc), ()))
+                record[f"{ipc_name(ipc)} published"] = cited or (GAP if applies else "")
         frame.append(record)
     return pd.DataFrame(frame)
 
 
-def cost_frame(cells: Sequence[Cell]) -> pd.DataFrame:
-    """Return one row per cell and machine: median seconds of each phase, peak memory, bytes of set and teacher.
+def cost_frame(entries: Sequence[Entry]) -> pd.DataFrame:
+    """Return one row per entry and machine: median seconds of each phase, peak memory, bytes of set and teacher.
 
-    A phase or a teacher that no cell has is left out. Machines have the letters of `name_machines` where there are
+    A phase or a teacher that no entry has is left out. Machines have the letters of `name_machines` where there are
     several.
     """
-    rows = group_rows(cells)
-    machines = name_machines(cells)
-    ran = {phase.name for cell in cells for result in cell.ok for phase in result.phases}
+    rows = group_rows(entries)
+    machines = name_machines(entries)
+    ran = {phase.name for entry in entries for result in entry.ok for phase in result.phases}
     phases = [phase for phase in SHOWN_PHASES if phase in ran]
-    has_teacher = any(result.teacher for cell in cells for result in cell.ok)
+    has_teacher = any(result.teacher for entry in entries for result in entry.ok)
     frame = []
-    for cell in cells:
-        for machine, results in cell.by_machine().items():
+    for entry in entries:
+        for machine, results in entry.by_machine().items():
             costs = costs_of(results)
             on_gpu = any(result.machine.get("gpu") for result in results)
             frame.append(
                 {
-                    **row_names(cell.row, rows),
-                    "IPC": "full" if cell.ipc is None else str(cell.ipc),
+                    **row_names(entry.row, rows),
+                    "IPC": "full" if entry.ipc is None else str(entry.ipc),
                     **({"machine": machines[machine]} if len(machines) > 1 else {}),
                     **{f"{phase} (s)": seconds_text(costs[f"{phase}_seconds"]) for phase in phases},
                     "GPU allocated": gpu_text(costs["making_peak_allocated_bytes"], on_gpu=on_gpu),
@@ -93,13 +93,13 @@ def cost_frame(cells: Sequence[Cell]) -> pd.DataFrame:
     return pd.DataFrame(frame)
 
 
-def teacher_lines(cells: Iterable[Cell]) -> list[str]:
+def teacher_lines(entries: Iterable[Entry]) -> list[str]:
     """Return one line per teacher that gave soft labels: what it is, how good, how large, and whose students it had."""
     users: dict[TeacherRecord, dict[str, None]] = {}
-    for cell in cells:
-        for result in cell.ok:
+    for entry in entries:
+        for result in entry.ok:
             if result.teacher is not None:
-                users.setdefault(result.teacher, {})[cell.method] = None
+                users.setdefault(result.teacher, {})[entry.method] = None
     return [
         f"soft labels by {teacher.network}, {'trained here' if teacher.origin == 'trained' else 'from a file'}: "
         f"{100 * teacher.test_accuracy:.1f} % on the test set, {bytes_text(teacher.num_bytes)}, "
@@ -108,35 +108,35 @@ def teacher_lines(cells: Iterable[Cell]) -> list[str]:
     ]
 
 
-def name_machines(cells: Iterable[Cell]) -> dict[str, str]:
-    """Return a letter, or a number beyond 26, for each machine that any cell ran on, failed ones included."""
-    labels = dict.fromkeys(machine_label(result.machine) for cell in cells for result in cell.results)
+def name_machines(entries: Iterable[Entry]) -> dict[str, str]:
+    """Return a letter, or a number beyond 26, for each machine that any entry ran on, failed ones included."""
+    labels = dict.fromkeys(machine_label(result.machine) for entry in entries for result in entry.results)
     return {label: ascii_uppercase[i] if i < len(ascii_uppercase) else str(i + 1) for i, label in enumerate(labels)}
 
 
-def other_frame(cells: Sequence[Cell]) -> pd.DataFrame:
+def other_frame(entries: Sequence[Entry]) -> pd.DataFrame:
     """Return metrics beside accuracy and cost by IPC, as text: one row per metric and method; empty without any."""
-    rows = group_rows(cells)
-    ipcs = sorted({cell.ipc for cell in cells}, key=lambda ipc: (ipc is None, ipc or 0))
-    units = {metric.name: metric.unit for cell in cells for result in cell.ok for metric in result.metrics}
-    # A small set may lack some: the cell that has most of them gives the order.
-    fullest = sorted(cells, key=lambda cell: -len(cell.other_metrics))
+    rows = group_rows(entries)
+    ipcs = sorted({entry.ipc for entry in entries}, key=lambda ipc: (ipc is None, ipc or 0))
+    units = {metric.name: metric.unit for entry in entries for result in entry.ok for metric in result.metrics}
+    # A small set may lack some: the entry that has most of them gives the order.
+    fullest = sorted(entries, key=lambda entry: -len(entry.other_metrics))
     frame = []
-    for name in dict.fromkeys(name for cell in fullest for name in cell.other_metrics):
+    for name in dict.fromkeys(name for entry in fullest for name in entry.other_metrics):
         unit = "%" if units[name] == "fraction" else units[name]
         for row, found in rows.items():
-            texts = {cell.ipc: spread_text(cell.spread(name), 1 if unit == "%" else 3) for cell in found}
+            texts = {entry.ipc: spread_text(entry.spread(name), 1 if unit == "%" else 3) for entry in found}
             if any(text != GAP for text in texts.values()):
                 by_ipc = {ipc_name(ipc): texts.get(ipc, "") for ipc in ipcs}
                 frame.append({"metric": f"{name} ({unit})", **row_names(row, rows), **by_ipc})
     return pd.DataFrame(frame)
 
 
-def group_rows(cells: Iterable[Cell]) -> dict[tuple[str, str, str], list[Cell]]:
-    """Return the cells of each row, rows in the table's order."""
-    rows: dict[tuple[str, str, str], list[Cell]] = {}
-    for cell in cells:
-        rows.setdefault(cell.row, []).append(cell)
+def group_rows(entries: Iterable[Entry]) -> dict[tuple[str, str, str], list[Entry]]:
+    """Return the entries of each row, rows in the table's order."""
+    rows: dict[tuple[str, str, str], list[Entry]] = {}
+    for entry in entries:
+        rows.setdefault(entry.row, []).append(entry)
     return rows
 
 
@@ -147,9 +147,9 @@ def row_names(row: tuple[str, str, str], rows: Iterable[tuple[str, str, str]]) -
     return {heading: text or GAP for heading, text, is_shown in zip(headings, row, shown, strict=True) if is_shown}
 
 
-def row_traits(cells: Iterable[Cell]) -> dict[str, str]:
+def row_traits(entries: Iterable[Entry]) -> dict[str, str]:
     """Return what belongs to the distilled sets of a row: their space, label mode and learned student rate."""
-    results = [result for cell in cells for result in cell.ok]
+    results = [result for entry in entries for result in entry.ok]
     rates = sorted({result.student_lr for result in results if result.student_lr is not None})
     texts = list(dict.fromkeys(f"{rate:.3g}" for rate in rates))
     rate = ", ".join(texts) if len(texts) < 3 else f"{texts[0]} to {texts[-1]}"
@@ -165,14 +165,14 @@ def differing(traits: Sequence[Mapping[str, str]]) -> list[str]:
     return [key for key in ("space", "labels", "student lr") if len({t[key] for t in traits} - {GAP}) > 1]
 
 
-def cell_text(cell: Cell) -> str:
-    """Return a cell of the pivot: the accuracy, what went wrong, or both."""
-    problems = status_words(cell.not_ok)
-    accuracy = cell.accuracy
+def entry_text(entry: Entry) -> str:
+    """Return an entry of the pivot: the accuracy, what went wrong, or both."""
+    problems = status_words(entry.not_ok)
+    accuracy = entry.accuracy
     if accuracy is None:
         return problems or "no accuracy"
     text = spread_text(accuracy)
-    return f"{text} ({len(cell.not_ok)} of {len(cell.results)} {problems})" if problems else text
+    return f"{text} ({len(entry.not_ok)} of {len(entry.results)} {problems})" if problems else text
 
 
 def status_words(results: Iterable[Result]) -> str:

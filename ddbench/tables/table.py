@@ -1,4 +1,4 @@
-"""Comparison tables across IPC: results -> one block per data set, protocol and network, beside published numbers."""
+"""Comparison tables across IPC: results -> one panel per data set, protocol and network, beside published numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from ddbench.analysis.aggregate import GAP, PEAKS, PHASES, Cell, Spread, costs_of, drop_duplicates, make_cells
+from ddbench.analysis.aggregate import GAP, PEAKS, PHASES, Entry, Spread, costs_of, drop_duplicates, make_entries
 from ddbench.analysis.published import list_published
 from ddbench.errors import BadInputError
 from ddbench.records import Result
@@ -31,18 +31,18 @@ from ddbench.tables.notes import explain
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
+class Panel:
     """The table of one data set, protocol and student network.
 
     Attributes:
         title: data set, protocol and network in one line.
-        header: what holds for the whole block, one line each.
+        header: what holds for the whole panel, one line each.
         accuracy: methods by IPC, as text.
         cost: one row per method, IPC and machine, as text.
         others: further metrics, as text; empty where no result has any.
         notes: footnotes, one line each; those of sources start with their number in brackets.
-        rows: one tidy record per cell, with plain numbers, see `tidy_row`.
-        cells: the results behind it, cell by cell, in the order of `rows`.
+        rows: one tidy record per entry, with plain numbers, see `tidy_row`.
+        entries: the results behind it, entry by entry, in the order of `rows`.
     """
 
     title: str
@@ -52,7 +52,7 @@ class Block:
     others: pd.DataFrame
     notes: tuple[str, ...]
     rows: tuple[dict[str, Any], ...]
-    cells: tuple[Cell, ...]
+    entries: tuple[Entry, ...]
 
     @property
     def parts(self) -> tuple[tuple[str, pd.DataFrame], ...]:
@@ -63,20 +63,20 @@ class Block:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Every block of a comparison."""
+    """Every panel of a comparison."""
 
-    blocks: tuple[Block, ...]
+    panels: tuple[Panel, ...]
 
     @property
     def rows(self) -> tuple[dict[str, Any], ...]:
-        """The tidy records of all blocks, each with the same keys."""
-        found = [row for block in self.blocks for row in block.rows]
+        """The tidy records of all panels, each with the same keys."""
+        found = [row for panel in self.panels for row in panel.rows]
         keys = dict.fromkeys(key for row in found for key in row)
         return tuple({key: row.get(key) for key in keys} for row in found)
 
     @property
     def tidy(self) -> pd.DataFrame:
-        """One row per cell, numbers as numbers, missing ones as NA."""
+        """One row per entry, numbers as numbers, missing ones as NA."""
         return pd.DataFrame(self.rows).convert_dtypes()
 
 
@@ -101,52 +101,52 @@ def make_table(results: Sequence[Result], *, published: bool = False, mix_protoc
             _check_hashes(group)
     versions = Counter((group[0].dataset, group[0].protocol, group[0].network) for group in groups)
     several = {name for name, count in versions.items() if count > 1}
-    return Table(tuple(_make_block(group, several, published=published) for group in groups))
+    return Table(tuple(_make_panel(group, several, published=published) for group in groups))
 
 
-def tidy_row(cell: Cell, published: Published, protocol: str, duplicates: int) -> dict[str, Any]:
-    """Return one cell as a record of plain values; None where a thing was not measured or is not known.
+def tidy_row(entry: Entry, published: Published, protocol: str, duplicates: int) -> dict[str, Any]:
+    """Return one entry as a record of plain values; None where a thing was not measured or is not known.
 
     Accuracies are in percent. Costs are medians over the results on one machine, `cost_machine`, the one with most
     results where there are several. Fields of `published_` are those of the number the table shows.
     """
-    first, accuracy = cell.results[0], cell.accuracy
-    machines = cell.by_machine()
+    first, accuracy = entry.results[0], entry.accuracy
+    machines = entry.by_machine()
     machine = next(iter(machines), None)
     costs = costs_of(machines[machine] if machine else ())
     order = [f"{phase}_seconds" for phase in PHASES] + [f"{phase}_{kind}" for phase in PHASES for kind in PEAKS]
-    rates = sorted({result.student_lr for result in cell.ok if result.student_lr is not None})
+    rates = sorted({result.student_lr for result in entry.ok if result.student_lr is not None})
     return {
         "dataset": first.dataset,
         "dataset_fingerprint": first.dataset_fingerprint,
         "protocol": protocol,
         "protocol_hash": first.protocol_hash,
         "network": first.network,
-        "method": cell.method,
-        "config": cell.config,
-        "ipc": "full" if cell.ipc is None else cell.ipc,
-        "status": "ok" if cell.ok else status_words(cell.not_ok),
-        "reason": "; ".join(dict.fromkeys(" ".join(result.reason.split()) for result in cell.not_ok)),
-        "results_ok": len(cell.ok),
-        "results_not_ok": len(cell.not_ok),
+        "method": entry.method,
+        "config": entry.config,
+        "ipc": "full" if entry.ipc is None else entry.ipc,
+        "status": "ok" if entry.ok else status_words(entry.not_ok),
+        "reason": "; ".join(dict.fromkeys(" ".join(result.reason.split()) for result in entry.not_ok)),
+        "results_ok": len(entry.ok),
+        "results_not_ok": len(entry.not_ok),
         "duplicates": duplicates,
         "accuracy_mean": _tidy_number(accuracy.mean if accuracy else None),
         "accuracy_std": _tidy_number(accuracy.std if accuracy else None),
         "seeds": accuracy.seeds if accuracy else 0,
         "students": _students(accuracy),
-        "space": " ".join(sorted({result.space for result in cell.ok})),
-        "label_mode": " ".join(sorted({result.label_mode for result in cell.ok})),
+        "space": " ".join(sorted({result.space for result in entry.ok})),
+        "label_mode": " ".join(sorted({result.label_mode for result in entry.ok})),
         "student_lr_min": rates[0] if rates else None,
         "student_lr_max": rates[-1] if rates else None,
-        "share_prepare": any(result.share_prepare for result in cell.results),
+        "share_prepare": any(result.share_prepare for result in entry.results),
         **{key: costs[key] for key in order},
         "distilled_bytes": costs["distilled_bytes"],
         "teacher_bytes": costs["teacher_bytes"],
         "cost_machine": machine,
         "machines": len(machines),
-        "git_commit": " ".join(sorted({result.git_commit for result in cell.results})),
-        **{f"{name}_mean": _tidy_number(spread.mean) for name in cell.other_metrics if (spread := cell.spread(name))},
-        **_published_fields(cell, published),
+        "git_commit": " ".join(sorted({result.git_commit for result in entry.results})),
+        **{f"{name}_mean": _tidy_number(spread.mean) for name in entry.other_metrics if (spread := entry.spread(name))},
+        **_published_fields(entry, published),
     }
 
 
@@ -161,8 +161,8 @@ def _students(spread: Spread | None) -> int | str:
     return spread.students[0] if len(set(spread.students)) == 1 else spread.student_text
 
 
-def _published_fields(cell: Cell, published: Published) -> dict[str, Any]:
-    found = published.get((cell.method, cell.ipc))
+def _published_fields(entry: Entry, published: Published) -> dict[str, Any]:
+    found = published.get((entry.method, entry.ipc))
     if not found:
         return {}
     shown = found[0].shown
@@ -202,57 +202,57 @@ def _check_hashes(results: Sequence[Result]) -> None:
         )
 
 
-def _make_block(results: Sequence[Result], several: set[tuple[str, str, str]], *, published: bool) -> Block:
+def _make_panel(results: Sequence[Result], several: set[tuple[str, str, str]], *, published: bool) -> Panel:
     first = results[0]
     fingerprint = next((result.dataset_fingerprint for result in results if result.dataset_fingerprint), "")
     data = f" (data {fingerprint})" if (first.dataset, first.protocol, first.network) in several else ""
     hashes = sorted({result.protocol_hash for result in results})
     kept, duplicates = drop_duplicates(results)
-    cells = make_cells(kept, with_hash=len(hashes) > 1)
-    numbers = _look_up(cells, first) if published else {}
+    entries = make_entries(kept, with_hash=len(hashes) > 1)
+    numbers = _look_up(entries, first) if published else {}
     citations = Citations(first.protocol)
     protocol = f"{first.protocol}@{hashes[0]}" if len(hashes) == 1 else f"{first.protocol}, {len(hashes)} contents"
     copies = Counter(id(group[0]) for group in duplicates for _ in group[1:])
-    accuracy = accuracy_frame(cells, numbers, citations)
-    return Block(
+    accuracy = accuracy_frame(entries, numbers, citations)
+    return Panel(
         title=f"{first.dataset}{data}, protocol {protocol}, network {first.network}",
-        header=_header(cells, fingerprint),
+        header=_header(entries, fingerprint),
         accuracy=accuracy,
-        cost=cost_frame(cells),
-        others=other_frame(cells),
+        cost=cost_frame(entries),
+        others=other_frame(entries),
         notes=explain(
-            cells, duplicates, citations if published else None, has_gap=bool((accuracy == GAP).any(axis=None))
+            entries, duplicates, citations if published else None, has_gap=bool((accuracy == GAP).any(axis=None))
         ),
         rows=tuple(
-            tidy_row(cell, numbers, first.protocol, sum(copies[id(result)] for result in cell.results))
-            for cell in cells
+            tidy_row(entry, numbers, first.protocol, sum(copies[id(result)] for result in entry.results))
+            for entry in entries
         ),
-        cells=cells,
+        entries=entries,
     )
 
 
-def _look_up(cells: Sequence[Cell], first: Result) -> Published:
+def _look_up(entries: Sequence[Entry], first: Result) -> Published:
     found = {}
-    # Every method at every IPC of the block: a paper's number is worth showing where our own run is missing.
-    for method in {cell.method for cell in cells}:
-        for ipc in {cell.ipc for cell in cells}:
+    # Every method at every IPC of the panel: a paper's number is worth showing where our own run is missing.
+    for method in {entry.method for entry in entries}:
+        for ipc in {entry.ipc for entry in entries}:
             listed = list_published(method, first.dataset, ipc, first.network)
-            found[method, ipc] = tuple(sorted(listed, key=lambda cell: cell.protocol != first.protocol))
+            found[method, ipc] = tuple(sorted(listed, key=lambda entry: entry.protocol != first.protocol))
     return found
 
 
-def _header(cells: Sequence[Cell], fingerprint: str) -> tuple[str, ...]:
+def _header(entries: Sequence[Entry], fingerprint: str) -> tuple[str, ...]:
     lines = [f"data fingerprint: {fingerprint}"] if fingerprint else []
-    counts = Counter(cell.accuracy.counts for cell in cells if cell.accuracy)
+    counts = Counter(entry.accuracy.counts for entry in entries if entry.accuracy)
     if counts:
         usual, number = counts.most_common(1)[0]
-        lines.append(f"each cell: {usual}" + ("" if number == counts.total() else "; other counts are in the notes"))
-    traits = [row_traits(found) for found in group_rows(cells).values()]
+        lines.append(f"each entry: {usual}" + ("" if number == counts.total() else "; other counts are in the notes"))
+    traits = [row_traits(found) for found in group_rows(entries).values()]
     common = next((t for t in traits if t["space"] != GAP), None)
     if common and not differing(traits):
         rate = "" if common["student lr"] == PROTOCOLS_LR else f", learned student lr {common['student lr']}"
         lines.append(f"distilled sets: space {common['space']}, {common['labels']} labels{rate}")
-    lines += teacher_lines(cells)
-    machines = name_machines(cells)
+    lines += teacher_lines(entries)
+    machines = name_machines(entries)
     names = [label if len(machines) == 1 else f"{letter} = {label}" for label, letter in machines.items()]
     return (*lines, f"{'machine' if len(machines) == 1 else 'machines'}: {'; '.join(names)}")

@@ -1,4 +1,4 @@
-"""`ddbench compare`: cells matched and tested, verdicts in words, what is refused, and the table of it."""
+"""`ddbench compare`: entries matched and tested, verdicts in words, what is refused, and the table of it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def rows_of(comparison):
 
 
 def notes_of(comparison) -> str:
-    return "\n".join(note for block in comparison_table(comparison).blocks for note in block.notes)
+    return "\n".join(note for panel in comparison_table(comparison).panels for note in panel.notes)
 
 
 # Tests and verdicts
@@ -144,9 +144,9 @@ def test_equal_settings_stand_against_each_other_in_folders_and_all_of_two_metho
     assert [(row.a.config, row.b.config) for row in rows] == [("lr=1.0", "lr=1.0"), ("lr=2.0", "lr=2.0")]
     comparison = compare_methods("dm", "mtt", [*both, *make_runs("mtt", 60)])
     assert [row.a.config for row in rows_of(comparison)] == ["lr=1.0", "lr=2.0"]
-    (block,) = comparison_table(comparison).blocks
-    assert "settings of dm 2: lr=2.0" in block.header
-    assert list(block.accuracy["settings"]) == ["1 / –", "2 / –"]  # noqa: RUF001
+    (panel,) = comparison_table(comparison).panels
+    assert "settings of dm 2: lr=2.0" in panel.header
+    assert list(panel.accuracy["settings"]) == ["1 / –", "2 / –"]  # noqa: RUF001
 
 
 def test_failures_duplicates_and_shared_preparation_are_said():
@@ -164,8 +164,8 @@ def test_failures_duplicates_and_shared_preparation_are_said():
     [
         ({"protocol_hash": "bbbb"}, "must share one content of protocol quick, got aaaa, bbbb"),
         ({"dataset_fingerprint": "f2"}, "must share one content of the data, got f1, f2"),
-        ({"protocol": "dsa"}, "no cell has an accuracy on both sides: dm has dm on digits under quick"),
-        ({"ipc": 50}, "no cell has an accuracy on both sides"),
+        ({"protocol": "dsa"}, "no entry has an accuracy on both sides: dm has dm on digits under quick"),
+        ({"ipc": 50}, "no entry has an accuracy on both sides"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(fields, reason):
@@ -193,10 +193,10 @@ def test_compare_prints_two_methods(folder, capsys):
 
 def test_compare_prints_two_folders_as_json(folder, capsys):
     assert main(["compare", str(folder / "a.jsonl"), str(folder / "b.jsonl"), "--format", "json"]) == 0
-    (block,) = json.loads(capsys.readouterr().out)["blocks"]
-    (row,) = block["rows"]
+    (panel,) = json.loads(capsys.readouterr().out)["blocks"]
+    (row,) = panel["rows"]
     assert (row["a"], row["b"], row["method"], row["verdict"], row["difference"]) == ("A", "B", "dm", "A higher", 5.0)
-    assert "a.jsonl" in block["header"][0]
+    assert "a.jsonl" in panel["header"][0]
 
 
 def test_every_format_shows_the_verdict(folder):

@@ -1,4 +1,4 @@
-"""Published numbers: the file itself, how it is read, and which number stands for a cell."""
+"""Published numbers: the file itself, how it is read, and which number stands for an entry."""
 
 from __future__ import annotations
 
@@ -69,11 +69,11 @@ def test_the_file_names_no_machine_and_no_address():
         ("minimax", "imagewoof", 10, "resnet18", "imagenet-hard", 37.6),
     ],
 )
-def test_known_cells_are_found_under_our_names(method, dataset, ipc, network, protocol, value):
-    cell = find_published(method, dataset, ipc, network, protocol)
-    assert cell is not None
-    assert cell.shown.value == value
-    assert cell.protocol == protocol
+def test_known_entries_are_found_under_our_names(method, dataset, ipc, network, protocol, value):
+    entry = find_published(method, dataset, ipc, network, protocol)
+    assert entry is not None
+    assert entry.shown.value == value
+    assert entry.protocol == protocol
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_known_cells_are_found_under_our_names(method, dataset, ipc, network, pr
         ("dm", "cifar10", None, "convnet-d3", "dsa"),
     ],
 )
-def test_another_cell_is_not_taken_for_it(method, dataset, ipc, network, protocol):
+def test_another_entry_is_not_taken_for_it(method, dataset, ipc, network, protocol):
     assert find_published(method, dataset, ipc, network, protocol) is None
 
 
@@ -123,17 +123,17 @@ def test_soft_label_resnets_are_the_batch_norm_ones():
 
 
 def test_listing_shows_every_protocol_once_and_ours_first():
-    cells = list_published("random_real", "cifar10", 10, "convnet-d3")
-    assert [cell.protocol for cell in cells] == ["dsa", "dc", "dc-bench"]
+    entries = list_published("random_real", "cifar10", 10, "convnet-d3")
+    assert [entry.protocol for entry in entries] == ["dsa", "dc", "dc-bench"]
 
 
 def test_disagreeing_sources_are_listed_and_never_averaged(tmp_path):
     rerun = {**ENTRY, "value": 47.0, "kind": "rerun", "source": "other"}
     same = {**ENTRY, "kind": "quoted", "source": "third"}
-    cell = find_published("dm", "cifar10", 10, "convnet-d3", "dsa", path=write(tmp_path, rerun, same, ENTRY))
-    assert cell.shown.value == 48.9
-    assert cell.shown.kind == "own"
-    assert [(n.value, n.source) for n in cell.disagreeing] == [(47.0, "other")]
+    entry = find_published("dm", "cifar10", 10, "convnet-d3", "dsa", path=write(tmp_path, rerun, same, ENTRY))
+    assert entry.shown.value == 48.9
+    assert entry.shown.kind == "own"
+    assert [(n.value, n.source) for n in entry.disagreeing] == [(47.0, "other")]
 
 
 def test_preference_is_no_copy_error_then_read_then_kind_then_places(tmp_path):
@@ -147,8 +147,8 @@ def test_preference_is_no_copy_error_then_read_then_kind_then_places(tmp_path):
         {**ENTRY, "value": 7.0, "note": "a copy error"},
     ]
     path = write(tmp_path, *reversed(ordered))
-    cell = find_published("dm", "cifar10", 10, "convnet-d3", "dsa", path=path)
-    assert [number.value for number in cell.numbers] == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
+    entry = find_published("dm", "cifar10", 10, "convnet-d3", "dsa", path=path)
+    assert [number.value for number in entry.numbers] == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
 
 
 def test_recalled_numbers_are_unverified():

@@ -1,4 +1,4 @@
-"""One MTT meta-step (IPC 10, 10 steps, CIFAR-10 shapes): the adjoint engine against a plain unrolled loop.
+"""One MTT meta-step (IPC 10, 10 steps, CIFAR-10 shapes): the adjoint gradient against a plain unrolled loop.
 
 Run: `uv run pytest tests/benchmarks/test_mtt_meta_step.py -m speed -s`.
 """
@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ddbench.methods._trajectories.meta_gradient import ENGINES
+from ddbench.methods._trajectories.meta_gradient import META_GRADIENTS
 from ddbench.network import InputShape, make_network
 from tests.benchmarks._mtt_problem import CLASSES, make_problem
 from tests.benchmarks._pairs import alternate
@@ -27,7 +27,7 @@ def test_a_meta_step_is_faster_than_the_plain_unrolled_loop(benchmark):
     student = make_network("convnet-d3", InputShape(3, 32, CLASSES), torch.Generator().manual_seed(0))
 
     def ours() -> tuple[Tensor, Tensor]:
-        found = ENGINES["adjoint"](network, images, lr, segment, batches)
+        found = META_GRADIENTS["adjoint"](network, images, lr, segment, batches)
         return found.images, found.lr
 
     def plain() -> tuple[Tensor, Tensor]:

@@ -21,7 +21,7 @@ def accuracy(*percents: float, unit: str = "fraction") -> tuple[Metric, ...]:
 
 
 def make_result(seed: int = 0, percent: float = 90.0, *, seconds: float = 2.0, mib: float = 800.0, **changes) -> Result:
-    """A finished cell; `seconds` and `mib` are those of its distill phase."""
+    """A finished result; `seconds` and `mib` are those of its distill phase."""
     reading = Reading(seconds=seconds, processor_seconds=seconds, peak_host_bytes=round(mib * 2**20))
     fields = {
         "method": "dm",

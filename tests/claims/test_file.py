@@ -16,7 +16,7 @@ SCALING = (
 SPEED = 'kind = "speed"\nbenchmark = "tests/benchmarks/test_x.py::test_y"\nat_least = 1.5'
 
 
-def test_cells_take_the_defaults_and_against_takes_the_cell_but_its_settings(tmp_path):
+def test_entries_take_the_defaults_and_against_takes_the_cell_but_its_settings(tmp_path):
     claim = RELATIVE.replace("ipc = 10 }", 'ipc = 10, network = "mlp", settings = { steps = 20 } }')
     (found,) = load_claims(write_claims(tmp_path, claim)).claims
     assert (found.cell.dataset, found.cell.network, found.cell.settings) == ("digits", "mlp", {"steps": 20})
@@ -28,8 +28,8 @@ def test_every_kind_is_read(tmp_path):
     file = load_claims(write_claims(tmp_path, ABSOLUTE, RELATIVE, cost, SCALING, SPEED))
     assert [claim.kind for claim in file.claims] == ["absolute", "relative", "cost", "scaling", "speed"]
     assert (file.family, file.level) == ("test", 0.05)
-    assert [cell.ipc for cell in file.claims[3].cells] == [1, 10]
-    assert file.claims[2].cells[1].budget is None
+    assert [entry.ipc for entry in file.claims[3].entries] == [1, 10]
+    assert file.claims[2].entries[1].budget is None
 
 
 def test_published_number_is_looked_up(tmp_path):

@@ -82,7 +82,7 @@ def test_lower_is_better_turns_the_comparison_round(tmp_path):
 
 
 @pytest.mark.parametrize(("limit", "word"), [(0.6, "supported"), (0.4, "refuted"), (0.5, "inconclusive")])
-def test_cost_ratio_between_two_cells(tmp_path, limit, word):
+def test_cost_ratio_between_two_entries(tmp_path, limit, word):
     results = make_costs([1.0, 1.04, 0.97, 1.02, 0.98]) + make_costs([2.0, 2.0, 2.02, 1.98, 2.01], method="mtt")
     claim = f'kind = "cost"\nmetric = "distill_seconds"\nlimit = {limit}\n{CELL}\nagainst = {{ method = "mtt" }}'
     verdict = one(tmp_path, claim, results)

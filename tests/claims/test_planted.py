@@ -159,7 +159,7 @@ def test_suspected_regression_is_run_again_before_it_fails(baseline, tmp_path, c
     assert [line for line in lines if "confirmed by a rerun" in line] == []
 
 
-def test_rerun_covers_the_cells_of_refuted_claims_with_fresh_seeds(baseline):
+def test_rerun_covers_the_entries_of_refuted_claims_with_fresh_seeds(baseline):
     from ddbench.claims import Sources, judge, load_claims
     from ddbench.claims.rerunning import confirm, suites_to_rerun
 

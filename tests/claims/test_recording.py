@@ -40,16 +40,16 @@ def test_recorded_file_holds_the_runs_it_was_made_from(tmp_path):
     ]
     assert recording.count == 4
     assert file.recorded_from == {"commits": "abc"}
-    cell = file.claims[0].cell
-    assert cell.settings == {key: value for key, value in settings.items() if value is not None}
-    assert (cell.protocol, cell.students, cell.fingerprint) == ("quick@f58e2342656b", 1, "data")
+    entry = file.claims[0].cell
+    assert entry.settings == {key: value for key, value in settings.items() if value is not None}
+    assert (entry.protocol, entry.students, entry.fingerprint) == ("quick@f58e2342656b", 1, "data")
     assert file.claims[0].recorded == pytest.approx(GOOD)
     assert file.claims[1].recorded == QUIET
     verdicts = judge(path, runs(config=settings, dataset="image_folder,size=64"))
     assert {verdict.verdict for verdict in verdicts} == {"supported"}
 
 
-def test_cells_that_a_name_cannot_tell_apart_get_a_hash(tmp_path):
+def test_entries_that_a_name_cannot_tell_apart_get_a_hash(tmp_path):
     path, _ = recorded(tmp_path, [*runs(), *runs(config={"steps": 5})])
     ids = [claim.id for claim in load_claims(path).claims]
     assert len(set(ids)) == 8

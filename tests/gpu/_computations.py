@@ -15,7 +15,7 @@ from ddbench.diffusion.criteria import ClassMemory, diversity, representativenes
 from ddbench.images import DatasetInfo, LabeledImages
 from ddbench.methods._gradient_matching.gradients import NetworkGradients
 from ddbench.methods._trajectories.flat_network import FlatNetwork, flatten_parameters
-from ddbench.methods._trajectories.meta_gradient import ENGINES, Segment, StudentBatch
+from ddbench.methods._trajectories.meta_gradient import META_GRADIENTS, Segment, StudentBatch
 from ddbench.methods.dm import gap_and_gradient, mean_real_embeddings
 from ddbench.network import InputShape, Network, make_network
 from ddbench.protocol import Schedule
@@ -170,7 +170,9 @@ def trajectory_match(spec: str) -> Computation:
         batches = [StudentBatch(places, give(labels), draw) for draw in draws]
         network = FlatNetwork(given_network(spec, give).requires_grad_(False), compiles=False, batch_size=len(labels))
         lr = give(torch.tensor(0.02, dtype=torch.float64))
-        found = ENGINES["adjoint"](network, give(images_of(len(labels), 13)), lr, Segment(start, target), batches)
+        found = META_GRADIENTS["adjoint"](
+            network, give(images_of(len(labels), 13)), lr, Segment(start, target), batches
+        )
         return {"loss": found.loss, "by images": found.images, "by rate": found.lr}
 
     return compute

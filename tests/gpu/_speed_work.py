@@ -19,7 +19,7 @@ from ddbench.engine.passes import NetworkEngine
 from ddbench.host.meter import Meter
 from ddbench.images import DatasetInfo, LabeledImages
 from ddbench.methods._gradient_matching.gradients import NetworkGradients
-from ddbench.methods._trajectories.meta_gradient import ENGINES
+from ddbench.methods._trajectories.meta_gradient import META_GRADIENTS
 from ddbench.methods.dm import gap_and_gradient, mean_real_embeddings
 from ddbench.network import InputShape, Network, make_network
 from ddbench.protocol import Schedule
@@ -176,8 +176,8 @@ def mtt(steps: int, spec: str, device: torch.device) -> Work:
     student = _network(spec, device)
     variants: Variants = {
         "eager loop": (_repeated(partial(mtt_gradients, student, images, lr, segment, batches)), "fp32"),
-        "adjoint": (_repeated(partial(ENGINES["adjoint"], network, images, lr, segment, batches)), "fp32"),
-        "adjoint, tf32": (_repeated(partial(ENGINES["adjoint"], network, images, lr, segment, batches)), "tf32"),
+        "adjoint": (_repeated(partial(META_GRADIENTS["adjoint"], network, images, lr, segment, batches)), "fp32"),
+        "adjoint, tf32": (_repeated(partial(META_GRADIENTS["adjoint"], network, images, lr, segment, batches)), "tf32"),
     }
     flops = profile_network(spec, SHAPE).flops
     # The graph of all steps at once saves a pass of each; its operations are not these.

@@ -1,4 +1,4 @@
-"""Tests of kept work: made once, alone, verified before every use, made again where it is not as it was."""
+"""Tests of cached work: made once, alone, verified before every use, made again where it is not as it was."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of the code that kept work was made by: what changes its digest and what does not."""
+"""Tests of the code that cached work was made by: what changes its digest and what does not."""
 
 from __future__ import annotations
 

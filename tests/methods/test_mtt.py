@@ -19,7 +19,7 @@ from ddbench.method import RunContext, config_of, make_method
 from ddbench.methods import mtt
 from ddbench.methods._trajectories.expert_files import find_whitening
 from ddbench.methods._trajectories.flat_network import FlatNetwork
-from ddbench.methods._trajectories.meta_gradient import ENGINES, MetaGradient, Segment, StudentBatch
+from ddbench.methods._trajectories.meta_gradient import META_GRADIENTS, MetaGradient, Segment, StudentBatch
 from ddbench.network import InputShape, make_network
 from ddbench.records import DistilledDataset, LabeledImages
 
@@ -75,7 +75,7 @@ def run(toy, context, folders):
 
 
 class Watched:
-    """An engine that takes down what it was asked, and may answer something else."""
+    """A way to the gradient that takes down what it was asked, and may answer something else."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, answer=None) -> None:
         self.images: list[Tensor] = []
@@ -84,14 +84,14 @@ class Watched:
         self.batches: list[list[StudentBatch]] = []
         self.found: list[MetaGradient] = []
         self._answer = answer
-        monkeypatch.setitem(ENGINES, "adjoint", self)
+        monkeypatch.setitem(META_GRADIENTS, "adjoint", self)
 
     def __call__(self, network, images, lr, segment, batches) -> MetaGradient:
         self.images.append(images.clone())
         self.lrs.append(lr.item())
         self.segments.append(segment)
         self.batches.append(list(batches))
-        found = ENGINES["unrolled"](network, images, lr, segment, batches)
+        found = META_GRADIENTS["unrolled"](network, images, lr, segment, batches)
         if self._answer is not None:
             found = self._answer(len(self.images) - 1, found)
         self.found.append(found)
@@ -183,7 +183,7 @@ def naive_mtt(train: LabeledImages, folder, steps: int, syn_batch_size: int) -> 
         batches = [
             StudentBatch(torch.tensor(c), labels[c], draw_dsa(generator, DSA_STRATEGY, len(c))) for c in chunks[:3]
         ]
-        found = ENGINES["unrolled"](flat, images, lr, segment, batches)
+        found = META_GRADIENTS["unrolled"](flat, images, lr, segment, batches)
         losses.append(found.loss.item())
         image_speed, lr_speed = 0.5 * image_speed + found.images, 0.5 * lr_speed + found.lr
         images, lr = images - 5.0 * image_speed, lr - 1e-4 * lr_speed
@@ -280,21 +280,21 @@ def test_students_see_the_augmentation_of_the_data_set(mirrored, expected, run, 
     assert asked == [(expected, 6, False)] * 3
 
 
-@pytest.mark.parametrize("engine", ["unrolled", "tesla"])
-def test_the_gradient_setting_chooses_the_engine(engine, run, monkeypatch):
+@pytest.mark.parametrize("way", ["unrolled", "tesla"])
+def test_the_gradient_setting_chooses_the_way(way, run, monkeypatch):
     calls = []
-    chosen = ENGINES[engine]
+    chosen = META_GRADIENTS[way]
 
     def watch(*args):
-        calls.append(engine)
+        calls.append(way)
         return chosen(*args)
 
     exact = run()
-    monkeypatch.setitem(ENGINES, engine, watch)
-    distilled = run(gradient=engine)
-    assert calls == [engine]
-    assert distilled.provenance["engine"]["matching"] == engine
-    assert torch.allclose(distilled.images, exact.images, rtol=1e-3, atol=1e-4) == (engine == "unrolled")
+    monkeypatch.setitem(META_GRADIENTS, way, watch)
+    distilled = run(gradient=way)
+    assert calls == [way]
+    assert distilled.provenance["engine"]["matching"] == way
+    assert torch.allclose(distilled.images, exact.images, rtol=1e-3, atol=1e-4) == (way == "unrolled")
 
 
 def test_an_unlearned_rate_stays_where_it_starts(run):

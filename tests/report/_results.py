@@ -6,7 +6,7 @@ from functools import cache
 
 from ddbench.host.files import baselines_dir
 from ddbench.records import Metric, Result
-from ddbench.tables.table import Block, make_table
+from ddbench.tables.table import Panel, make_table
 
 
 @cache
@@ -18,7 +18,7 @@ def recorded() -> Result:
 
 
 def varied(method: str = "dm", ipc: int | None = 10, seed: int = 0, values=(0.5, 0.6), **fields) -> Result:
-    """The recorded result as another cell's, with these accuracies of students; `others` adds metrics by name."""
+    """The recorded result as another entry's, with these accuracies of students; `others` adds metrics by name."""
     others = fields.pop("others", {})
     metrics = {"test_accuracy": values, **others}
     made = tuple(
@@ -31,6 +31,6 @@ def varied(method: str = "dm", ipc: int | None = 10, seed: int = 0, values=(0.5,
     return recorded().model_copy(update=update)
 
 
-def only_block(results, **options) -> Block:
-    (block,) = make_table(results, **options).blocks
-    return block
+def only_panel(results, **options) -> Panel:
+    (panel,) = make_table(results, **options).panels
+    return panel

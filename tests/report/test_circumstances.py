@@ -13,12 +13,12 @@ from ddbench.report.circumstances import commands_for, describe, setting_text
 from ddbench.runs.cell import evaluate
 from ddbench.runs.distill import distill
 from ddbench.runs.results_store import read_results
-from tests.report._results import only_block, recorded, varied
+from tests.report._results import only_panel, recorded, varied
 
 
 def described(results):
-    (cell,) = only_block(results).cells
-    return describe(cell)
+    (entry,) = only_panel(results).entries
+    return describe(entry)
 
 
 def test_everything_recorded_is_there():

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from scipy import stats
 
-from ddbench.report.marks import explain_marks, mark_cells
-from tests.report._results import only_block, varied
+from ddbench.report.marks import explain_marks, mark_entries
+from tests.report._results import only_panel, varied
 
 
 def standings(**accuracies):
     """The standing of each method at IPC 10, given the accuracy of each seed."""
     results = [varied(name, 10, seed, (v,)) for name, found in accuracies.items() for seed, v in enumerate(found)]
-    marks = mark_cells(only_block(results).cells)
+    marks = mark_entries(only_panel(results).entries)
     return {row[0]: mark for (row, _), mark in marks.items()}
 
 
@@ -39,8 +39,8 @@ def test_equal_sets_are_not_distinguishable_and_one_seed_is_not_tested():
 
 
 def test_the_whole_training_set_and_a_lone_number_have_no_mark():
-    block = only_block([varied("dm", 10, 0), varied("full_real", None, 0, (0.99,)), varied("random_real", 1, 0)])
-    assert mark_cells(block.cells) == {}
+    panel = only_panel([varied("dm", 10, 0), varied("full_real", None, 0, (0.99,)), varied("random_real", 1, 0)])
+    assert mark_entries(panel.entries) == {}
     assert explain_marks(()) == ""
 
 

@@ -85,7 +85,7 @@ def test_a_page_is_whole_and_refers_to_nothing_outside(page):
     assert "default-src 'none'" in next(m["content"] for m in made.all("meta") if "Security" in m.get("http-equiv", ""))
 
 
-def test_tables_have_captions_and_header_cells_with_scope(page):
+def test_tables_have_captions_and_header_entries_with_scope(page):
     made = page(results())
     assert len(made.all("table")) == len(made.all("caption")) > 3
     assert all(attributes.get("scope") in ("col", "row") for attributes in made.all("th"))
@@ -120,9 +120,9 @@ def test_claims_are_shown_with_their_verdicts(page):
         Verdict("b", "mtt reaches 70 %", "not measured", "there is no result of mtt"),
     ]
     made = page(results(), verdicts=claims)
-    cells = made.words("td").splitlines()
+    entries = made.words("td").splitlines()
     for text in ("3.25 points", "1.5 to 5", "3 and 3", "Welch t", "as claimed", "there is no result of mtt"):
-        assert text in cells
+        assert text in entries
     assert "Claims: 1 not measured, 1 supported." in made.words("p")
 
 

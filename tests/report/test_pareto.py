@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ddbench.analysis.aggregate import machine_label
 from ddbench.records import Phase, Reading
 from ddbench.report.pareto import MIB, Point, memory_points, pareto_front, time_points
-from tests.report._results import only_block, recorded, varied
+from tests.report._results import only_panel, recorded, varied
 
 POINTS = st.lists(st.builds(Point, st.just(1), st.floats(0.1, 1e6), st.floats(0, 100)), max_size=30)
 MACHINE = machine_label(recorded().machine)
@@ -35,9 +35,9 @@ def phases(distill: float, prepare: float | None = None, *, gpu: int | None = No
 
 
 def test_time_is_prepare_and_distill_and_memory_their_peak():
-    block = only_block([varied("mtt", 1, 0, (0.5,), phases=phases(2, 30)), varied("full_real", None, 0, (0.9,))])
-    assert time_points(block, MACHINE) == {("mtt", "", ""): [Point(1, 32, 50)]}
-    points, label = memory_points(block, MACHINE)
+    panel = only_panel([varied("mtt", 1, 0, (0.5,), phases=phases(2, 30)), varied("full_real", None, 0, (0.9,))])
+    assert time_points(panel, MACHINE) == {("mtt", "", ""): [Point(1, 32, 50)]}
+    points, label = memory_points(panel, MACHINE)
     assert points == {("mtt", "", ""): [Point(1, 5, 50)]}
     assert "host" in label
 
@@ -48,10 +48,10 @@ def test_machines_stay_apart_and_a_gpu_counts_its_own_memory():
         varied("dm", 1, 0, (0.5,), phases=phases(2)),
         varied("dm", 1, 1, (0.7,), phases=phases(8, gpu=7 * MIB), machine=machine),
     ]
-    block = only_block(results)
+    panel = only_panel(results)
     mean = pytest.approx(60)
-    assert time_points(block, MACHINE)["dm", "", ""] == [Point(1, 2, mean)]
-    assert time_points(block, machine_label(machine))["dm", "", ""] == [Point(1, 8, mean)]
-    points, label = memory_points(block, machine_label(machine))
+    assert time_points(panel, MACHINE)["dm", "", ""] == [Point(1, 2, mean)]
+    assert time_points(panel, machine_label(machine))["dm", "", ""] == [Point(1, 8, mean)]
+    points, label = memory_points(panel, machine_label(machine))
     assert points["dm", "", ""] == [Point(1, 7, mean)]
     assert "GPU" in label

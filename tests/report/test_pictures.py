@@ -40,7 +40,7 @@ def keep(tmp_path, generator):
 
 
 def gallery(results, folder):
-    return make_gallery(make_table(results).blocks, [folder], None)
+    return make_gallery(make_table(results).panels, [folder], None)
 
 
 def opened(picture):
@@ -82,12 +82,12 @@ def test_what_is_left_out_or_changed_is_said(tmp_path, keep, generator):
     assert opened(picture).shape[:2] == (10 * 65 - 1, 10 * 65 - 1)
 
 
-def test_pictures_stop_at_the_limits_and_blocks_take_turns(tmp_path, keep, monkeypatch):
+def test_pictures_stop_at_the_limits_and_panels_take_turns(tmp_path, keep, monkeypatch):
     monkeypatch.setattr(pictures, "SETS", 3)
     results = [keep(varied("dm", ipc, 0)) for ipc in (1, 2, 3)]
     results += [keep(varied("dm", ipc, 0, dataset="other")) for ipc in (1, 2)]
     found = gallery(results, tmp_path)
-    assert {index: [p.cell.ipc for p in shown] for index, shown in found.pictures.items()} == {0: [1, 2], 1: [1]}
+    assert {index: [p.entry.ipc for p in shown] for index, shown in found.pictures.items()} == {0: [1, 2], 1: [1]}
     assert found.notes[0].startswith("2 more sets are not shown")
     monkeypatch.setattr(pictures, "TOTAL_BYTES", 1)
     assert sum(map(len, gallery(results, tmp_path).pictures.values())) == 1
@@ -99,13 +99,13 @@ def test_the_first_seed_with_a_set_is_shown_and_a_damaged_set_is_a_note(tmp_path
     damaged.write_bytes(damaged.read_bytes()[:-1])
     found = gallery(results, tmp_path)
     ((picture,),) = found.pictures.values()
-    assert (picture.cell.method, picture.seed) == ("dm", 1)
+    assert (picture.entry.method, picture.seed) == ("dm", 1)
     assert len(found.notes) == 1
     assert "herding" in found.notes[0]
     assert "checksum" in found.notes[0]
 
 
-def test_sets_are_found_in_results_folders_and_single_cells(tmp_path, keep):
+def test_sets_are_found_in_results_folders_and_single_entries(tmp_path, keep):
     result = keep(varied("dm", 1, 0))
     expected = {result.key: tmp_path / result.key / "distilled"}
     assert find_sets([tmp_path]) == find_sets([tmp_path / result.key]) == expected

@@ -11,7 +11,7 @@ from ddbench.analysis.significance import mean_against
 from ddbench.report.plot_style import COLOURS, INK, MARKERS, number_rows
 from ddbench.report.plots import inline_svg, plots_of, write_plots
 from ddbench.tables.table import make_table
-from tests.report._results import only_block, varied
+from tests.report._results import only_panel, varied
 
 ODD = "gm$x$<b>&_"  # must be read neither as mathematics nor as markup
 
@@ -40,8 +40,8 @@ def test_colours_stand_out_on_both_themes(background):
 
 
 def test_curves_show_means_and_their_intervals():
-    block = only_block(results())
-    curves = plots_of(block, number_rows([block]))[0].figure.axes[0]
+    panel = only_panel(results())
+    curves = plots_of(panel, number_rows([panel]))[0].figure.axes[0]
     bars = curves.containers[0]
     assert list(bars.lines[0].get_ydata()) == pytest.approx([61, 70])
     ends = [segment[:, 1] for segment in bars.lines[2][0].get_segments()]
@@ -51,9 +51,9 @@ def test_curves_show_means_and_their_intervals():
 
 
 def test_a_plot_in_a_page_is_xml_with_ids_of_its_own_and_no_fixed_ink():
-    block = only_block(results())
+    panel = only_panel(results())
     ids = []
-    for number, plot in enumerate(plots_of(block, number_rows([block]), INK)):
+    for number, plot in enumerate(plots_of(panel, number_rows([panel]), INK)):
         svg = inline_svg(plot, f"p{number}")
         tree = ElementTree.fromstring(svg)
         texts = [element.text for element in tree.iter() if element.tag == "text"]
@@ -68,16 +68,16 @@ def test_a_plot_in_a_page_is_xml_with_ids_of_its_own_and_no_fixed_ink():
 
 
 def test_files_for_papers_are_pdf_and_svg_and_the_same_twice(tmp_path):
-    blocks = make_table([result.model_copy(update={"phases": ()}) for result in results()]).blocks
-    paths = write_plots(blocks, tmp_path / "a")
+    panels = make_table([result.model_copy(update={"phases": ()}) for result in results()]).panels
+    paths = write_plots(panels, tmp_path / "a")
     assert [path.suffix for path in paths] == [".pdf", ".svg"]  # no costs, so the curves alone
     for path in paths:
         content = path.read_bytes()
         assert content.startswith(b"%PDF") if path.suffix == ".pdf" else b"<svg" in content
-    again = write_plots(blocks, tmp_path / "b")
+    again = write_plots(panels, tmp_path / "b")
     assert [path.read_bytes() for path in paths] == [path.read_bytes() for path in again]
 
 
 def test_one_number_is_no_plot():
-    block = only_block([varied("dm", 10, 0), varied("full_real", None, 0)])
-    assert plots_of(block, number_rows([block])) == []
+    panel = only_panel([varied("dm", 10, 0), varied("full_real", None, 0)])
+    assert plots_of(panel, number_rows([panel])) == []

@@ -145,14 +145,14 @@ def test_costs_are_sorted_as_quantities_and_not_as_text(opened, small):
 
 def test_filters_hide_tables_pictures_and_rows(opened, small):
     page = opened(small)
-    visible = page.locator("#tables > .block:visible")
+    visible = page.locator("#tables > .panel:visible")
     assert visible.count() == 3
     page.locator("select[name=network]").select_option("mlp")
     assert visible.count() == 2
     page.locator("select[name=dataset]").select_option("other")
     assert visible.count() == 1
     assert page.get_by_role("status").inner_text() == "1 of 3 tables shown"
-    assert page.locator("#pictures .block:visible").count() == 1
+    assert page.locator("#pictures .panel:visible").count() == 1
     page.get_by_label("Method contains").fill("herd")
     assert page.locator("#tables .accuracy tbody tr:visible").count() == 1
     page.locator("select[name=network]").select_option("convnet-d2-w32")

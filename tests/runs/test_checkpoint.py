@@ -1,4 +1,4 @@
-"""Tests of work that goes on after a kill: what is kept, what is resumed, what was spent, and who owns the folder."""
+"""Tests of checkpoints: what is kept, what is resumed, what was spent, and who owns the folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ddbench.errors import DataMismatchError, DenoiserDivergedError, DivergedErr
 from ddbench.host.meter import Meter
 from ddbench.method import untracked
 from ddbench.records import DistilledDataset, Reading
-from ddbench.runs.checkpoint import SPENT_FILE, ResumableWork
+from ddbench.runs.checkpoint import SPENT_FILE, Checkpoints
 
 CPU = torch.device("cpu")
 
@@ -43,26 +43,28 @@ class KilledError(Exception):
 
 
 class Attempt:
-    """One attempt at a piece of work of one or more loops over 1..n, killed after so many items of the last loop."""
+    """One attempt at one or more loops over 1..n, killed after so many items of the last loop."""
 
     def __init__(self, folder: Path, *, every_seconds: float = 0, show=untracked, keeps_parts: bool = False) -> None:
         self.meter = Meter(CPU)
         self._folder, self._every, self._show, self._keeps_parts = folder, every_seconds, show, keeps_parts
-        self.work: ResumableWork
+        self.checkpoints: Checkpoints
         self.reading: Reading
 
     def run(self, *loops: tuple[str, int], killed_after: int | None = None) -> list[Sum]:
         sums = []
         with self.meter:
-            self.work = ResumableWork(self._folder, self.meter, self._show, self._every, keeps_parts=self._keeps_parts)
-            with self.work:
+            self.checkpoints = Checkpoints(
+                self._folder, self.meter, self._show, self._every, keeps_parts=self._keeps_parts
+            )
+            with self.checkpoints:
                 for name, count in loops:
                     sums.append(state := Sum())
-                    for item in self.work.track(range(1, count + 1), name, state):
+                    for item in self.checkpoints.track(range(1, count + 1), name, state):
                         if killed_after is not None and (name, item) == (loops[-1][0], killed_after + 1):
                             raise KilledError
                         state.add(item)
-        self.reading = self.work.total()
+        self.reading = self.checkpoints.total()
         return sums
 
 
@@ -110,9 +112,9 @@ def clock(monkeypatch) -> Clock:
 def test_a_loop_without_state_yields_everything_and_keeps_nothing(folder):
     attempt = Attempt(folder)
     with attempt.meter:
-        work = ResumableWork(folder, attempt.meter, untracked, 0)
-        with work:
-            assert list(work.track(iter("abc"), "letters")) == ["a", "b", "c"]
+        checkpoints = Checkpoints(folder, attempt.meter, untracked, 0)
+        with checkpoints:
+            assert list(checkpoints.track(iter("abc"), "letters")) == ["a", "b", "c"]
     assert not folder.exists()
 
 
@@ -301,7 +303,7 @@ def test_where_the_checkpoint_was_removed_the_loop_starts_over(folder):
 def test_while_another_does_the_same_work_nothing_is_kept_and_nothing_taken_up(folder):
     kill(folder, ("adding", 4), after=2)
     owner_meter = Meter(CPU)
-    with owner_meter, ResumableWork(folder, owner_meter, untracked, 0) as owner:
+    with owner_meter, Checkpoints(folder, owner_meter, untracked, 0) as owner:
         before = {path.name: path.read_bytes() for path in folder.iterdir()}
         second = Attempt(folder)
         (found,) = second.run(("adding", 4))
@@ -317,7 +319,7 @@ def test_while_another_does_the_same_work_nothing_is_kept_and_nothing_taken_up(f
 
 def test_of_two_that_start_fresh_the_first_to_need_the_folder_has_it(folder):
     meter = Meter(CPU)
-    with meter, ResumableWork(folder, meter, untracked, 0) as first:
+    with meter, Checkpoints(folder, meter, untracked, 0) as first:
         one = Sum()
         loop = first.track(range(1, 5), "adding", one)
         one.add(next(loop))
@@ -335,7 +337,7 @@ def test_the_lock_is_free_after_an_error(folder):
     held = kill(folder, ("adding", 4), after=2)
     (found,) = Attempt(folder).run(("adding", 4))  # `held` is still referred to
     assert found.seen == [3, 4]
-    assert held.work is not None
+    assert held.checkpoints is not None
 
 
 def test_work_that_keeps_parts_keeps_the_cost_of_short_loops_and_one_checkpoint(folder):
@@ -351,7 +353,7 @@ IMAGES = DistilledDataset(torch.zeros(1, 1, 8, 8), torch.zeros(1, dtype=torch.in
 @pytest.mark.parametrize("error", [DivergedError("exploded", IMAGES), DenoiserDivergedError("exploded")], ids=type)
 def test_work_that_diverged_leaves_nothing_to_diverge_again(folder, error):
     kill(folder, ("one", 3), after=2)
-    work = ResumableWork(folder, Meter(CPU), untracked, 0)
+    checkpoints = Checkpoints(folder, Meter(CPU), untracked, 0)
     assert folder.exists()
-    work.__exit__(type(error), error, None)
+    checkpoints.__exit__(type(error), error, None)
     assert not folder.exists()

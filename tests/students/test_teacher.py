@@ -20,9 +20,9 @@ from ddbench.network import InputShape, make_network
 from ddbench.protocol import PROTOCOLS, Protocol, Schedule
 from ddbench.records import RealDataset, Result
 from ddbench.seeding import make_generator
-from ddbench.students import teacher as teaching
+from ddbench.students import teacher as teachers
 from ddbench.students.loop import TrainingPlan, TrainingSet, train_student
-from ddbench.students.teacher import PARAMETERS_FILE, Teaching, find_teacher
+from ddbench.students.teacher import PARAMETERS_FILE, ReadyTeacher, find_teacher
 from ddbench.tables.table import make_table
 from ddbench.training_recipe import Teacher
 
@@ -48,8 +48,8 @@ def toy_real(name: str = "toy", seed: int = 0) -> RealDataset:
     )
 
 
-def parameters_of(teaching: Teaching) -> dict[str, Tensor]:
-    return teaching.soft_labels.teacher.state_dict()
+def parameters_of(ready: ReadyTeacher) -> dict[str, Tensor]:
+    return ready.soft_labels.teacher.state_dict()
 
 
 def folders(own_cache: Path) -> list[Path]:
@@ -82,7 +82,7 @@ def test_a_teacher_is_a_student_of_the_whole_real_set_with_hard_labels():
 
 def test_a_teacher_is_trained_once_and_its_cost_is_shown_again(own_cache, monkeypatch):
     first = find_teacher(SOFT, toy_real(), CPU)
-    monkeypatch.setattr(teaching, "train_network", lambda *args: pytest.fail("trained again"))
+    monkeypatch.setattr(teachers, "train_network", lambda *args: pytest.fail("trained again"))
     hotter = SOFT.model_copy(update={"teacher": TEACHER.model_copy(update={"temperature": 4.0})})
     for protocol in (SOFT, hotter):
         again = find_teacher(protocol, toy_real(), CPU)
@@ -109,7 +109,7 @@ def test_the_record_counts_every_byte_and_names_the_file(own_cache):
     record = find_teacher(SOFT, toy_real(), CPU).record
     tensors = load_file(folders(own_cache)[0] / PARAMETERS_FILE)
     assert record.num_bytes == sum(value.numel() * value.element_size() for value in tensors.values())
-    assert record.sha256 == teaching.sha256_of(folders(own_cache)[0] / PARAMETERS_FILE)
+    assert record.sha256 == teachers.sha256_of(folders(own_cache)[0] / PARAMETERS_FILE)
     assert (record.origin, record.network) == ("trained", TEACHER.network)
     assert 0 <= record.test_accuracy <= 1
 
@@ -151,23 +151,23 @@ def test_tables_show_the_teacher_with_its_seconds_and_bytes():
     real = toy_real()
     distilled = distill("random_real", real, 2)
     result = evaluate(distilled, real, SOFT, students=1, device="cpu")
-    (block,) = make_table([result]).blocks
+    (panel,) = make_table([result]).panels
     teacher = result.teacher
     expected = (
         f"soft labels by {TEACHER.network}, trained here: {100 * teacher.test_accuracy:.1f} % on the test set, "
         f"{teacher.num_bytes / 1024:.1f} KiB, sha256 {teacher.sha256[:12]}"
     )
-    assert expected in block.header
-    assert block.cost.loc[0, "teacher size"] == f"{teacher.num_bytes / 1024:.1f} KiB"
-    assert "teacher (s)" in block.cost.columns
-    assert block.rows[0]["teacher_bytes"] == teacher.num_bytes
-    assert block.rows[0]["teacher_seconds"] == result.phase("teacher").reading.seconds
+    assert expected in panel.header
+    assert panel.cost.loc[0, "teacher size"] == f"{teacher.num_bytes / 1024:.1f} KiB"
+    assert "teacher (s)" in panel.cost.columns
+    assert panel.rows[0]["teacher_bytes"] == teacher.num_bytes
+    assert panel.rows[0]["teacher_seconds"] == result.phase("teacher").reading.seconds
     other = teacher.model_copy(update={"origin": "file", "sha256": "f" * 64})
     copy = result.model_copy(update={"key": "b", "method": "dm", "teacher": other})
-    lines = [line for line in make_table([result, copy]).blocks[0].header if line.startswith("soft labels")]
+    lines = [line for line in make_table([result, copy]).panels[0].header if line.startswith("soft labels")]
     assert [line.rsplit(" ", 1)[1] for line in lines] == ["(random_real)", "(dm)"]
     assert f"from a file: {100 * teacher.test_accuracy:.1f} %" in lines[1]
-    (hard,) = make_table([evaluate(distilled, real, HARD, students=1, device="cpu")]).blocks
+    (hard,) = make_table([evaluate(distilled, real, HARD, students=1, device="cpu")]).panels
     assert not any("teacher" in name for name in hard.cost.columns)
 
 

@@ -1,4 +1,4 @@
-"""Comparison tables: the arithmetic of cells, what is shown, and that every format can be read back."""
+"""Comparison tables: the arithmetic of entries, what is shown, and that every format can be read back."""
 
 from __future__ import annotations
 
@@ -68,16 +68,16 @@ def make_result(method: str = "dm", ipc: int | None = 10, seed: int = 0, values=
 
 
 def pivot(results, **options) -> pd.DataFrame:
-    return only_block(results, **options).accuracy.set_index("method")
+    return only_panel(results, **options).accuracy.set_index("method")
 
 
-def only_block(results, **options):
-    (block,) = make_table(results, **options).blocks
-    return block
+def only_panel(results, **options):
+    (panel,) = make_table(results, **options).panels
+    return panel
 
 
 def notes_of(results, **options) -> str:
-    return "\n".join(only_block(results, **options).notes)
+    return "\n".join(only_panel(results, **options).notes)
 
 
 # Arithmetic
@@ -138,7 +138,7 @@ def test_costs_are_medians_and_the_peak_is_that_of_making_the_set():
     assert costs["evaluate_seconds"] is None
     assert costs["distill_peak_allocated_bytes"] == 2 * MIB
     assert costs["making_peak_allocated_bytes"] == 5 * MIB  # of 5, 9, 5
-    row = only_block(results).cost.iloc[0]
+    row = only_panel(results).cost.iloc[0]
     assert row["GPU allocated"] == "5.0 MiB"
     assert row["GPU reserved"] == "10.0 MiB"
     assert row["set size"] == "1.0 KiB"
@@ -167,13 +167,13 @@ def test_varying_keys_are_those_whose_values_differ_or_are_missing():
 
 
 def test_a_phase_that_nobody_has_is_no_column():
-    assert "prepare (s)" not in only_block([make_result()]).cost
+    assert "prepare (s)" not in only_panel([make_result()]).cost
     prepared = make_result("mtt", phases=(phase("prepare", 9), phase("distill", 1)))
-    assert only_block([make_result(), prepared]).cost["prepare (s)"].tolist() == [GAP, "9.00"]
+    assert only_panel([make_result(), prepared]).cost["prepare (s)"].tolist() == [GAP, "9.00"]
 
 
 def test_no_gpu_is_said_and_never_zero():
-    row = only_block([make_result()]).cost.iloc[0]
+    row = only_panel([make_result()]).cost.iloc[0]
     assert row["GPU allocated"] == row["GPU reserved"] == "no GPU"
     record = make_table([make_result()]).rows[0]
     assert record["distill_peak_allocated_bytes"] is None
@@ -198,13 +198,13 @@ def test_a_gap_is_explicit_and_what_does_not_apply_is_blank():
 @pytest.mark.parametrize(
     ("status", "word"), [("failed", "failed"), ("skipped", "skipped"), ("out_of_memory", "out of memory")]
 )
-def test_cells_that_did_not_end_well_show_status_and_reason(status, word):
+def test_entries_that_did_not_end_well_show_status_and_reason(status, word):
     results = [make_result(), make_result("mtt", status=status, reason="because of\nthis")]
     assert pivot(results).loc["mtt", "IPC 10"] == word
     assert f"mtt, IPC 10: {word}, seed 0: because of this" in notes_of(results)
 
 
-def test_a_partly_failed_cell_shows_both():
+def test_a_partly_failed_entry_shows_both():
     results = [make_result(seed=0), make_result(seed=1), make_result(seed=2, status="failed", reason="boom")]
     assert pivot(results).loc["dm", "IPC 10"] == "55.0 ± 0.0 (1 of 3 failed)"
     assert "dm, IPC 10: failed, seed 2: boom" in notes_of(results)
@@ -215,9 +215,9 @@ def test_a_partly_failed_cell_shows_both():
 def test_counts_stand_in_the_header_and_exceptions_in_the_notes():
     results = [make_result("dm", 1, s) for s in range(3)] + [make_result("dm", 10, s) for s in range(3)]
     results.append(make_result("random_real", 10))
-    block = only_block(results)
-    assert f"each cell: 3 seeds {TIMES} 2 students; other counts are in the notes" in block.header
-    assert f"1 seed {TIMES} 2 students: random_real IPC 10." in block.notes
+    panel = only_panel(results)
+    assert f"each entry: 3 seeds {TIMES} 2 students; other counts are in the notes" in panel.header
+    assert f"1 seed {TIMES} 2 students: random_real IPC 10." in panel.notes
 
 
 def test_duplicates_are_reported_and_never_averaged_in():
@@ -250,18 +250,18 @@ def test_protocol_contents_are_not_mixed_unless_asked():
 
 def test_mixed_protocol_contents_of_one_method_stay_apart():
     results = [make_result(values=(0.4,)), make_result(values=(0.6,), protocol_hash="bbbb")]
-    frame = only_block(results, mix_protocols=True).accuracy
+    frame = only_panel(results, mix_protocols=True).accuracy
     assert frame[["protocol hash", "IPC 10"]].to_numpy().tolist() == [["aaaa", "40.0"], ["bbbb", "60.0"]]
 
 
-def test_each_dataset_protocol_and_network_has_its_own_block():
+def test_each_dataset_protocol_and_network_has_its_own_panel():
     results = [
         make_result(),
         make_result(dataset="cifar10"),
         make_result(protocol="dsa", protocol_hash="cccc"),
         make_result(network="mlp"),
     ]
-    assert [block.title for block in make_table(results).blocks] == [
+    assert [panel.title for panel in make_table(results).panels] == [
         "cifar10, protocol quick@aaaa, network convnet-d2",
         "digits, protocol dsa@cccc, network convnet-d2",
         "digits, protocol quick@aaaa, network convnet-d2",
@@ -269,12 +269,12 @@ def test_each_dataset_protocol_and_network_has_its_own_block():
     ]
 
 
-def test_data_of_another_fingerprint_is_another_block_and_a_failure_without_one_joins():
+def test_data_of_another_fingerprint_is_another_panel_and_a_failure_without_one_joins():
     early = make_result("mtt", status="failed", reason="no data", dataset_fingerprint="")
     table = make_table([make_result(), make_result("dc", dataset_fingerprint="f2"), early])
-    assert [block.title[:16] for block in table.blocks] == ["digits (data f1)", "digits (data f2)"]
-    assert table.blocks[0].accuracy["method"].tolist() == ["dm", "mtt"]
-    assert len(make_table([make_result(), early]).blocks) == 1
+    assert [panel.title[:16] for panel in table.panels] == ["digits (data f1)", "digits (data f2)"]
+    assert table.panels[0].accuracy["method"].tolist() == ["dm", "mtt"]
+    assert len(make_table([make_result(), early]).panels) == 1
 
 
 def test_what_belongs_to_the_set_is_a_column_only_where_rows_differ():
@@ -289,27 +289,27 @@ def test_what_belongs_to_the_set_is_a_column_only_where_rows_differ():
 
 def test_a_learned_rate_that_all_rows_share_is_in_the_header():
     learned = [make_result("mtt", seed=seed, student_lr=0.02, space="zca") for seed in range(2)]
-    assert "distilled sets: space zca, hard labels, learned student lr 0.02" in only_block(learned).header
-    assert not any("student lr" in line for line in only_block([make_result()]).header)
+    assert "distilled sets: space zca, hard labels, learned student lr 0.02" in only_panel(learned).header
+    assert not any("student lr" in line for line in only_panel([make_result()]).header)
 
 
 def test_configs_of_one_ipc_are_rows_and_configs_by_ipc_are_a_note():
     both = [make_result(config={"lr": 1.0, "steps": 5}), make_result(config={"lr": 2.0, "steps": 5}, values=(0.9,))]
-    frame = only_block(both).accuracy
+    frame = only_panel(both).accuracy
     assert frame[["config", "IPC 10"]].to_numpy().tolist() == [["lr=1.0", "55.0"], ["lr=2.0", "90.0"]]
     by_ipc = [make_result(config={"lr": 1.0}), make_result(ipc=50, config={"lr": 10.0})]
-    assert "config" not in only_block(by_ipc).accuracy
+    assert "config" not in only_panel(by_ipc).accuracy
     assert "dm: config lr is 1.0 at IPC 10; 10.0 at IPC 50." in notes_of(by_ipc)
 
 
 def test_machines_are_a_cost_column_only_where_they_differ():
-    assert "machine" not in only_block([make_result()]).cost
+    assert "machine" not in only_panel([make_result()]).cost
     fast = make_result(seed=1, machine=GPU, phases=(phase("distill", 0.5, gpu=MIB),))
-    block = only_block([make_result(), fast])
-    assert block.accuracy["IPC 10"].tolist() == ["55.0 ± 0.0"]
-    costs = block.cost.set_index("machine")["distill (s)"].to_dict()
+    panel = only_panel([make_result(), fast])
+    assert panel.accuracy["IPC 10"].tolist() == ["55.0 ± 0.0"]
+    costs = panel.cost.set_index("machine")["distill (s)"].to_dict()
     assert costs == {"A": "2.00", "B": "0.50"}
-    assert "machines: A = Test CPU, 2 threads, no GPU (a1b2); B = Test GPU (ff00)" in block.header
+    assert "machines: A = Test CPU, 2 threads, no GPU (a1b2); B = Test GPU (ff00)" in panel.header
 
 
 def test_a_machine_without_description_has_a_label():
@@ -335,25 +335,25 @@ def test_further_metrics_have_their_own_part():
     extra = Metric(name="test_accuracy[mlp]", unit="fraction", higher_is_better=True, values=(0.25, 0.75))
     shown_elsewhere = Metric(name="distill_seconds", unit="seconds", higher_is_better=False, values=(2.0,))
     result = make_result(metrics=(*accuracy(0.5), extra, shown_elsewhere))
-    block = only_block([result, make_result("dc")])
-    assert block.others.to_dict("list") == {"metric": ["test_accuracy[mlp] (%)"], "method": ["dm"], "IPC 10": ["50.0"]}
-    assert block.rows[1]["test_accuracy[mlp]_mean"] == 50
+    panel = only_panel([result, make_result("dc")])
+    assert panel.others.to_dict("list") == {"metric": ["test_accuracy[mlp] (%)"], "method": ["dm"], "IPC 10": ["50.0"]}
+    assert panel.rows[1]["test_accuracy[mlp]_mean"] == 50
 
 
-def test_further_metrics_stand_by_ipc_and_the_fullest_cell_gives_their_order():
+def test_further_metrics_stand_by_ipc_and_the_fullest_entry_gives_their_order():
     def cosine(name, value, basis=""):
         return Metric(name=name, unit="cosine", higher_is_better=True, values=(value,), basis=basis)
 
     one = make_result(ipc=1, metrics=(cosine("b", 0.25),))
     ten = [make_result(ipc=10, seed=seed, metrics=(cosine("a", 0.5), cosine("b", 0.5 + seed))) for seed in range(2)]
     whole = make_result("full_real", ipc=None, metrics=(cosine("b", 1.0),))
-    block = only_block([one, *ten, whole, make_result("dc", metrics=())])
-    assert block.others.to_dict("split")["data"] == [
+    panel = only_panel([one, *ten, whole, make_result("dc", metrics=())])
+    assert panel.others.to_dict("split")["data"] == [
         ["a (cosine)", "dm", GAP, "0.500 ± 0.000", ""],
         ["b (cosine)", "dm", "0.250", "1.000 ± 0.707", ""],
         ["b (cosine)", "full_real", "", "", "1.000"],
     ]
-    assert list(block.others.columns) == ["metric", "method", "IPC 1", "IPC 10", "full"]
+    assert list(panel.others.columns) == ["metric", "method", "IPC 1", "IPC 10", "full"]
 
 
 def test_metrics_of_several_bases_are_told():
@@ -386,13 +386,13 @@ def cifar_result(method: str, ipc: int | None = 10, **fields) -> Result:
 
 
 def test_published_numbers_stand_in_columns_of_their_own_with_their_source():
-    block = only_block([cifar_result("dm"), cifar_result("random_real")], published=True)
-    frame = block.accuracy.set_index("method")
+    panel = only_panel([cifar_result("dm"), cifar_result("random_real")], published=True)
+    frame = panel.accuracy.set_index("method")
     assert list(frame.columns) == ["IPC 10", "IPC 10 published"]
     assert frame.loc["dm"].tolist() == ["55.0", "48.9 ± 0.6 [2]"]
     assert frame.loc["random_real", "IPC 10 published"] == "31.0 ± 0.5 [1]"
-    assert "[2] DM (Zhao, Bilen, WACV 2023), arXiv:2110.04181" in block.notes
-    assert [row["published_value"] for row in block.rows] == [31.0, 48.9]
+    assert "[2] DM (Zhao, Bilen, WACV 2023), arXiv:2110.04181" in panel.notes
+    assert [row["published_value"] for row in panel.rows] == [31.0, 48.9]
     assert "published_value" not in make_table([cifar_result("dm")]).rows[0]
 
 
@@ -424,7 +424,7 @@ def test_nothing_published_is_said():
 
 
 def awkward_results() -> list[Result]:
-    """Every kind of cell, with text that means something to a markup language."""
+    """Every kind of entry, with text that means something to a markup language."""
     return [
         *(cifar_result("random_real", ipc, seed=seed) for ipc in (1, 10) for seed in range(3)),
         *(cifar_result("dm", 10, seed=seed, machine=GPU, phases=(phase("distill", 3, gpu=MIB),)) for seed in range(3)),
@@ -474,10 +474,10 @@ def test_csv_reads_back(table):
 
 def test_json_reads_back_with_null_for_what_is_missing(table):
     content = json.loads(render(table, "json"))
-    (block,) = content["blocks"]
+    (panel,) = content["blocks"]
     assert content["accuracy_unit"] == "percent"
-    assert block["title"].startswith("cifar10")
-    rows = {(row["method"], row["ipc"]): row for row in block["rows"]}
+    assert panel["title"].startswith("cifar10")
+    rows = {(row["method"], row["ipc"]): row for row in panel["rows"]}
     assert rows["dm", 10]["accuracy_mean"] == 55
     assert rows["random_real", 1]["distill_peak_allocated_bytes"] is None
     assert rows["mtt", 10]["accuracy_mean"] is None
@@ -526,8 +526,8 @@ def test_html_reads_back_and_is_accessible(table):
     assert not reader.open
     assert reader.captions == len(reader.tables) == 3
     assert set(reader.scopes) == {"col", "row"}
-    assert reader.tables[0][0] == list(table.blocks[0].accuracy.columns)
-    assert reader.tables[0][1:] == table.blocks[0].accuracy.to_numpy().tolist()
+    assert reader.tables[0][0] == list(table.panels[0].accuracy.columns)
+    assert reader.tables[0][1:] == table.panels[0].accuracy.to_numpy().tolist()
     assert "<b>100%</b> of A&B" in "".join(reader.text)
 
 
@@ -536,7 +536,7 @@ def test_markdown_reads_back(table):
     rows = [
         [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in text.splitlines() if line[:1] == "|"
     ]
-    frame = table.blocks[0].accuracy
+    frame = table.panels[0].accuracy
     assert rows[0] == list(frame.columns)
     assert [set(cell) <= {"-", ":"} for cell in rows[1]] == [True] * len(rows[0])
     assert rows[2 : 2 + len(frame)] == frame.to_numpy().tolist()
@@ -570,15 +570,15 @@ def test_a_narrow_terminal_folds_and_cuts_nothing_off(table, width):
     assert characters(width) == characters(1000)
 
 
-def test_terminal_shows_every_cell_and_reads_no_markup(table):
+def test_terminal_shows_every_entry_and_reads_no_markup(table):
     console = Console(width=400, record=True, file=io.StringIO())
     console.print(render(table, "terminal"))
     text = console.export_text()
-    for cell in table.blocks[0].accuracy.to_numpy().ravel():
-        assert cell in text
+    for entry in table.panels[0].accuracy.to_numpy().ravel():
+        assert entry in text
     assert "[red]#1[/red]" in text
     assert "m[x_1] (n)" in text
-    assert all(note in text for note in table.blocks[0].notes if len(note) < 400)
+    assert all(note in text for note in table.panels[0].notes if len(note) < 400)
 
 
 def test_tidy_has_numbers_where_numbers_belong(table):

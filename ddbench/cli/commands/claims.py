@@ -36,7 +36,8 @@ def judge_claims(
         list[Path], typer.Argument(help="Results folders, .jsonl files, saved benchmark runs, or folders of those.")
     ],
     rerun: Annotated[
-        Path | None, typer.Option(help="Run cells of refuted claims once more with fresh seeds, into this folder.")
+        Path | None,
+        typer.Option(help="Run the entries of refuted claims once more with fresh seeds, into this folder."),
     ] = None,
     device: Device = None,
     data_dir: DataDir = None,
@@ -55,7 +56,7 @@ def judge_claims(
 
 @claims.command("record")
 def record_claims(
-    results: Annotated[list[Path], typer.Argument(help="Results of repeated runs: three seeds or more of a cell.")],
+    results: Annotated[list[Path], typer.Argument(help="Results of repeated runs: three seeds or more of an entry.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Claims file to write.")],
     family: Annotated[str, typer.Option(help="Name of the family of claims.")] = "recorded baseline",
 ) -> None:
@@ -78,11 +79,11 @@ def _judge_again(
     device: str | None,
     data_dir: Path | None,
 ) -> list[Verdict]:
-    """Run the cells of refuted claims with fresh seeds and return the verdicts that then stand."""
+    """Run the entries of refuted claims with fresh seeds and return the verdicts that then stand."""
     from ddbench.claims.rerunning import confirm, suites_to_rerun
 
     suites = suites_to_rerun(file, verdicts, sources)
-    say("some claims are refuted; their cells run once more with fresh seeds")
+    say("some claims are refuted; their entries run once more with fresh seeds")
     return confirm(
         file, verdicts, [result for suite in suites for result in run_cells(suite, folder, device, data_dir)]
     )

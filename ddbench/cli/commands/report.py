@@ -34,5 +34,5 @@ def report(
     page = write_report(found, out, sources=results, verdicts=verdicts, data_dir=data_dir, mix_protocols=mix_protocols)
     say(f"report: {page}")
     if plots is not None:
-        paths = write_plots(make_table(found, mix_protocols=mix_protocols).blocks, plots)
+        paths = write_plots(make_table(found, mix_protocols=mix_protocols).panels, plots)
         say(f"{len(paths)} plots: {plots}")

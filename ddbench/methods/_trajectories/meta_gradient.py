@@ -1,4 +1,4 @@
-"""Gradients of the trajectory-matching loss by the synthetic images and the learned rate, by three engines.
+"""Gradients of the trajectory-matching loss by the synthetic images and the learned rate, in three ways.
 
 A student starts at the expert's parameters and takes T plain SGD steps theta[t+1] = theta[t] - lr * g[t] on augmented
 synthetic images a[t], where g[t] is the gradient of the cross entropy; the loss is
@@ -60,7 +60,7 @@ class MetaGradient:
     lr: Tensor
 
 
-MetaEngine = Callable[[FlatNetwork, Tensor, Tensor, Segment, Sequence[StudentBatch]], MetaGradient]
+MetaGradientFunction = Callable[[FlatNetwork, Tensor, Tensor, Segment, Sequence[StudentBatch]], MetaGradient]
 
 
 def matching_loss(end: Tensor, segment: Segment) -> Tensor:
@@ -129,7 +129,7 @@ def tesla(
     return MetaGradient(loss, images_gradient.mul_(-lr), lr_gradient)
 
 
-ENGINES: dict[str, MetaEngine] = {"adjoint": adjoint, "tesla": tesla, "unrolled": unrolled}
+META_GRADIENTS: dict[str, MetaGradientFunction] = {"adjoint": adjoint, "tesla": tesla, "unrolled": unrolled}
 
 
 @torch.no_grad()

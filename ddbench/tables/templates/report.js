@@ -63,7 +63,7 @@
   }
 
   // Filters: tables and pictures by what they are of, rows by method.
-  const filters = byId("filters"), tables = document.querySelectorAll("#tables > .block");
+  const filters = byId("filters"), tables = document.querySelectorAll("#tables > .panel");
   const applyFilters = () => {
     const chosen = Object.fromEntries(new FormData(filters));
     for (const part of document.querySelectorAll("[data-dataset]")) {
@@ -96,8 +96,8 @@
     const summary = link && byId(link.hash.slice(1));
     if (!summary || summary.tagName !== "SUMMARY") return;
     event.preventDefault();
-    const block = summary.closest(".block").querySelector("h2");
-    byId("behind-title").textContent = `${summary.textContent} (${block.textContent})`;
+    const panel = summary.closest(".panel").querySelector("h2");
+    byId("behind-title").textContent = `${summary.textContent} (${panel.textContent})`;
     byId("behind-content").replaceChildren(summary.nextElementSibling.cloneNode(true));
     dialog.showModal();
     dialog.scrollTop = 0;

@@ -180,7 +180,7 @@ def test_the_mode_is_that_of_what_was_called(monkeypatch):
     network, (images, labels) = make(SPECS[1]), batch()
     function = flat(SPECS[1], compiles=True)
     function.loss(flatten_parameters(network), images, labels)
-    assert function.mode == "eager"  # as in the unrolled engine, which differentiates the loss itself
+    assert function.mode == "eager"  # as in the unrolled gradient, which differentiates the loss itself
     function.backward(flatten_parameters(network), images, labels, direction_for(network))
     assert function.mode == "compiled"
 

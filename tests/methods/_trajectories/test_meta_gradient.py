@@ -1,7 +1,7 @@
-"""Tests of the three gradient engines in float64, against loops written out here with plain automatic differentiation.
+"""Tests of the three ways to the gradient in float64, against loops written out here with plain autograd.
 
-The loops share nothing with the engines: students are modules called by `functional_call` on a dictionary of
-parameters, and each engine's own definition is differentiated as it stands in its paper.
+The loops share nothing with them: students are modules called by `functional_call` on a dictionary of
+parameters, and each way's own definition is differentiated as it stands in its paper.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ddbench.augment.dsa import Draw, apply_dsa, draw_dsa
 from ddbench.augment.strategies import DSA_STRATEGY
 from ddbench.methods._trajectories.flat_network import FlatNetwork, flatten_parameters
 from ddbench.methods._trajectories.meta_gradient import (
-    ENGINES,
+    META_GRADIENTS,
     MetaGradient,
     Segment,
     StudentBatch,
@@ -54,8 +54,8 @@ class Problem:
         network = make_network(SPEC, SHAPE, torch.Generator()).double().requires_grad_(False)
         return FlatNetwork(network, compiles=False, batch_size=1)
 
-    def run(self, engine: str) -> MetaGradient:
-        return ENGINES[engine](self.flat, self.images, self.lr, self.segment, self.batches)
+    def run(self, way: str) -> MetaGradient:
+        return META_GRADIENTS[way](self.flat, self.images, self.lr, self.segment, self.batches)
 
     def named(self, vector: Tensor) -> Parameters:
         """The parts of a flat vector, (P,), by the names of the network's parameters."""
@@ -141,15 +141,15 @@ def test_the_loss_is_the_squared_distance_over_that_of_the_start():
     assert matching_loss(segment.target, segment).item() == 0
 
 
-@pytest.mark.parametrize("engine", EXACT)
+@pytest.mark.parametrize("way", EXACT)
 @pytest.mark.parametrize(("steps", "size"), [(1, 6), (4, 6), (5, 4)], ids=["one step", "all images", "mini-batches"])
-def test_exact_engines_equal_a_naive_loop(engine, steps, size):
+def test_exact_gradients_equal_a_naive_loop(way, steps, size):
     problem = Problem(steps, size)
-    assert worst(problem.run(engine), naive_gradient(problem)) < 1e-10
+    assert worst(problem.run(way), naive_gradient(problem)) < 1e-10
 
 
 @pytest.mark.parametrize("strategy", DSA_STRATEGY.split("_"))
-def test_exact_engines_agree_under_each_augmentation(strategy):
+def test_exact_gradients_agree_under_each_augmentation(strategy):
     problem = Problem(steps=3, size=4, strategy=strategy)
     found, expected = problem.run("adjoint"), problem.run("unrolled")
     assert worst(found, expected) < 1e-10
@@ -162,21 +162,21 @@ def test_augmentation_changes_the_gradient():
     assert error_of(plain.run("adjoint").images, augmented.run("adjoint").images) > 0.1
 
 
-@pytest.mark.parametrize("engine", EXACT)
-def test_the_rates_gradient_agrees_with_finite_differences(engine):
+@pytest.mark.parametrize("way", EXACT)
+def test_the_rates_gradient_agrees_with_finite_differences(way):
     problem, width = Problem(), 1e-5
     up, down = (naive_loss(problem, problem.images, problem.lr + side * width) for side in (1, -1))
     expected = float((up - down).detach()) / (2 * width)
-    assert problem.run(engine).lr.item() == pytest.approx(expected, rel=1e-6)
+    assert problem.run(way).lr.item() == pytest.approx(expected, rel=1e-6)
 
 
-@pytest.mark.parametrize("engine", EXACT)
-def test_the_images_gradient_agrees_with_finite_differences(engine):
+@pytest.mark.parametrize("way", EXACT)
+def test_the_images_gradient_agrees_with_finite_differences(way):
     problem, width = Problem(), 1e-5
     along = torch.randn(problem.images.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     up, down = (naive_loss(problem, problem.images + side * width * along, problem.lr) for side in (1, -1))
     expected = float((up - down).detach()) / (2 * width)
-    assert float((problem.run(engine).images * along).sum()) == pytest.approx(expected, rel=1e-5)
+    assert float((problem.run(way).images * along).sum()) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("steps", [1, 4])
@@ -204,23 +204,23 @@ def test_angle_between_tesla_and_the_exact_gradient(record_property):
     assert all(-1 <= cosines[steps] < 1 - 1e-6 for steps in (10, 30))
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_images_outside_every_batch_get_no_gradient(engine):
+@pytest.mark.parametrize("way", META_GRADIENTS)
+def test_images_outside_every_batch_get_no_gradient(way):
     problem = Problem(steps=2)
     labels = torch.arange(3).repeat_interleave(2)
     used = torch.tensor([4, 1, 3])
     batch = StudentBatch(used, labels[used], problem.batches[0].draw)
     problem.batches = [StudentBatch(used, labels[used], Draw(batch.draw.strategy, batch.draw.params[:3]))] * 2
-    found = problem.run(engine).images
+    found = problem.run(way).images
     assert found.flatten(1).norm(dim=1).gt(0).tolist() == [False, True, False, True, True, False]
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_an_engine_changes_nothing_it_is_given_and_keeps_no_graph(engine):
+@pytest.mark.parametrize("way", META_GRADIENTS)
+def test_no_way_changes_what_it_is_given_or_keeps_a_graph(way):
     problem = Problem(steps=2)
     given: Sequence[Tensor] = (problem.images, problem.lr, problem.segment.start, problem.segment.target)
     before = [tensor.clone() for tensor in given]
-    found = problem.run(engine)
+    found = problem.run(way)
     assert all(map(torch.equal, given, before))
     assert not any(tensor.requires_grad for tensor in (*given, found.loss, found.images, found.lr))
     assert all(tensor.grad is None for tensor in given)
