@@ -18,11 +18,26 @@ from ddbench.images import DatasetInfo, LabeledImages
 from ddbench.method import RunContext
 
 ON_REQUEST = ("slow", "long", "speed")
+MOST_PROCESSES = 4  # each takes a second to import what it needs, and 1.5 GB at most
 
 # The same examples in every run: a fresh clone must not fail by luck. `--hypothesis-profile=thorough` draws others.
 settings.register_profile("steady", derandomize=True, deadline=None)
 settings.register_profile("thorough", deadline=None, max_examples=1000, print_blob=True)
 settings.load_profile("steady")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Run the whole suite in several processes, where pytest-xdist is there and nothing else was asked for.
+
+    With `-n 0`, with paths, markers, a debugger or output that is not captured, tests run in this process.
+    """
+    if hasattr(config, "workerinput"):  # one of those processes
+        return
+    asked = config.option
+    is_whole = config.args_source == pytest.Config.ArgsSource.TESTPATHS and not (asked.markexpr or asked.keyword)
+    if is_whole and getattr(asked, "numprocesses", 0) is None and asked.capture != "no" and not asked.usepdb:
+        asked.numprocesses = min(MOST_PROCESSES, os.cpu_count() or 1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
