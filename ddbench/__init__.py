@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from ddbench.lazy import lazy_names
 
 if TYPE_CHECKING:
     from ddbench.dataset import load_dataset
@@ -57,8 +58,4 @@ __all__ = [
     "run_suite",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'ddbench' has no attribute {name!r}")
-    return getattr(import_module(f"ddbench.{_HOMES[name]}"), name)
+__getattr__ = lazy_names(__name__, {name: f"ddbench.{home}" for name, home in _HOMES.items()})

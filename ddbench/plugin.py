@@ -5,8 +5,9 @@ Nothing is imported before it is used, so that files of ddbench's own may import
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from ddbench.lazy import lazy_names
 
 if TYPE_CHECKING:
     from ddbench.augment.dsa import Draw, apply_dsa, draw_dsa, dsa_augment
@@ -131,8 +132,4 @@ __all__ = [
     "train_network",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'ddbench.plugin' has no attribute {name!r}")
-    return getattr(import_module(f"ddbench.{_HOMES[name]}"), name)
+__getattr__ = lazy_names(__name__, {name: f"ddbench.{home}" for name, home in _HOMES.items()})

@@ -33,6 +33,7 @@ FLOORS = (
     ("records", "registry"),
     ("images", "training_recipe", "methods/_learning"),
     ("errors", "seeding", "plugin"),  # plugin names modules of every floor and imports none before it is used
+    ("lazy",),
 )
 PLUGINS = ("methods", "evaluators", "datasets", "networks", "protocols")  # found by name, never by an import statement
 # The one import that points back, made inside a function: by contract a distilled set has `save` and `load` of its own.

@@ -27,6 +27,7 @@ import torch
 from ddbench.errors import BadInputError, UnsupportedError
 from ddbench.forecast.calibration import PLAIN, Calibration, KeptCalibration, NotMeasuredError
 from ddbench.forecast.evaluation_work import evaluation_work, trained_networks, training_work
+from ddbench.host.cached_work import is_kept
 from ddbench.host.machine import describe_machine, resolve_device
 from ddbench.host.meter import Meter
 from ddbench.method import Method, make_method
@@ -34,7 +35,7 @@ from ddbench.network import InputShape
 from ddbench.protocol import PROTOCOLS
 from ddbench.records import RealDataset, Result
 from ddbench.runs.distill import RunOptions, check_supported, load_real
-from ddbench.runs.preparation import is_prepared, prepared_key
+from ddbench.runs.preparation import prepared_key
 from ddbench.runs.results_store import RESULT_FILE, Store
 from ddbench.runs.suite import Cell, Suite
 from ddbench.runs.suite_runner import FINISHED, check_data
@@ -198,7 +199,7 @@ class Forecaster:
         made = cell.distill_key in self._distilled
         if key is not None and not made:
             part = None if work is None else work.prepare
-            is_there = self._elsewhere is None and is_prepared(key)
+            is_there = self._elsewhere is None and is_kept(key)
             if is_there or self._is_shared(key.digest):
                 yield "prepare", part, PhaseForecast(0.0, 0, "there" if is_there else "shared")
             else:

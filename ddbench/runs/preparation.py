@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from ddbench.host.cached_work import WorkKey, cached_work, is_kept
+from ddbench.host.cached_work import WorkKey, cached_work
 from ddbench.host.meter import Meter
 from ddbench.host.source_code import digest_of_owner
 from ddbench.method import Method, RunContext, config_of
@@ -67,11 +67,6 @@ def prepared_key(name: str, method: Method, train: LabeledImages, seed: int) -> 
         "seed": seed,
     }
     return WorkKey("prepared", method.prepare_name or name, train.info.name, CACHE_VERSION["prepared"], content)
-
-
-def is_prepared(key: WorkKey | None) -> bool:
-    """Return whether the work of a key is there already."""
-    return key is not None and is_kept(key)
 
 
 def make_foundation(

@@ -10,8 +10,9 @@ class TestMine(MethodContract):
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from ddbench.lazy import lazy_names
 
 if TYPE_CHECKING:
     from ddbench.testing.dataset import DatasetContract
@@ -47,8 +48,4 @@ __all__ = [
     "run_contract",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'ddbench.testing' has no attribute {name!r}")
-    return getattr(import_module(f"ddbench.testing.{_HOMES[name]}"), name)
+__getattr__ = lazy_names(__name__, {name: f"ddbench.testing.{home}" for name, home in _HOMES.items()})
