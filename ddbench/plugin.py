@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from ddbench.augment.dsa import Draw, apply_dsa, draw_dsa, dsa_augment
     from ddbench.augment.strategies import dsa_strategy
     from ddbench.dataset import load_dataset, make_real_dataset
-    from ddbench.errors import BadInputError, DataMismatchError, DataMissingError, UnsupportedError
+    from ddbench.errors import BadInputError, DataMismatchError, DataMissingError, DivergedError, UnsupportedError
     from ddbench.evaluator import DistillRun, Evaluator, student_accuracies
     from ddbench.images import DatasetInfo
-    from ddbench.method import Foundation, Method, Resumable, RunContext, check_ipc
+    from ddbench.method import Foundation, Method, Resumable, RunContext, Tracker, check_ipc
     from ddbench.methods._coresets.selection import draw_real, select_real
     from ddbench.network import InputShape, Network, make_network, parse_variant
     from ddbench.protocol import Protocol
@@ -26,14 +26,18 @@ if TYPE_CHECKING:
     from ddbench.students.loop import TrainingPlan, forward_in_chunks
     from ddbench.students.trainer import train_network
     from ddbench.training_recipe import CutMix, ImageAugmentation, ManyClasses, Schedule, ScheduleByIpc, Teacher
-    from ddbench.work import MethodWork
+    from ddbench.work import BY_IMAGES, FORWARD, META, TRAINING, MethodWork, Passes, PhaseWork
 
 _HOMES = {
+    "BY_IMAGES": "work",
     "DATASETS": "registry",
     "EVALUATORS": "registry",
+    "FORWARD": "work",
+    "META": "work",
     "METHODS": "registry",
     "NETWORKS": "registry",
     "PROTOCOLS": "registry",
+    "TRAINING": "work",
     "BadInputError": "errors",
     "CutMix": "training_recipe",
     "DataMismatchError": "errors",
@@ -41,6 +45,7 @@ _HOMES = {
     "DatasetInfo": "images",
     "DistillRun": "evaluator",
     "DistilledDataset": "records",
+    "DivergedError": "errors",
     "Draw": "augment.dsa",
     "Evaluator": "evaluator",
     "Foundation": "method",
@@ -52,6 +57,8 @@ _HOMES = {
     "MethodWork": "work",
     "Metric": "records",
     "Network": "network",
+    "Passes": "work",
+    "PhaseWork": "work",
     "Protocol": "protocol",
     "RealDataset": "records",
     "Resumable": "method",
@@ -59,6 +66,7 @@ _HOMES = {
     "Schedule": "training_recipe",
     "ScheduleByIpc": "training_recipe",
     "Teacher": "training_recipe",
+    "Tracker": "method",
     "TrainingPlan": "students.loop",
     "UnsupportedError": "errors",
     "Whitening": "records",
@@ -81,11 +89,15 @@ _HOMES = {
 }
 
 __all__ = [
+    "BY_IMAGES",
     "DATASETS",
     "EVALUATORS",
+    "FORWARD",
+    "META",
     "METHODS",
     "NETWORKS",
     "PROTOCOLS",
+    "TRAINING",
     "BadInputError",
     "CutMix",
     "DataMismatchError",
@@ -93,6 +105,7 @@ __all__ = [
     "DatasetInfo",
     "DistillRun",
     "DistilledDataset",
+    "DivergedError",
     "Draw",
     "Evaluator",
     "Foundation",
@@ -104,6 +117,8 @@ __all__ = [
     "MethodWork",
     "Metric",
     "Network",
+    "Passes",
+    "PhaseWork",
     "Protocol",
     "RealDataset",
     "Resumable",
@@ -111,6 +126,7 @@ __all__ = [
     "Schedule",
     "ScheduleByIpc",
     "Teacher",
+    "Tracker",
     "TrainingPlan",
     "UnsupportedError",
     "Whitening",

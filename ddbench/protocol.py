@@ -36,7 +36,8 @@ class Protocol(BaseModel):
             mirrored. `augmentation_for` overrides it by data set, as it stands there.
         precision: of the students' passes, in training and testing: `bf16` by autocast, parameters staying float32;
             `tf32` on GPUs from Ampere on. cuDNN takes algorithms that repeat their bits under every protocol.
-        reported: which epoch's accuracy counts.
+        reported: which epoch's accuracy counts. It is said here and hashed; no code asks for it, because
+            `StudentTrainer.train_and_test` has nothing but the last epoch to test.
         image_augmentation: crops, flips and colours of each image, instead of DSA.
         cutmix: mixes the images of a batch, and their labels, after the other augmentation.
         many_classes: other constants for data sets of many classes.

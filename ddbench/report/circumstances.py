@@ -12,7 +12,8 @@ import yaml
 
 from ddbench.analysis.aggregate import GAP, Entry, machine_label
 from ddbench.records import Result
-from ddbench.tables.layout import SHOWN_PHASES, bytes_text, gpu_text, seconds_text
+from ddbench.tables.layout import SHOWN_PHASES
+from ddbench.tables.quantities import bytes_text, gpu_text, seconds_text
 
 
 @dataclass(frozen=True)

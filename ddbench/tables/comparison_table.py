@@ -109,7 +109,8 @@ def _explain(comparison: Comparison, group: Group) -> list[str]:
     for side, entry in group.unmatched:
         size = "the whole training set" if entry.ipc is None else f"IPC {entry.ipc}"
         place = f" of {side}" if comparison.by_method else ""
-        notes.append(f"Left out: {entry.method} at {size}{place} ({entry_text(entry)}) has nothing to stand against.")
+        what = f"{entry.method} at {size}{place} ({entry_text(entry)})"
+        notes.append(f"Left out: {what} has no counterpart to compare with.")
     if group.duplicates:
         notes.append(f"Duplicate results left out: {group.duplicates}; `ddbench table` lists them.")
     return notes + _sharing_notes(comparison, group.rows)

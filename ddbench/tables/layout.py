@@ -10,6 +10,7 @@ import pandas as pd
 from ddbench.analysis.aggregate import GAP, Entry, Spread, costs_of, machine_label
 from ddbench.analysis.published import PublishedEntry
 from ddbench.records import Result, TeacherRecord
+from ddbench.tables.quantities import bytes_text, gpu_text, seconds_text
 
 Published = Mapping[tuple[str, int | None], tuple[PublishedEntry, ...]]
 
@@ -64,14 +65,15 @@ def accuracy_frame(entries: Sequence[Entry], published: Published, citations: Ci
 def cost_frame(entries: Sequence[Entry]) -> pd.DataFrame:
     """Return one row per entry and machine: median seconds of each phase, peak memory, bytes of set and teacher.
 
-    A phase or a teacher that no entry has is left out. Machines have the letters of `name_machines` where there are
-    several.
+    A phase, a teacher or a GPU that no entry has is left out. Machines have the letters of `name_machines` where there
+    are several.
     """
     rows = group_rows(entries)
     machines = name_machines(entries)
     ran = {phase.name for entry in entries for result in entry.ok for phase in result.phases}
     phases = [phase for phase in SHOWN_PHASES if phase in ran]
     has_teacher = any(result.teacher for entry in entries for result in entry.ok)
+    has_gpu = any(result.machine.get("gpu") for entry in entries for result in entry.ok)
     frame = []
     for entry in entries:
         for machine, results in entry.by_machine().items():
@@ -83,14 +85,18 @@ def cost_frame(entries: Sequence[Entry]) -> pd.DataFrame:
                     "IPC": "full" if entry.ipc is None else str(entry.ipc),
                     **({"machine": machines[machine]} if len(machines) > 1 else {}),
                     **{f"{phase} (s)": seconds_text(costs[f"{phase}_seconds"]) for phase in phases},
-                    "GPU allocated": gpu_text(costs["making_peak_allocated_bytes"], on_gpu=on_gpu),
-                    "GPU reserved": gpu_text(costs["making_peak_reserved_bytes"], on_gpu=on_gpu),
+                    **(_gpu_texts(costs, on_gpu=on_gpu) if has_gpu else {}),
                     "host memory": bytes_text(costs["making_peak_host_bytes"]),
                     "set size": bytes_text(costs["distilled_bytes"]),
                     **({"teacher size": bytes_text(costs["teacher_bytes"])} if has_teacher else {}),
                 }
             )
     return pd.DataFrame(frame)
+
+
+def _gpu_texts(costs: Mapping[str, float | None], *, on_gpu: bool) -> dict[str, str]:
+    kinds = ("allocated", "reserved")
+    return {f"GPU {kind}": gpu_text(costs[f"making_peak_{kind}_bytes"], on_gpu=on_gpu) for kind in kinds}
 
 
 def teacher_lines(entries: Iterable[Entry]) -> list[str]:
@@ -191,31 +197,6 @@ def spread_text(spread: Spread | None, decimals: int = 1) -> str:
 def ipc_name(ipc: int | None) -> str:
     """Return the heading of an IPC column."""
     return "full" if ipc is None else f"IPC {ipc}"
-
-
-def seconds_text(seconds: float | None) -> str:
-    """Return seconds with about three digits, `–` where the phase was not run."""
-    if seconds is None:
-        return GAP
-    if seconds < 0.005:
-        return "<0.01"
-    return f"{seconds:.2f}" if seconds < 10 else f"{seconds:.1f}" if seconds < 100 else f"{seconds:,.0f}"
-
-
-def gpu_text(size: float | None, *, on_gpu: bool) -> str:
-    """Return a peak of GPU memory; without a GPU it says so and is never zero."""
-    return bytes_text(size) if size is not None or on_gpu else "no GPU"
-
-
-def bytes_text(size: float | None) -> str:
-    """Return bytes in binary units with about three digits, `–` where they were not measured."""
-    if size is None:
-        return GAP
-    units = ["TiB", "GiB", "MiB", "KiB", "B"]
-    while size >= 1024 and len(units) > 1:
-        size /= 1024
-        units.pop()
-    return f"{size:.1f} {units[-1]}" if size < 99.95 and units[-1] != "B" else f"{size:,.0f} {units[-1]}"
 
 
 def _joined(words: Iterable[str]) -> str:

@@ -17,7 +17,7 @@ from ddbench.records import Phase, Reading
 from ddbench.registry import EVALUATORS
 from ddbench.runs.distill import distill
 from ddbench.seeding import make_generator
-from ddbench.testing.trial import SMOKE_PROTOCOL
+from ddbench.testing.trial import SMOKE_PROTOCOL, own_folders
 
 
 class EvaluatorContract:
@@ -41,7 +41,7 @@ class EvaluatorContract:
             networks=("mlp",),
             phases=(Phase(name="distill", reading=reading),),
         )
-        with tempfile.TemporaryDirectory() as scratch, pytest.MonkeyPatch.context() as patch:
+        with own_folders(), tempfile.TemporaryDirectory() as scratch, pytest.MonkeyPatch.context() as patch:
             patch.setenv(CACHE_DIR_VARIABLE, f"{scratch}/cache")  # what an evaluator keeps is made afresh
             ctx = RunContext(torch.device("cpu"), make_generator(0, "evaluator"), Path(scratch))
             found = EVALUATORS.get(self.name)().evaluate(run, real, ctx)

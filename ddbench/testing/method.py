@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections.abc import Mapping
 from dataclasses import FrozenInstanceError, fields, replace
@@ -20,7 +21,7 @@ from ddbench.registry import METHODS
 from ddbench.runs.distill import distill
 from ddbench.runs.preparation import foundation_key, prepared_key
 from ddbench.testing.settings import changed_settings, setting_names
-from ddbench.testing.trial import empty_cache
+from ddbench.testing.trial import empty_cache, own_folders
 from ddbench.testing.watching import later_clock, watched_datasets, watched_writes
 
 
@@ -56,8 +57,9 @@ class MethodContract:
 
     @classmethod
     def run(cls, real: RealDataset, seed: int, settings: Mapping[str, Any] | None = None) -> DistilledDataset:
-        """Distil once, with the settings of the trial where none are given."""
-        return distill(cls.name, real, cls.ipc, seed, cls.trial_settings() if settings is None else settings, "cpu")
+        """Distil once in folders of its own, with the settings of the trial where none are given."""
+        with own_folders():
+            return distill(cls.name, real, cls.ipc, seed, cls.trial_settings() if settings is None else settings, "cpu")
 
     @classmethod
     def trial_settings(cls) -> dict[str, Any]:
@@ -131,19 +133,12 @@ class MethodContract:
             self.run(real, seed=0)
         assert loaded == [], f"a method must use the images it is given alone, it loaded {', '.join(loaded)}"
 
-    def test_nothing_is_written_outside_its_context(
-        self, real: RealDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_nothing_is_written_outside_its_context(self, real: RealDataset, tmp_path: Path) -> None:
         """Files go into `ctx.cache_dir`, not into the working folder, the home folder or the package."""
-        working, home = tmp_path / "working", tmp_path / "home"
-        working.mkdir()
-        home.mkdir()
-        monkeypatch.chdir(working)
-        monkeypatch.setenv("HOME", str(home))
-        with empty_cache(tmp_path), watched_writes() as written:
-            self.run(real, seed=0)
-        left = [str(path.relative_to(tmp_path)) for folder in (working, home) for path in folder.rglob("*")]
-        found = [*written, *left]
+        with empty_cache(tmp_path), own_folders() as folder, watched_writes() as written:
+            distill(self.name, real, self.ipc, 0, self.trial_settings(), "cpu")
+            left = [str(path) for place in ("working", "home") for path in (folder / place).rglob("*")]
+        found = [path.removeprefix(f"{folder}{os.sep}") for path in dict.fromkeys([*written, *left])]
         assert found == [], f"a method must write into ctx.cache_dir alone, it wrote {', '.join(found[:3])}"
 
     def test_what_is_prepared_depends_on_every_setting_but_those_named(self, real: RealDataset) -> None:
@@ -165,18 +160,26 @@ class MethodContract:
         method = make_method(self.name, settings)
         if prepared_key(self.name, method, train, 0) is None and method.foundation() is None:
             return
-        groups = [set(method.prepare_ignores), _outside_foundation(self.name, settings, train, self.ipc)]
-        for group in groups:
-            changed = changed_settings(self.name, settings, train, self.ipc, group - set(self.unchanged))
-            if changed == settings:
-                continue
+        guilty = self._wrongly_ignored(real, set(method.prepare_ignores), tmp_path)
+        assert not guilty, f"what prepare() makes depends on {guilty}: take it out of prepare_ignores"
+        guilty = self._wrongly_ignored(real, _outside_foundation(self.name, settings, train, self.ipc), tmp_path)
+        assert not guilty, f"what the foundation holds depends on {guilty}: put it into the foundation's settings"
+
+    def _wrongly_ignored(self, real: RealDataset, settings: set[str], tmp_path: Path) -> str:
+        """Return those of the settings, with commas, with which kept work gives another set than work made anew."""
+        usual, asked = dict(self.trial_settings()), settings - set(self.unchanged)
+
+        def is_wrong(names: set[str]) -> bool:
+            changed = changed_settings(self.name, usual, real.train, self.ipc, names)
+            if changed == usual:
+                return False
             kept = self.run(real, 0, changed)
             with empty_cache(tmp_path):
-                fresh = self.run(real, 0, changed)
-            assert _is_same(kept, fresh), (
-                f"what was prepared depends on one of {', '.join(sorted(group))}: take it out of prepare_ignores, or "
-                "put it into the settings of the foundation"
-            )
+                return not _is_same(kept, self.run(real, 0, changed))
+
+        if not is_wrong(asked):
+            return ""
+        return ", ".join([name for name in sorted(asked) if is_wrong({name})] or sorted(asked))
 
     def test_config_is_frozen_complete_and_storable(self) -> None:
         """Every setting has a default, none can be changed afterwards, all survive JSON."""

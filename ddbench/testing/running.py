@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -99,13 +98,10 @@ def _run_pytest(path: Path, collector: _Collector) -> None:
     for unused in ("cacheprovider", "unraisableexception", "threadexception"):
         arguments += ["-p", f"no:{unused}"]
     said = io.StringIO()
-    usual = os.environ.pop("PYTEST_ADDOPTS", None)  # the user's own would choose among the rules
-    try:
-        with redirect_stdout(said), redirect_stderr(said):
-            code = pytest.main([*arguments, str(path)], plugins=[collector])
-    finally:
-        if usual is not None:
-            os.environ["PYTEST_ADDOPTS"] = usual
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(said), redirect_stderr(said):
+        patch.delenv("PYTEST_ADDOPTS", raising=False)  # the user's own would choose among the rules
+        patch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # some write into the working folder
+        code = pytest.main([*arguments, str(path)], plugins=[collector])
     if code == pytest.ExitCode.INTERRUPTED and not collector.broken:
         raise KeyboardInterrupt
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):

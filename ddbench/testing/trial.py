@@ -1,4 +1,4 @@
-"""What trial runs of several contracts share: a short protocol, and a cache folder of their own."""
+"""What trial runs of several contracts share: a short protocol, and folders of their own."""
 
 from __future__ import annotations
 
@@ -27,6 +27,23 @@ def empty_cache(folder: Path) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(dir=folder) as fresh:
         patch.setenv(CACHE_DIR_VARIABLE, fresh)
         yield Path(fresh)
+
+
+@contextmanager
+def own_folders() -> Iterator[Path]:
+    """Run the block in an empty working folder, with an empty home and temporary folder, and remove all at the end.
+
+    What a plug-in writes where it happens to be does not end up among the user's files. Yields the folder of the three.
+    """
+    with tempfile.TemporaryDirectory(prefix="ddbench_check_") as folder, pytest.MonkeyPatch.context() as patch:
+        working, home, temporary = (Path(folder) / name for name in ("working", "home", "temporary"))
+        for path in (working, home, temporary):
+            path.mkdir()
+        patch.chdir(working)
+        patch.setenv("HOME", str(home))
+        patch.setenv("TMPDIR", str(temporary))
+        patch.setattr(tempfile, "tempdir", str(temporary))
+        yield Path(folder)
 
 
 @pytest.fixture(scope="class")

@@ -22,6 +22,7 @@ CLOCKS = ("time", "monotonic", "perf_counter", "process_time", "thread_time")
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 # Files that Python and the system write whatever a method does.
 NOT_THE_METHODS = ("/dev/", "/proc/", "/sys/")
+COMPILED_CODE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"  # where torch keeps what it compiles, of this run and earlier ones
 
 _watchers: list[list[str]] = []  # where the paths that are written go; a hook for audits cannot be taken out again
 _is_hooked = False
@@ -49,7 +50,7 @@ def later_clock(modules: Iterable[str]) -> Iterator[None]:
 
 @contextmanager
 def watched_writes() -> Iterator[list[str]]:
-    """Yield a list that fills with the files opened for writing outside the cache and temporary folders."""
+    """Yield a list that fills with the files opened for writing outside the cache folder and that of `tempfile`."""
     global _is_hooked
     if not _is_hooked:
         sys.addaudithook(_note_write)
@@ -85,13 +86,15 @@ def _note_write(event: str, arguments: tuple[Any, ...]) -> None:
         return
     if event == "open" and not (isinstance(arguments[2], int) and arguments[2] & WRITING):
         return
+    if event != "open" and arguments[-1] >= 0:  # the name is one inside an open folder, as when a tree is removed
+        path = Path(f"/proc/self/fd/{arguments[-1]}").resolve() / path
     text = os.path.abspath(path)  # noqa: PTH100 - not resolved: this is called for every file that is opened
     if not text.startswith(_allowed()) and "__pycache__" not in text:
         _watchers[-1].append(text)
 
 
 def _allowed() -> tuple[str, ...]:
-    folders = {str(find_cache_dir()), tempfile.gettempdir()}
+    folders = {str(find_cache_dir()), tempfile.gettempdir(), os.environ.get(COMPILED_CODE_VARIABLE, "")} - {""}
     return (*NOT_THE_METHODS, *(f"{Path(folder)}{os.sep}" for folder in folders), *folders)
 
 

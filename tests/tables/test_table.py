@@ -19,7 +19,7 @@ from ddbench.analysis.aggregate import GAP, TIMES, costs_of, machine_label, spre
 from ddbench.errors import BadInputError
 from ddbench.records import Metric, Phase, Reading, Result
 from ddbench.tables.formats import RENDERERS, render
-from ddbench.tables.layout import bytes_text, seconds_text
+from ddbench.tables.quantities import bytes_text, seconds_text
 from ddbench.tables.table import make_table
 
 CPU = {"id": "a1b2", "processor": "Test CPU", "threads": 2, "device": "cpu", "gpu": None}
@@ -173,10 +173,18 @@ def test_a_phase_that_nobody_has_is_no_column():
 
 
 def test_no_gpu_is_said_and_never_zero():
-    row = only_panel([make_result()]).cost.iloc[0]
-    assert row["GPU allocated"] == row["GPU reserved"] == "no GPU"
+    panel = only_panel([make_result()])
+    assert not any("GPU" in column for column in panel.cost)
+    assert any("no GPU" in line for line in panel.header)
     record = make_table([make_result()]).rows[0]
     assert record["distill_peak_allocated_bytes"] is None
+
+
+def test_of_several_machines_those_without_a_gpu_say_so():
+    on_gpu = make_result(seed=1, machine=GPU, phases=(phase("distill", 1, gpu=MIB),))
+    cost = only_panel([make_result(), on_gpu]).cost
+    assert cost["GPU allocated"].tolist() == ["no GPU", "1.0 MiB"]
+    assert cost["GPU reserved"].tolist() == ["no GPU", "2.0 MiB"]
 
 
 def test_random_comes_first_and_the_whole_set_last():

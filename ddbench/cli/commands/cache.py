@@ -30,6 +30,7 @@ def cache(
     from ddbench.host.cache_contents import list_cache
     from ddbench.host.files import find_cache_dir
     from ddbench.host.meter import seconds_since
+    from ddbench.tables.quantities import bytes_text
 
     if unused is not None and everything:
         raise BadInputError("--unused and --all exclude each other; give one of them")
@@ -41,7 +42,7 @@ def cache(
     _show(entries)
     if unused is None and not everything:
         return 0
-    size = _bytes(sum(entry.num_bytes for entry in entries))
+    size = bytes_text(sum(entry.num_bytes for entry in entries))
     if not yes and not typer.confirm(f"Remove {_count(len(entries))}, {size}?"):
         say("nothing was removed")
         return 1
@@ -50,10 +51,11 @@ def cache(
 
 def _remove(entries: list[CacheEntry]) -> int:
     from ddbench.host.cache_contents import remove
+    from ddbench.tables.quantities import bytes_text
 
     kept = [entry for entry in entries if not remove(entry)]
     removed = [entry for entry in entries if entry not in kept]
-    say(f"removed {_count(len(removed))}, {_bytes(sum(entry.num_bytes for entry in removed))}")
+    say(f"removed {_count(len(removed))}, {bytes_text(sum(entry.num_bytes for entry in removed))}")
     for entry in kept:
         say(f"not removed, because a process is using it or it is not yours: {entry.path}")
     return 1 if kept else 0
@@ -64,6 +66,7 @@ def _show(entries: list[CacheEntry]) -> None:
 
     from ddbench.host.files import find_cache_dir
     from ddbench.host.meter import seconds_since
+    from ddbench.tables.quantities import bytes_text
 
     table = Table(box=None, padding=(0, 2, 0, 0), title=str(find_cache_dir()), title_justify="left")
     for column in ("kind", "what it is", "data set"):
@@ -73,9 +76,9 @@ def _show(entries: list[CacheEntry]) -> None:
     for entry in entries:
         name = entry.name if entry.state == "kept" else f"{entry.name} ({entry.state})"
         age = _age(seconds_since(entry.last_used))
-        table.add_row(entry.kind, name, entry.dataset, _bytes(entry.num_bytes), age)
+        table.add_row(entry.kind, name, entry.dataset, bytes_text(entry.num_bytes), age)
     table.add_section()
-    table.add_row("", _count(len(entries)), "", _bytes(sum(entry.num_bytes for entry in entries)), "")
+    table.add_row("", _count(len(entries)), "", bytes_text(sum(entry.num_bytes for entry in entries)), "")
     console().print(table)
 
 
@@ -94,9 +97,3 @@ def _age(seconds: float) -> str:
 
 def _count(number: int) -> str:
     return f"{number} {'entry' if number == 1 else 'entries'}"
-
-
-def _bytes(number: int) -> str:
-    if number < 2**20:
-        return f"{number / 2**10:.0f} KiB"
-    return f"{number / 2**20:.0f} MiB" if number < 2**30 else f"{number / 2**30:.1f} GiB"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,6 +34,7 @@ def distill(
     from ddbench.report.grid import save_grid
     from ddbench.runs.distill import distill as run_distill
     from ddbench.runs.presets import preset_settings
+    from ddbench.tables.quantities import bytes_text
 
     last_good = out.resolve().with_name(f"{out.resolve().name}-last-good")
     for folder in (out, last_good):
@@ -52,9 +53,8 @@ def distill(
         raise DivergedError(f"{error}; the last good images are in {last_good}", error.last_good) from error
     distilled.save(out)
     save_grid(distilled, real.info, out / "images.png")
-    seconds = sum(phase["reading"]["seconds"] for phase in distilled.provenance["phases"])
-    size = distilled.num_bytes / 1024
-    say(f"{len(distilled.images)} images, {size:,.0f} KiB, {seconds:.1f} s -> {out} (picture: {out / 'images.png'})")
+    say(f"{len(distilled.images)} images, {bytes_text(distilled.num_bytes)} -> {out} (picture: {out / 'images.png'})")
+    say(_times(distilled.provenance["phases"]))
     say(f"next: ddbench evaluate {out} --dataset {dataset}")
 
 
@@ -78,6 +78,18 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
         except yaml.YAMLError as error:
             raise BadInputError(f"--set {key}: {value!r} is not a value") from error
     return settings
+
+
+def _times(phases: Sequence[Mapping[str, Any]]) -> str:
+    """Return how long each phase took, as tables show it; they leave out the first use: loading and warming up."""
+    from ddbench.tables.quantities import seconds_text
+
+    texts = [
+        f"{phase['name'].replace('_', ' ')} {seconds_text(phase['reading']['seconds'])} s"
+        + (", measured earlier and reused" if phase["cached"] else "")
+        for phase in phases
+    ]
+    return f"time: {'; '.join(texts)}"
 
 
 def _note_other_use(preset: str, dataset: str, ipc: int) -> None:

@@ -34,9 +34,9 @@ def test_without_options_it_shows_kind_name_data_size_and_last_use(filled, capsy
     shown = capsys.readouterr().out
     assert max(len(line) for line in shown.splitlines()[1:]) <= 80
     rows = [line.split() for line in shown.splitlines()]
-    assert ["prepared", "oldest", "digits", "2", "MiB", "100", "days", "ago"] in rows
-    assert ["prepared", "fresh", "digits", "2", "MiB", "0", "min", "ago"] in rows
-    assert ["3", "entries", "6", "MiB"] in rows
+    assert ["prepared", "oldest", "digits", "2.0", "MiB", "100", "days", "ago"] in rows
+    assert ["prepared", "fresh", "digits", "2.0", "MiB", "0", "min", "ago"] in rows
+    assert ["3", "entries", "6.0", "MiB"] in rows
     assert names(filled) == {"oldest", "older", "fresh"}
 
 
@@ -60,7 +60,7 @@ def test_it_asks_first(filled, capsys, monkeypatch, answer, code, left):
     monkeypatch.setattr("sys.stdin", io.StringIO(answer))
     assert main(["cache", "--all"]) == code
     assert len(names(filled)) == left
-    assert "Remove 3 entries, 6 MiB?" in capsys.readouterr().out
+    assert "Remove 3 entries, 6.0 MiB?" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("time", ["30", "d", "-3d", "3 d", "1y", "", "9999999d"])

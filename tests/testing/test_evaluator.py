@@ -1,0 +1,96 @@
+"""Tests of the contract of evaluators: one broken on purpose fails."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from ddbench.evaluator import DistillRun, Evaluator
+from ddbench.method import RunContext
+from ddbench.records import Metric, RealDataset
+from ddbench.registry import EVALUATORS
+from ddbench.testing import EvaluatorContract
+
+
+class Constant(Evaluator):
+    """A sound evaluator; the broken ones change one thing."""
+
+    def evaluate(self, run: DistillRun, real: RealDataset, ctx: RunContext) -> tuple[Metric, ...]:
+        return (Metric(name="half", unit="fraction", higher_is_better=True, values=self.values()),)
+
+    def values(self) -> tuple[float, ...]:
+        return (0.5,)
+
+
+class NamedTwice(Constant):
+    """Gives two metrics of one name."""
+
+    def evaluate(self, *arguments: Any) -> tuple[Metric, ...]:
+        return super().evaluate(*arguments) * 2
+
+
+class WithoutUnit(Constant):
+    """Gives a metric without a unit."""
+
+    def evaluate(self, *arguments: Any) -> tuple[Metric, ...]:
+        return (super().evaluate(*arguments)[0].model_copy(update={"unit": ""}),)
+
+
+class ChangesTheSet(Constant):
+    """Changes the set it judges."""
+
+    def evaluate(self, run: DistillRun, real: RealDataset, ctx: RunContext) -> tuple[Metric, ...]:
+        run.distilled.images.zero_()
+        return super().evaluate(run, real, ctx)
+
+
+class MeasuresNothing(Constant):
+    """Gives no metric."""
+
+    def evaluate(self, *arguments: Any) -> tuple[Metric, ...]:
+        return ()
+
+
+class NotANumber(Constant):
+    """Gives NaN."""
+
+    def values(self) -> tuple[float, ...]:
+        return (float("nan"),)
+
+
+class NoValues(Constant):
+    """Gives a metric without values."""
+
+    def values(self) -> tuple[float, ...]:
+        return ()
+
+
+class GloballyRandom(Constant):
+    """Draws from the global generator."""
+
+    def values(self) -> tuple[float, ...]:
+        return (torch.rand(()).item(),)
+
+
+def suite_of(evaluator: type[Evaluator], monkeypatch: pytest.MonkeyPatch) -> EvaluatorContract:
+    monkeypatch.setitem(EVALUATORS._entries, "candidate", evaluator)
+    return type("Candidate", (EvaluatorContract,), {"name": "candidate"})()
+
+
+def test_a_sound_evaluator_passes(monkeypatch):
+    suite = suite_of(Constant, monkeypatch)
+    suite.test_metrics_are_finite_and_named_once()
+    suite.test_same_seed_gives_the_same_metrics()
+
+
+@pytest.mark.parametrize("broken", [NamedTwice, WithoutUnit, ChangesTheSet, MeasuresNothing, NotANumber, NoValues])
+def test_an_evaluator_of_unusable_metrics_fails(broken, monkeypatch):
+    with pytest.raises(AssertionError):
+        suite_of(broken, monkeypatch).test_metrics_are_finite_and_named_once()
+
+
+def test_an_evaluator_that_is_random_fails(monkeypatch):
+    with pytest.raises(AssertionError):
+        suite_of(GloballyRandom, monkeypatch).test_same_seed_gives_the_same_metrics()
