@@ -88,6 +88,7 @@ def test_plugins_of_every_kind_run_together_in_a_suite(plugin_environment, tmp_p
     assert all(result.metric("contrast") and result.metric("test_accuracy") for result in kept)
 
 
+@pytest.mark.slow
 def test_everything_offered_to_plugins_is_there_and_nothing_is_imported_for_it():
     code = """
 import sys

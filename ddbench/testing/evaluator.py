@@ -19,13 +19,22 @@ from ddbench.runs.distill import distill
 from ddbench.seeding import make_generator
 from ddbench.testing.trial import SMOKE_PROTOCOL, own_folders
 
+Metrics = dict[str, tuple[float, ...]]
+
 
 class EvaluatorContract:
     """What tables rely on in an evaluator. Set `name`."""
 
     name: ClassVar[str]
 
-    def metrics(self) -> dict[str, tuple[float, ...]]:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def first(cls) -> Metrics:
+        """What one evaluation gives."""
+        return cls.metrics()
+
+    @classmethod
+    def metrics(cls) -> Metrics:
         """Evaluate a small random set once; returns the values by metric name."""
         real = load_dataset("digits")
         distilled = distill("random_real", real, 1, device="cpu")
@@ -44,18 +53,17 @@ class EvaluatorContract:
         with own_folders(), tempfile.TemporaryDirectory() as scratch, pytest.MonkeyPatch.context() as patch:
             patch.setenv(CACHE_DIR_VARIABLE, f"{scratch}/cache")  # what an evaluator keeps is made afresh
             ctx = RunContext(torch.device("cpu"), make_generator(0, "evaluator"), Path(scratch))
-            found = EVALUATORS.get(self.name)().evaluate(run, real, ctx)
+            found = EVALUATORS.get(cls.name)().evaluate(run, real, ctx)
         assert torch.equal(distilled.images, before), "an evaluator must not change the set"
         assert all(metric.unit for metric in found)
         assert len({metric.name for metric in found}) == len(found), "every metric needs a name of its own"
         return {metric.name: metric.values for metric in found}
 
-    def test_metrics_are_finite_and_named_once(self) -> None:
+    def test_metrics_are_finite_and_named_once(self, first: Metrics) -> None:
         """There is at least one metric, with at least one finite value each."""
-        metrics = self.metrics()
-        assert metrics
-        assert all(values and torch.tensor(values).isfinite().all() for values in metrics.values())
+        assert first
+        assert all(values and torch.tensor(values).isfinite().all() for values in first.values())
 
-    def test_same_seed_gives_the_same_metrics(self) -> None:
+    def test_same_seed_gives_the_same_metrics(self, first: Metrics) -> None:
         """Equal to the last bit."""
-        assert self.metrics() == self.metrics()
+        assert self.metrics() == first

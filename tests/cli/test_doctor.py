@@ -127,6 +127,7 @@ def test_native_code_is_compiled():
     assert check_native_code() == Finding("native code", "compiled")
 
 
+@pytest.mark.slow
 def test_native_code_that_cannot_be_compiled_is_said_to_be_missing_with_its_remedy(own_cache, monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
     # In a process of its own: this one keeps what it has compiled.

@@ -22,7 +22,7 @@ VARIANTS = (
     "resnet_ap10-w16",
     "resnet_ap10-w16-bn",
     "timm/resnet10t",
-    "timm/vit_tiny_patch16_224",
+    "timm/test_vit",
     "vgg11",
     "vgg11-bn",
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ddbench.forecast.calibration import MEASURED_FLOPS
 from ddbench.forecast.suite_forecast import PhaseForecast, forecast_suite
 from ddbench.host.machine import describe_machine, resolve_device
 from ddbench.method import METHODS
@@ -13,7 +14,7 @@ from ddbench.runs.distill import RunOptions
 from ddbench.runs.results_store import Store, write_result
 from ddbench.runs.suite import Suite
 
-pytestmark = pytest.mark.usefixtures("own_cache")
+pytestmark = pytest.mark.usefixtures("own_cache", "brief_measurements")
 CPU = RunOptions(device="cpu")
 FEATURES = {"feature_network": "convnet-d1-w8", "feature_epochs": 1}
 
@@ -41,6 +42,12 @@ def keep(store, cell, seconds, status="ok", **changes):
     with store.writing(cell.key) as folder:
         write_result(result, folder)
     return result
+
+
+@pytest.fixture
+def brief_measurements(monkeypatch):
+    """How fast networks are is not asked here: less work is measured than a user's forecast needs."""
+    monkeypatch.setitem(MEASURED_FLOPS, "cpu", MEASURED_FLOPS["cpu"] / 20)
 
 
 @pytest.fixture

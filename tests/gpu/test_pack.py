@@ -50,6 +50,7 @@ def test_a_part_for_which_no_time_is_left_is_not_begun_and_says_so(tmp_path):
     assert step.failed == []
 
 
+@pytest.mark.slow
 def test_a_step_killed_in_the_middle_leaves_what_it_had_and_the_others_run(tmp_path, monkeypatch, capsys):
     run = pack.run
 
@@ -89,6 +90,7 @@ def test_bad_arguments_are_told(tmp_path, capsys):
     assert "invalid choice: 'sped'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is there")
 def test_without_a_gpu_only_a_dry_run_runs(tmp_path, capsys):
     assert pack.main(["--out", str(tmp_path), "--minutes", "1", "--only", "meter"]) == 1

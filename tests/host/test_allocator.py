@@ -35,6 +35,7 @@ print(json.dumps(levels))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(allocator._glibc() is None, reason="only glibc's allocator is told")
 def test_freed_memory_stays_until_the_outermost_block_ends():
     # In a process of its own: where other tests have left free memory the tensor takes that, and no level moves.

@@ -81,7 +81,7 @@ def test_cells_that_differ_in_network_share_one_distilled_set(tmp_path, monkeypa
 
 
 def test_failed_cells_are_kept_and_tried_again(tmp_path, monkeypatch):
-    suite = write_suite(tmp_path / "s.yaml", methods=["random_real", "full_real"])
+    suite = write_suite(tmp_path / "s.yaml", methods=["random_real", "k_means"])
     with monkeypatch.context() as patch:
 
         def fail(*_):

@@ -47,7 +47,10 @@ def test_batch_norm_is_refused_in_one_line(name, toy):
 
 
 @pytest.mark.parametrize(("steps", "mode"), [(1, "eager"), (1_000_000, "compiled")])
-def test_compiling_follows_from_the_declared_work(steps, mode, toy, context):
+def test_compiling_follows_from_the_declared_work(steps, mode, toy, context, monkeypatch):
+    monkeypatch.setattr(
+        torch, "compile", lambda function, **_: function
+    )  # nothing is run, and its import takes seconds
     # 15 real images of 8 px a step, and 6 images trained on for 2 epochs.
     settings = {"network": "mlp-w4", "steps": steps, "real_batch_size": 5, "outer_loops": 2, "inner_epochs": 2}
     work = make_method("dc", settings)._make_work(toy, 2, context)
