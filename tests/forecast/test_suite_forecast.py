@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ddbench.forecast.calibration import MEASURED_FLOPS
+from ddbench.forecast import calibration
 from ddbench.forecast.suite_forecast import PhaseForecast, forecast_suite
 from ddbench.host.machine import describe_machine, resolve_device
 from ddbench.method import METHODS
@@ -46,8 +46,9 @@ def keep(store, cell, seconds, status="ok", **changes):
 
 @pytest.fixture
 def brief_measurements(monkeypatch):
-    """How fast networks are is not asked here: less work is measured than a user's forecast needs."""
-    monkeypatch.setitem(MEASURED_FLOPS, "cpu", MEASURED_FLOPS["cpu"] / 20)
+    """How fast networks are is not asked here: less is measured than a user's forecast needs."""
+    monkeypatch.setattr(calibration, "ROUNDS", 1)
+    monkeypatch.setattr(calibration, "MOST_STEPS", 2)
 
 
 @pytest.fixture
