@@ -2,14 +2,44 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ddbench.records import DistilledDataset
 
 
+LONGEST_MESSAGE, LONGEST_WORD, SHORTENED_WORD = 300, 160, 80
+
+
+def tidy(text: str) -> str:
+    """Return a message as people get to see it: one line of at most 300 characters, without characters that act.
+
+    Words of over 160 characters keep 80 of them; of a longer message the middle goes, because it ends with what to do.
+    Control characters and those that change the direction of text are escaped: names may come from anywhere.
+    """
+    words = (_shorten(word, SHORTENED_WORD) if len(word) > LONGEST_WORD else word for word in text.split())
+    line = re.sub(r"[^\x20-\x7e]", _escape, " ".join(words))
+    return _shorten(line, LONGEST_MESSAGE) if len(line) > LONGEST_MESSAGE else line
+
+
+def _escape(found: re.Match[str]) -> str:
+    """Return a character, escaped where it is a control, format, surrogate or unassigned one."""
+    character = found[0]
+    return ascii(character)[1:-1] if unicodedata.category(character).startswith("C") else character
+
+
+def _shorten(text: str, length: int) -> str:
+    head = length * 2 // 3
+    return f"{text[:head]}...{text[head + 3 - length :]}"
+
+
 class DDBenchError(Exception):
-    """Base of every error the command line reports as one line with exit code 2."""
+    """Base of every error the command line reports as one line with exit code 2; its text is tidied (see `tidy`)."""
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(tidy(str(message)))
 
 
 class BadInputError(DDBenchError, ValueError):

@@ -30,7 +30,8 @@ FLOORS = (
     ("dataset", "distilled", "protocol", "work"),
     ("network",),
     ("host", "augment"),
-    ("records", "registry"),
+    ("inputs", "records"),
+    ("registry",),
     ("images", "training_recipe", "methods/_learning"),
     ("errors", "seeding", "plugin"),  # plugin names modules of every floor and imports none before it is used
     ("lazy",),
