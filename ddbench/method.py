@@ -36,7 +36,16 @@ T = TypeVar("T")
 
 # What a class below the one that prepares may define without its file being part of the prepared folder's key: it runs
 # after preparing, or its values are in the key themselves.
-AFTER_PREPARE = {"distill", "unsupported", "work", "Config", "smoke_settings", "uses_ipc", "prepare_ignores"}
+AFTER_PREPARE = {
+    "distill",
+    "unsupported",
+    "work",
+    "Config",
+    "smoke_settings",
+    "uses_ipc",
+    "prepare_ignores",
+    "is_deterministic",
+}
 
 _BY_PYTHON = set(dir(object)) - {"__init__"} | {"__module__", "__dict__", "__abstractmethods__", "_abc_impl", "_code"}
 _BY_PYTHON |= {"__annotations__", "__orig_bases__", "__parameters__", "__firstlineno__", "__static_attributes__"}
@@ -121,6 +130,8 @@ class Method(ABC):
     Attributes:
         Config: frozen dataclass of settings, every one with a default and its source.
         uses_ipc: False for a method whose set does not depend on IPC, such as `full_real`.
+        is_deterministic: True for a method that draws nothing: it gives one set for every seed, and the spread over
+            distillation seeds is that of the students alone.
         prepare_name: methods of the same name and settings share one prepared folder; default the method's own name.
         prepare_ignores: the Config fields that what `prepare` makes does not depend on; a change of any other one
             prepares anew. A change of the method's code does so too: see `prepare_code`.
@@ -129,6 +140,7 @@ class Method(ABC):
 
     Config: ClassVar[type[Any]] = NoConfig
     uses_ipc: ClassVar[bool] = True
+    is_deterministic: ClassVar[bool] = False
     prepare_name: ClassVar[str] = ""
     prepare_ignores: ClassVar[tuple[str, ...]] = ()
     smoke_settings: ClassVar[dict[str, Any]] = {}

@@ -61,9 +61,19 @@ class EvaluatorContract:
 
     def test_metrics_are_finite_and_named_once(self, first: Metrics) -> None:
         """There is at least one metric, with at least one finite value each."""
-        assert first
-        assert all(values and torch.tensor(values).isfinite().all() for values in first.values())
+        assert first, "no metric came out; return at least one"
+        for name, values in first.items():
+            assert values, f"metric {name} has no value; return one per student, or a single one"
+            assert torch.tensor(values).isfinite().all(), f"metric {name} is {values}; return finite values"
 
     def test_same_seed_gives_the_same_metrics(self, first: Metrics) -> None:
         """Equal to the last bit."""
-        assert self.metrics() == first
+        again = self.metrics()
+        assert list(again) == list(first), f"the metrics are {', '.join(first)} and then {', '.join(again)}"
+        for name, values in first.items():
+            assert _hex(again[name]) == _hex(values), f"metric {name} is {values} and then {again[name]}"
+
+
+def _hex(values: tuple[float, ...]) -> list[str]:
+    """Return values in a form in which NaN equals itself."""
+    return [float(value).hex() for value in values]

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from ddbench.dataset import load_dataset
+from ddbench.host.cached_work import is_kept, read_manifest
 from ddbench.method import config_of, make_method
 from ddbench.records import DistilledDataset, LabeledImages, RealDataset
 from ddbench.registry import METHODS
@@ -90,10 +91,16 @@ class MethodContract:
         assert torch.equal(again.labels, distilled.labels)
 
     def test_other_seeds_give_other_sets(self, real: RealDataset, distilled: DistilledDataset) -> None:
-        """At least one of three other seeds differs, unless the method keeps every real image."""
+        """At least one of three other seeds differs, unless the method draws nothing or keeps every real image."""
+        method = METHODS.get(self.name)
         others = [self.run(real, seed).images for seed in (1, 2, 3)]
         same = [torch.equal(other, distilled.images) for other in others]
-        assert all(same) if not METHODS.get(self.name).uses_ipc else not all(same)
+        if method.is_deterministic or not method.uses_ipc:
+            assert all(same), "a method that says it is deterministic must give one set for every seed"
+        else:
+            assert not all(same), (
+                "seeds 0 to 3 gave one set: draw from ctx.generator, or say is_deterministic = True if nothing is drawn"
+            )
 
     def test_training_data_and_global_generators_are_untouched(self, real: RealDataset) -> None:
         """A method changes nothing that others share."""
@@ -173,9 +180,10 @@ class MethodContract:
             changed = changed_settings(self.name, usual, real.train, self.ipc, names)
             if changed == usual:
                 return False
-            kept = self.run(real, 0, changed)
+            kept, kept_files = self.run(real, 0, changed), _kept_files(self.name, changed, real.train)
             with empty_cache(tmp_path):
-                return not _is_same(kept, self.run(real, 0, changed))
+                fresh, fresh_files = self.run(real, 0, changed), _kept_files(self.name, changed, real.train)
+            return kept_files != fresh_files or not _is_same(kept, fresh)
 
         if not is_wrong(asked):
             return ""
@@ -211,6 +219,14 @@ class MethodContract:
 
 def _is_same(one: DistilledDataset, other: DistilledDataset) -> bool:
     return torch.equal(one.images, other.images) and torch.equal(one.labels, other.labels)
+
+
+def _kept_files(name: str, settings: Mapping[str, Any], train: LabeledImages) -> list[object]:
+    """Return the digests of the files that a method has prepared, by name, and those of its foundation."""
+    method = make_method(name, dict(settings))
+    keys = (prepared_key(name, method, train, 0), foundation_key(method, train))
+    found = [read_manifest(key.folder) for key in keys if key is not None and is_kept(key)]
+    return [manifest["files"] for manifest in found if manifest is not None]
 
 
 def _outside_foundation(name: str, settings: Mapping[str, Any], train: LabeledImages, ipc: int) -> set[str]:

@@ -68,11 +68,16 @@ class ProtocolContract:
         for ipc in (1, 10, 50, None):
             schedule = protocol.schedule_of("any", ipc, num_classes)
             drops = (schedule.drop_at, *schedule.later_drops)
-            words = "the whole set" if ipc is None else f"ipc {ipc}"
-            assert list(drops) == sorted(set(drops)), f"drops for {words} are not in order: {drops}"
-            assert drops[-1] < schedule.epochs, f"for {words} the last drop is at {drops[-1]} of {schedule.epochs}"
+            where = f"for {'the whole set' if ipc is None else f'ipc {ipc}'} of {num_classes} classes"
+            assert list(drops) == sorted(set(drops)), f"{where} the learning rate drops at epochs {drops}; order them"
+            assert drops[-1] < schedule.epochs, (
+                f"{where} the learning rate drops at epoch {drops[-1]}, after the last of {schedule.epochs}; lower it"
+            )
             epochs.append(schedule.epochs)
-        assert epochs == sorted(epochs, reverse=True), f"epochs for ipc 1, 10, 50 and all must not grow: {epochs}"
+        assert epochs == sorted(epochs, reverse=True), (
+            f"with {num_classes} classes, ipc 1, 10, 50 and the whole set are trained for {epochs} epochs; more images "
+            "must not take more of them"
+        )
 
     def test_augmentations_are_known(self) -> None:
         """Every strategy that a data set may get is one that DSA has."""

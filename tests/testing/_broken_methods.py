@@ -74,6 +74,34 @@ class IgnoresSeed(Sound):
         return torch.arange(count)
 
 
+class DrawsNothing(IgnoresSeed):
+    """Takes the first images and says that it draws nothing."""
+
+    is_deterministic = True
+
+
+class SaysItDrawsNothing(Sound):
+    """Draws, and says that it does not."""
+
+    is_deterministic = True
+
+
+class PreparesWhatItHidesFromItsSet(Sound):
+    """Says that what it prepares does not depend on a setting, which shows in the prepared folder and in few sets."""
+
+    @dataclass(frozen=True)
+    class Config:
+        """`power` is of the preparation."""
+
+        power: float = 1.0
+
+    prepare_ignores = ("power",)
+
+    def prepare(self, train: LabeledImages, ctx: RunContext) -> Path:
+        (ctx.cache_dir / "power.txt").write_text(str(self.config.power), encoding="utf-8")
+        return ctx.cache_dir
+
+
 class WritesToImages(Sound):
     """Makes the same change in every run, so that no run after the first changes anything."""
 

@@ -10,6 +10,7 @@ from ddbench.method import METHODS, Method
 from ddbench.testing import run_contract
 from tests.testing._broken_methods import (
     Crashes,
+    DrawsNothing,
     ForgetsASetting,
     ForgetsASettingOfItsFoundation,
     ForksGlobalTorch,
@@ -18,12 +19,14 @@ from tests.testing._broken_methods import (
     KeepsGradient,
     OtherIpc,
     PreparesByUnknownFields,
+    PreparesWhatItHidesFromItsSet,
     Preparing,
     PromisesTooMuch,
     ReadsTestSplit,
     ReadsTheCalendar,
     ReadsTheClock,
     RefusesWithoutReason,
+    SaysItDrawsNothing,
     SeededGlobalNumpy,
     SeededGlobalPython,
     SeededGlobalTorch,
@@ -77,7 +80,7 @@ def failures(method: type[Method], monkeypatch: pytest.MonkeyPatch) -> dict[str,
     return {name: outcome.reason for name, outcome in outcomes.items() if not outcome.holds}
 
 
-@pytest.mark.parametrize("method", [Sound, Preparing, UsesATemporaryFolder])
+@pytest.mark.parametrize("method", [Sound, Preparing, UsesATemporaryFolder, DrawsNothing])
 def test_a_sound_method_passes(method, monkeypatch):
     assert failures(method, monkeypatch) == {}
 
@@ -100,6 +103,8 @@ def test_a_sound_method_passes(method, monkeypatch):
         (SeededGlobalNumpy, {UNTOUCHED}),
         (SeededGlobalPython, {UNTOUCHED}),
         (IgnoresSeed, {OTHER_SEEDS}),
+        (SaysItDrawsNothing, {OTHER_SEEDS}),
+        (PreparesWhatItHidesFromItsSet, {KEPT}),
         (WritesToImages, {UNTOUCHED}),
         (WritesToLabels, {UNTOUCHED}),
         (UnevenClasses, {SHAPE}),
