@@ -236,5 +236,5 @@ def _parse_number(path: Path, index: int, table: object) -> PublishedNumber:
     except ValidationError as error:
         named = table if isinstance(table, dict) else {}
         place = ", ".join(str(named.get(key, "?")) for key in ("method", "dataset", "ipc"))
-        reason = explain(error, PublishedNumber.model_fields)
+        reason = explain(error, tuple(PublishedNumber.model_fields))
         raise BadInputError(f"{path}, claim {index} ({place}): {reason}; fix this claim") from error

@@ -108,7 +108,9 @@ def _read(path: Path) -> dict[str, Tensor]:
 def _shape_of(state: dict[str, Tensor], heads: int | None) -> DenoiserShape:
     """Return the size that the tensors of a complete state dict have."""
     numbers = {int(found[1]) for found in (re.match(r"blocks\.(\d+)\.", key) for key in state) if found}
-    depth = len(numbers)  # not the largest number: a stray one would be counted up to
+    depth = max(numbers, default=0) + 1
+    if depth > len(state):  # every block has tensors; a stray number must not be counted up to
+        raise _NotADiTError(f"it has {len(state)} tensors and a block numbered {depth - 1}")
     expected = set(_original_names(depth))
     _check_none("it lacks", expected - state.keys())
     _check_none("nothing is known of", state.keys() - expected)

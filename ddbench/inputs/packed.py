@@ -28,14 +28,14 @@ def read_packed(path: Path, what: str, size_of: Callable[[bytes], int]) -> bytes
     """
     size = check_regular(path, what).st_size
     is_packed = path.suffix == ".gz"
-    most = size * MOST_TO_ONE + LONGEST_HEADER if is_packed else size
+    most = size * MOST_TO_ONE + LONGEST_HEADER if is_packed else size + 1
     try:
         with gzip.open(path) if is_packed else path.open("rb") as file:
             start = file.read(LONGEST_HEADER)
             wanted = size_of(start)
-            if wanted > most:
+            if wanted > most and is_packed:
                 raise BadInputError(f"{what} {path} claims {wanted:,} bytes and has at most {most:,}; fetch it again")
-            return start + file.read(max(0, wanted + 1 - len(start)))
+            return start + file.read(max(0, min(wanted + 1, most) - len(start)))
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise BadInputError(f"{what} {path} is damaged: {error}; fetch or copy it again") from error
     except OSError as error:

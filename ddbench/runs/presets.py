@@ -52,7 +52,7 @@ def load_preset(name_or_path: str | Path) -> Preset:
     try:
         return Preset.model_validate(read_toml(path, "preset"))
     except ValidationError as error:
-        raise BadInputError(f"preset {path}: {explain(error, Preset.model_fields)}; fix it") from error
+        raise BadInputError(f"preset {path}: {explain(error, tuple(Preset.model_fields))}; fix it") from error
 
 
 def preset_settings(name_or_path: str | Path, method: str, given: Mapping[str, Any]) -> dict[str, Any]:
