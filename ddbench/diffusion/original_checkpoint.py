@@ -109,7 +109,7 @@ def _shape_of(state: dict[str, Tensor], heads: int | None) -> DenoiserShape:
     """Return the size that the tensors of a complete state dict have."""
     numbers = {int(found[1]) for found in (re.match(r"blocks\.(\d+)\.", key) for key in state) if found}
     depth = max(numbers, default=0) + 1
-    if depth > len(state):  # every block has tensors; a stray number must not be counted up to
+    if depth > max(1, len(state)):  # every block has tensors; a stray number must not be counted up to
         raise _NotADiTError(f"it has {len(state)} tensors and a block numbered {depth - 1}")
     expected = set(_original_names(depth))
     _check_none("it lacks", expected - state.keys())
