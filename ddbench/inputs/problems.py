@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 
 from pydantic import ValidationError
@@ -39,7 +40,7 @@ def _explain_one(
     if problem["type"] == "missing":
         return f"key {where!r} is missing"
     words = problem["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    words = words[:1].lower() + words[1:] if words.startswith("Input ") else words
+    words = re.sub(r" or instance of \w+$", "", words.removeprefix("Input "))
     came = "" if problem["type"] in ("value_error", "assertion_error") else f", got {_shown(problem['input'])}"
     return f"{where or 'the content'}: {words}{came}"
 
