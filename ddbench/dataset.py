@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,10 +15,16 @@ from torch import Tensor
 
 from ddbench.errors import BadInputError, DataMismatchError
 from ddbench.host.files import digest_of
+from ddbench.inputs.paths import as_path
 from ddbench.records import DatasetInfo, ImageSource, LabeledImages, RealDataset
-from ddbench.registry import DATASETS
+from ddbench.registry import DATASETS, suggest
 
 DATA_DIR_VARIABLE = "DDBENCH_DATA_DIR"
+
+
+_NOT_OPTIONS = ("data_dir", "download")  # parameters of every loader, which are given apart from the options
+_PATHS = ("path", "source")
+_BY_NAME = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 class DatasetLoader(Protocol):
@@ -46,24 +54,47 @@ def load_dataset(
     name, spec_options = parse_spec(spec)
     loader = DATASETS.get(name)
     merged = {**spec_options, **options}
-    try:
-        return loader(find_data_dir(data_dir), download=download, **merged)
-    except TypeError as error:
-        if "unexpected keyword argument" not in str(error):
-            raise
-        raise BadInputError(f"dataset {name} does not take the options {', '.join(merged)}: {error}") from error
+    _check_options(name, loader, merged)
+    return loader(find_data_dir(data_dir), download=download, **merged)
+
+
+def _check_options(name: str, loader: DatasetLoader, options: Mapping[str, object]) -> None:
+    """Raise BadInputError for an option that a loader does not take; where its data lie and download are none."""
+    parameters = list(inspect.signature(loader).parameters.values())[1:]
+    known = [parameter.name for parameter in parameters if parameter.kind in _BY_NAME and parameter.name != "download"]
+    takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)
+    for option, value in options.items():
+        if option in _PATHS:
+            as_path(value, f"{option} of dataset {name}")
+        if option in _NOT_OPTIONS:
+            flag = {"data_dir": "--data-dir", "download": "ddbench doctor --download"}[option]
+            raise BadInputError(f"dataset {name} has no option {option!r}; see {flag}, or load_dataset in Python")
+        if option not in known and not takes_any:
+            hint = suggest(option, known) if known else "it takes none"
+            raise BadInputError(f"dataset {name} has no option {option!r}; {hint}")
 
 
 def parse_spec(spec: str) -> tuple[str, dict[str, str]]:
-    """Split `name[:PATH][,key=value...]` into the name and its options; a path becomes the option `path`."""
+    """Split `name[:PATH][,key=value...]` into the name and its options; a path becomes the option `path`.
+
+    Raises:
+        BadInputError: no text, a part that is no `key=value`, a key given twice, or a path that cannot be one.
+    """
+    if not isinstance(spec, str):
+        raise BadInputError(f"a data set is given by its name, such as cifar10, got {type(spec).__name__} {spec!r}")
     head, *pairs = spec.split(",")
     name, colon, path = head.partition(":")
-    options: dict[str, str] = {"path": path} if colon else {}
+    options: dict[str, str] = {}
+    if colon:
+        as_path(path, f"path of dataset {name}")
+        options["path"] = path
     for pair in pairs:
-        key, equals, value = pair.partition("=")
+        key, equals, value = (part.strip() for part in pair.partition("="))
         if not (key and equals and value) or key in options:
-            raise BadInputError(f"dataset option must be key=value, each key once, got {pair!r} in {spec!r}")
-        options[key.strip()] = value.strip()
+            raise BadInputError(
+                f"dataset option must be key=value, each key once, got {pair!r} in {spec!r}; a path may hold no comma"
+            )
+        options[key] = value
     return name, options
 
 
@@ -147,6 +178,6 @@ def check_size(size: int | str) -> int:
     """Return the side length in pixels that a `size` option means; raises BadInputError where it means none."""
     low, high = 8, 1024
     text = str(size)
-    if not (text.isascii() and text.isdigit()) or not low <= int(text) <= high:
+    if not re.fullmatch("[0-9]{1,9}", text) or not low <= int(text) <= high:
         raise BadInputError(f"size must be a whole number of pixels from {low} to {high}, got {text!r}")
     return int(text)

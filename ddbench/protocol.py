@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ddbench.augment.strategies import without_flip
 from ddbench.errors import BadInputError
 from ddbench.host.files import sha256_of
+from ddbench.inputs.paths import as_path, check_regular, explain_os_error
 from ddbench.registry import PROTOCOLS, suggest
 from ddbench.training_recipe import CutMix, ImageAugmentation, ManyClasses, Precision, Schedule, ScheduleByIpc, Teacher
 
@@ -125,11 +125,12 @@ def _with_teacher_file(protocol: Protocol, pairs: Sequence[str]) -> Protocol:
         options[key] = value
     if "teacher" not in options:
         raise BadInputError(f"protocol {protocol.name}: teacher_network goes with teacher=FILE; give that too")
-    path = Path(options["teacher"]).expanduser()
+    path = as_path(options["teacher"], "teacher file")
+    check_regular(path, "teacher file")
     try:
         digest = sha256_of(path)
     except OSError as error:
-        raise BadInputError(f"teacher file {path} cannot be read: {error.strerror or error}; check the path") from error
+        raise BadInputError(f"teacher file {path} {explain_os_error(error)}") from error
     changes: dict[str, Any] = {"path": str(path), "sha256": digest}
     if "teacher_network" in options:
         changes["network"] = options["teacher_network"]

@@ -12,10 +12,11 @@ from difflib import get_close_matches
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar, overload
 
-from ddbench.errors import UnknownNameError
+from ddbench.errors import BadInputError, UnknownNameError
 
 if TYPE_CHECKING:
     from ddbench.dataset import DatasetLoader
@@ -28,13 +29,26 @@ T = TypeVar("T")
 V = TypeVar("V")
 
 
+SHOWN = 160  # characters of a list of names in a message
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
-    """Sentence part naming close matches of `name` among `known`, or all of `known` where none is close."""
+    """Sentence part naming close matches of `name` among `known`, or all of `known` where none is close.
+
+    Upper and lower case count as one; of a long list the first names are given, and how many there are.
+    """
     known = sorted(known)
-    close = get_close_matches(name, known, n=3, cutoff=0.5)
+    plain = {entry.casefold(): entry for entry in reversed(known)}  # of two that differ in case alone, the first
+    close = [plain[match] for match in get_close_matches(name[:SHOWN].casefold(), plain, n=3, cutoff=0.5)]
     if close:
         return f"did you mean {' or '.join(close)}?"
-    return f"known: {', '.join(known)}" if known else "none are registered"
+    shown = [
+        entry
+        for entry, length in zip(known, accumulate(len(entry) + 2 for entry in known), strict=True)
+        if length <= SHOWN
+    ]
+    more = f" and {len(known) - len(shown)} more" if len(shown) < len(known) else ""
+    return f"known: {', '.join(shown)}{more}" if known else "none are registered"
 
 
 class Registry(Generic[T]):
@@ -76,7 +90,10 @@ class Registry(Generic[T]):
 
         Raises:
             UnknownNameError: no such name (with close matches), or its module failed to import (with the true error).
+            BadInputError: something else than a name.
         """
+        if not isinstance(name, str):
+            raise BadInputError(f"{self.kind} must be a name, got {type(name).__name__} {name!r}")
         if name not in self._entries:
             self._load(name)
         return self._entries[name]
@@ -171,7 +188,7 @@ class ProtocolRegistry(Registry["Protocol"]):
             UnknownNameError: no such protocol, or its module failed to import.
             BadInputError: options that it does not take, or a teacher's file that cannot be read.
         """
-        base, *options = name.split(",")
+        base, *options = name.split(",") if isinstance(name, str) else (name,)
         protocol = super().get(base)
         return protocol.with_options(options) if options else protocol
 

@@ -229,7 +229,7 @@ def test_a_teacher_from_a_file_is_another_protocol_that_follows_from_its_bytes(t
         ("soft-label,teacher", "protocol option must be key=value, each key once, got 'teacher'"),
         ("soft-label,teacher=/no,teacher=/no", "each key once"),
         ("soft-label,teacher_network=mlp", "teacher_network goes with teacher=FILE"),
-        ("soft-label,teacher=/no/such/file", "teacher file /no/such/file cannot be read: No such file"),
+        ("soft-label,teacher=/no/such/file", "teacher file /no/such/file does not exist; check the path"),
     ],
 )
 def test_wrong_options_are_told_in_one_line(spec, message):

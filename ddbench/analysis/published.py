@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -13,6 +12,8 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from ddbench.errors import BadInputError, DataMissingError
 from ddbench.host.files import baselines_dir
+from ddbench.inputs.documents import read_toml
+from ddbench.inputs.problems import explain
 from ddbench.records import Record
 
 # The only place where the file's slugs become ddbench's names; a slug that is not listed keeps its own name.
@@ -170,12 +171,9 @@ def load_published(path: Path | None = None) -> tuple[PublishedNumber, ...]:
         BadInputError: the file is no TOML, or a number has an unknown key, a missing key or an impossible value.
     """
     path = path or baselines_dir() / "published.toml"
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataMissingError(f"there are no published numbers at {path}; install ddbench again") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadInputError(f"{path} must be TOML in UTF-8: {error}; fix or remove the file") from error
+    if not path.exists():
+        raise DataMissingError(f"there are no published numbers at {path}; install ddbench again")
+    content = read_toml(path, "published numbers")
     tables = content.pop("claim", None)
     if content or not isinstance(tables, list):
         found = ", ".join(content) or "no [[claim]]"
@@ -236,8 +234,7 @@ def _parse_number(path: Path, index: int, table: object) -> PublishedNumber:
     try:
         return PublishedNumber.model_validate(table)
     except ValidationError as error:
-        first = error.errors()[0]
         named = table if isinstance(table, dict) else {}
         place = ", ".join(str(named.get(key, "?")) for key in ("method", "dataset", "ipc"))
-        key = first["loc"][0] if first["loc"] else "table"
-        raise BadInputError(f"{path}, claim {index} ({place}): {key}: {first['msg']}; fix this claim") from error
+        reason = explain(error, tuple(PublishedNumber.model_fields))
+        raise BadInputError(f"{path}, claim {index} ({place}): {reason}; fix this claim") from error

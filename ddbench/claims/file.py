@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tomllib
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +11,9 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from ddbench.claims.kinds import AbsoluteClaim, AnyClaim, Strict
 from ddbench.errors import BadInputError
+from ddbench.inputs.documents import read_toml
+from ddbench.inputs.paths import as_path
+from ddbench.inputs.problems import explain
 
 _ADAPTER: TypeAdapter[AnyClaim] = TypeAdapter(Annotated[AnyClaim, Field(discriminator="kind")])
 _KINDS = ("absolute", "relative", "cost", "scaling", "speed")  # which pydantic puts among the keys of a place
@@ -38,6 +41,9 @@ class ClaimsFile(Strict):
         return max(len(self.claims), self.considered)
 
 
+HEAD = tuple(name for name in ClaimsFile.model_fields if name not in ("path", "claims"))  # keys beside the tables
+
+
 def load_claims(path: Path | str) -> ClaimsFile:
     """Return a checked claims file.
 
@@ -46,24 +52,21 @@ def load_claims(path: Path | str) -> ClaimsFile:
             unknown method, data set or network, or a published number that no claim can rest on.
         UnknownNameError: an unknown protocol.
     """
-    source = Path(path)
-    try:
-        content = tomllib.loads(source.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise BadInputError(f"claims file {source} does not exist") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadInputError(f"claims file {source} cannot be read: {' '.join(str(error).split())}") from error
+    source = as_path(path, "claims file")
+    content = read_toml(source, "claims file")
     defaults, tables = content.pop("defaults", {}), content.pop("claim", None)
     if not isinstance(tables, list) or not isinstance(defaults, dict):
         raise BadInputError(f"{source} must hold [[claim]] tables, and [defaults] for what their `cell` keys share")
     claims = tuple(_parse(source, number, table, defaults) for number, table in enumerate(tables, 1))
-    names = [claim.id for claim in claims]
-    if double := {name for name in names if names.count(name) > 1}:
+    counts = Counter(claim.id for claim in claims)
+    if double := {name for name, count in counts.items() if count > 1}:
         raise BadInputError(f"{source}: id {min(double)!r} is given twice; each claim needs one of its own")
+    if given := content.keys() & {"path", "claims"}:
+        raise BadInputError(f"{source}: unknown key {min(given)!r}; claims are [[claim]] tables")
     try:
         return ClaimsFile(path=source, claims=claims, **content)
-    except (ValidationError, TypeError) as error:
-        raise BadInputError(f"{source}: {_explain(error)}") from error
+    except ValidationError as error:
+        raise BadInputError(f"{source}: {explain(error, HEAD)}; fix it") from error
 
 
 def _parse(source: Path, number: int, table: object, defaults: Mapping[str, Any]) -> AnyClaim:
@@ -77,7 +80,7 @@ def _parse(source: Path, number: int, table: object, defaults: Mapping[str, Any]
         if isinstance(claim, AbsoluteClaim) and claim.recorded is None:
             _ = claim.target
     except (ValidationError, LookupError, BadInputError) as error:
-        reason = _explain(error) if isinstance(error, ValidationError) else error
+        reason = explain(error, unnamed=_KINDS) if isinstance(error, ValidationError) else error
         raise BadInputError(f"{source}, claim {number} ({named}): {reason}") from error
     return claim
 
@@ -96,16 +99,3 @@ def _with_defaults(table: object, defaults: Mapping[str, Any]) -> object:
             inherited = {key: value for key, value in filled["cell"].items() if key != "settings"}
             filled["against"] = {**inherited, **table["against"]}
     return filled
-
-
-def _explain(error: Exception) -> str:
-    if not isinstance(error, ValidationError):
-        return str(error)
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"] if part not in _KINDS)
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
-        return f"unknown key {where!r}"
-    if first["type"] == "missing":
-        return f"key {where!r} is missing"
-    return f"{where}: {message}, got {first['input']!r}" if where else message

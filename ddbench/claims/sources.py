@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ValidationError
+
 from ddbench.errors import BadInputError
+from ddbench.inputs.documents import read_json
+from ddbench.inputs.paths import as_path
+from ddbench.inputs.problems import explain
 from ddbench.records import Result
 from ddbench.runs.results_store import read_results, result_files
 
@@ -19,6 +23,19 @@ class SavedBenchmark:
 
     name: str
     noted: dict[str, Any]
+
+
+class _SavedTest(BaseModel):
+    """What is read of one test in a file of pytest-benchmark."""
+
+    fullname: str
+    extra_info: dict[str, Any]
+
+
+class _SavedRun(BaseModel):
+    """What is read of a file of pytest-benchmark."""
+
+    benchmarks: list[_SavedTest]
 
 
 @dataclass(frozen=True)
@@ -37,7 +54,7 @@ def read_sources(paths: Iterable[Path | str]) -> Sources:
     """
     results: list[Result] = []
     benchmarks: list[SavedBenchmark] = []
-    for source in map(Path, paths):
+    for source in (as_path(path, "results") for path in paths):
         saved = _saved_runs(source)
         benchmarks += (benchmark for path in saved for benchmark in _read_saved(path))
         if not saved or any(source.rglob("*.jsonl")):
@@ -53,9 +70,11 @@ def _saved_runs(source: Path) -> list[Path]:
 
 
 def _read_saved(path: Path) -> list[SavedBenchmark]:
+    content = read_json(path, "saved benchmark run")
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))["benchmarks"]
-        return [SavedBenchmark(str(entry["fullname"]), dict(entry["extra_info"])) for entry in entries]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
-        raise BadInputError(f"{path} is not a run saved by pytest-benchmark: {reason}; save it again") from error
+        run = _SavedRun.model_validate(content)
+    except ValidationError as error:
+        raise BadInputError(
+            f"{path} is not a run saved by pytest-benchmark: {explain(error)}; save it again"
+        ) from error
+    return [SavedBenchmark(entry.fullname, entry.extra_info) for entry in run.benchmarks]

@@ -7,6 +7,24 @@ from typing import Annotated, Literal
 
 import typer
 
+from ddbench.errors import BadInputError
+from ddbench.inputs.paths import as_path
+
+
+def path(text: str) -> Path:
+    """Return what a path on the command line means; the parser of every argument and option that takes one.
+
+    Typer's own would make the working folder of an empty text before a command saw it.
+    """
+    try:
+        return as_path(text)
+    except BadInputError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+LARGEST_SEED = 2**63 - 1
+MOST_STUDENTS = 10_000  # of one evaluation; more are a slip of the finger
+
 app = typer.Typer(
     help="A benchmark for dataset distillation: run methods, compare them across images per class, check claims.",
     no_args_is_help=True,
@@ -17,7 +35,9 @@ app = typer.Typer(
 
 DataDir = Annotated[
     Path | None,
-    typer.Option(help="Folder of data sets.", envvar="DDBENCH_DATA_DIR", show_default="the user's cache folder"),
+    typer.Option(
+        parser=path, help="Folder of data sets.", envvar="DDBENCH_DATA_DIR", show_default="the user's cache folder"
+    ),
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:<index>.", show_default="a GPU if there is one")]
 PresetName = Annotated[
@@ -26,4 +46,4 @@ PresetName = Annotated[
 TableFormat = Annotated[
     Literal["terminal", "md", "csv", "latex", "html", "json"], typer.Option("--format", help="Output format.")
 ]
-TableFile = Annotated[Path | None, typer.Option("--out", "-o", help="Write to this file.")]
+TableFile = Annotated[Path | None, typer.Option("--out", "-o", parser=path, help="Write to this file.")]

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from ddbench.errors import tidy
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -31,7 +33,7 @@ def report_unfinished(results: Sequence[Result]) -> int:
     unfinished = [result for result in results if result.status != "ok"]
     for result in unfinished:
         status = result.status.replace("_", " ")
-        print(f"ddbench: {status}: {result.title}: {result.reason}", file=sys.stderr)
+        print(tidy(f"ddbench: {status}: {result.title}: {result.reason}"), file=sys.stderr)
     return 1 if unfinished else 0
 
 

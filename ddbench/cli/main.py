@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from ddbench.cli._app import app
-from ddbench.errors import DDBenchError
+from ddbench.errors import DDBenchError, tidy
 
 # Some releases of typer carry a copy of click: the base of their usage errors is found through a public one.
 UsageMistake: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         text = error.format_message() if hasattr(error, "format_message") else str(error)
         if not text:  # a bare `ddbench` has printed its help
             return 0
-        print(f"ddbench: {' '.join(text.split())}", file=sys.stderr)
+        print(tidy(f"ddbench: {text}"), file=sys.stderr)
         return 2
     except (KeyboardInterrupt, typer.Abort):
         print("ddbench: interrupted; rerun the same command to continue", file=sys.stderr)
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         if not is_out_of_memory(error):
             raise
-        print(f"ddbench: {explain_out_of_memory(error)}", file=sys.stderr)
+        print(tidy(f"ddbench: {explain_out_of_memory(error)}"), file=sys.stderr)
         return 1
     finally:
         warnings.formatwarning = plain
@@ -52,7 +52,7 @@ def _format_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
     """Return a warning as one line, without the place in the code where it arose."""
-    return f"ddbench: warning: {' '.join(str(message).split())}\n"
+    return tidy(f"ddbench: warning: {message}") + "\n"
 
 
 @app.callback(invoke_without_command=True)

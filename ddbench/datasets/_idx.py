@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
 import math
 import struct
-import zlib
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ddbench.errors import DataMismatchError, DataMissingError
+from ddbench.errors import BadInputError, DataMismatchError, DataMissingError
+from ddbench.inputs.packed import read_packed
 
 _UINT8 = 0x08
 
@@ -30,21 +29,26 @@ def read_idx(path: Path, dimensions: int) -> Tensor:
     Raises:
         DataMismatchError: anything but exactly that, with `dimensions` dimensions.
     """
-    try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataMismatchError(f"cannot read all of {path} ({error}); fetch or copy it again") from error
     start = 4 + 4 * dimensions
-    if len(content) < start or content[:4] != bytes((0, 0, _UINT8, dimensions)):
-        raise DataMismatchError(
-            f"{path} is not an idx file of {dimensions} dimensions of unsigned bytes "
-            f"(first bytes {content[:4].hex(' ')}); fetch or copy it again"
-        )
+
+    def size_of(header: bytes) -> int:
+        if len(header) < start or header[:4] != bytes((0, 0, _UINT8, dimensions)):
+            raise DataMismatchError(
+                f"{path} is not an idx file of {dimensions} dimensions of unsigned bytes "
+                f"(first bytes {header[:4].hex(' ')}); fetch or copy it again"
+            )
+        lengths: tuple[int, ...] = struct.unpack(f">{dimensions}I", header[4:start])
+        return start + math.prod(lengths)
+
+    try:
+        content = read_packed(path, "idx file", size_of)
+    except BadInputError as error:
+        raise DataMismatchError(str(error)) from error
     shape = struct.unpack(f">{dimensions}I", content[4:start])
-    if len(content) - start != math.prod(shape):
+    if (excess := len(content) - start - math.prod(shape)) != 0:
+        found = "more" if excess > 0 else f"{len(content) - start}"
         raise DataMismatchError(
-            f"{path} should hold {math.prod(shape)} values, shape {shape}, found {len(content) - start}; "
-            "fetch or copy it again"
+            f"{path} should hold {math.prod(shape)} values, shape {shape}, found {found}; fetch or copy it again"
         )
     return torch.frombuffer(bytearray(content), dtype=torch.uint8)[start:].view(shape).clone()
 

@@ -12,6 +12,9 @@ from torch import Tensor
 from ddbench.datasets._decode import decode_images
 from ddbench.datasets._decoded_cache import cached_tensors
 from ddbench.errors import DataMismatchError
+from ddbench.inputs.paths import check_regular
+
+MOST_TO_ONE, SLACK = 50, 64 * 2**20  # what a file may unpack to: encoded images hardly shrink, labels do
 
 Split = tuple[Tensor, Tensor]
 
@@ -59,7 +62,7 @@ def read_parquet_names(paths: Sequence[Path]) -> list[str]:
     Raises:
         DataMismatchError: a damaged file or a missing column.
     """
-    return [name or "" for path in paths for name in _read_column(path, _IMAGE_COLUMNS, "path")]
+    return [str(name or "") for path in paths for name in _read_column(path, _IMAGE_COLUMNS, "path")]
 
 
 def _read_file(path: Path, num_classes: int, channels: int, size: int, resize: bool) -> Split:
@@ -81,8 +84,12 @@ def _read_column(path: Path, accepted: tuple[str, ...], field: str = "") -> list
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
+    size = check_regular(path, "parquet file").st_size
     try:
         with pq.ParquetFile(path) as file:
+            groups = (file.metadata.row_group(number) for number in range(file.metadata.num_row_groups))
+            if sum(group.total_byte_size for group in groups) > size * MOST_TO_ONE + SLACK:
+                raise DataMismatchError(f"{path} unpacks to over {MOST_TO_ONE} times its size; check the source")
             columns = file.schema_arrow.names
             name = next((name for name in accepted if name in columns), None)
             if name is None:
@@ -92,6 +99,6 @@ def _read_column(path: Path, accepted: tuple[str, ...], field: str = "") -> list
             column = file.read([f"{name}.{field}" if field else name])[name]
         values: list[Any] = (pc.struct_field(column, field) if field else column).to_pylist()
         return values
-    except (OSError, KeyError, pa.ArrowException) as error:
-        reason = str(error).splitlines()[0]
+    except (OSError, KeyError, TypeError, pa.ArrowException) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise DataMismatchError(f"{path} is not a whole parquet file of images ({reason}); copy it again") from error

@@ -8,7 +8,8 @@ import torch
 
 from ddbench.dataset import make_real_dataset
 from ddbench.datasets._image_files import IMAGENET_MEAN, IMAGENET_STD, Listing, list_class_folders, open_images
-from ddbench.errors import DataMismatchError, DataMissingError
+from ddbench.errors import BadInputError, DataMismatchError, DataMissingError
+from ddbench.inputs.documents import read_text
 from ddbench.records import RealDataset
 from ddbench.registry import DATASETS
 
@@ -78,10 +79,10 @@ def list_validation(folder: Path, classes: list[str]) -> Listing:
 def _read_annotations(path: Path) -> dict[str, str]:
     """Return file name -> WordNet id, the first two tab-separated fields of each line."""
     try:
-        rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if line]
-    except (OSError, UnicodeDecodeError) as error:
+        rows = [line.split("\t") for line in read_text(path, "annotation file").splitlines() if line]
+    except BadInputError as error:
         raise DataMismatchError(
-            f"cannot read {path} ({error}), which holds the validation labels; unpack the official archive again"
+            f"{error}; it holds the validation labels: unpack the official archive again"
         ) from error
     if any(len(row) < 2 for row in rows):
         raise DataMismatchError(f"{path} should have tab-separated lines of file name and WordNet id; unpack it again")

@@ -6,7 +6,6 @@ Files are read from disk and from the Hugging Face cache only; nothing is ever f
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,12 +22,20 @@ from ddbench.diffusion.codec import Codec, PixelCodec, VaeCodec
 from ddbench.diffusion.denoiser import Denoiser
 from ddbench.diffusion.original_checkpoint import load_original, read_shape
 from ddbench.errors import BadInputError, DataMismatchError, DataMissingError
+from ddbench.inputs.documents import read_json
 from ddbench.records import DatasetInfo
 
 NO_VAE = "none"
 IMAGENET_CLASSES = 1000
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "diffusion_pytorch_model"
 MODELS: dict[str, Any] = {"transformer": DiTTransformer2DModel, "vae": AutoencoderKL}  # by their folder in a pipeline
+# Of a model's settings: what is looked at before diffusers has looked at them all.
+COUNTS = {
+    "transformer": ("num_embeds_ada_norm", "in_channels", "sample_size", "patch_size", "num_layers"),
+    "vae": ("in_channels", "latent_channels"),
+}
+LARGEST_COUNT = 1_000_000
+WAY_OUT = "copy or download the folder again"
 # Settings of old folders: the class a DiT had before it got one of its own, and what told it from others.
 OLD_CLASS, OLD_MARK = "Transformer2DModel", ("norm_type", "ada_norm_zero")
 
@@ -179,16 +186,23 @@ def _read_config(folder: Path, subfolder: str) -> dict[str, Any]:
     """Return the settings in a model's folder, filled up with the defaults; raises DataMismatchError."""
     path, model = folder / CONFIG_FILE, MODELS[subfolder]
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataMismatchError(f"{path} is damaged; copy or download the folder again") from error
+        found = read_json(path, "settings")
+    except BadInputError as error:
+        raise DataMismatchError(f"{path} is damaged; {WAY_OUT} ({error})") from error
     name = found.get("_class_name", "nothing known") if isinstance(found, dict) else "nothing known"
     was_dit = name == OLD_CLASS and found.get(OLD_MARK[0]) == OLD_MARK[1] and model is DiTTransformer2DModel
     if name != model.__name__ and not was_dit:
         raise DataMismatchError(f"{path} should describe a {model.__name__}, found {name}; give the folder of one")
     parameters = inspect.signature(model.__init__).parameters.values()
     defaults = {entry.name: entry.default for entry in parameters if entry.default is not entry.empty}
-    return {**defaults, **found}
+    settings = {**defaults, **found}
+    for key in COUNTS[subfolder]:
+        value = settings.get(key)
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= LARGEST_COUNT:
+            raise DataMismatchError(f"{path} should give a whole number above 0 as {key}, found {value!r}; {WAY_OUT}")
+    if subfolder == "vae" and not isinstance(settings["block_out_channels"], list | tuple):
+        raise DataMismatchError(f"{path} should give a list as block_out_channels; {WAY_OUT}")
+    return settings
 
 
 def _check_one_embedder(source: str, transformer: DiTTransformer2DModel) -> None:
@@ -220,7 +234,8 @@ def _find_folder(source: str, subfolder: str) -> Path | None:
     """Return the folder with a model's settings and weights: that of a pipeline or its own, on disk or in the cache."""
     given = Path(source).expanduser()
     for folder in (given / subfolder, given) if given.is_dir() else _cached_folders(source, subfolder):
-        if (folder / CONFIG_FILE).is_file() and any(folder.glob(f"{WEIGHTS_FILE}*")):
+        weights = list(folder.glob(f"{WEIGHTS_FILE}*"))
+        if (folder / CONFIG_FILE).is_file() and weights and all(path.is_file() for path in weights):
             return folder
     return None
 

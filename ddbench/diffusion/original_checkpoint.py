@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import math
 import re
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +19,8 @@ from accelerate import init_empty_weights
 from torch import Tensor
 
 from ddbench.diffusion.denoiser import Denoiser, DenoiserShape, make_denoiser
-from ddbench.errors import DataMismatchError, DataMissingError
+from ddbench.errors import BadInputError, DataMismatchError, DataMissingError
+from ddbench.inputs.pickled import read_pickled
 
 HEADS = {1152: 16, 1024: 16, 768: 12, 384: 6}  # by width: DiT-XL, L, B, S; a state dict does not hold the number
 POSITIONS = "pos_embed"
@@ -93,17 +93,14 @@ def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise DataMissingError(f"no weight file {path}; put the original DiT-XL-2-256x256.pt there")
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):  # the settings in a training checkpoint
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except Exception as error:  # torch has no error of its own for a bad file: pickle's, zip's and others come through
-        if code := re.search(r"GLOBAL (\S+)", str(error)):  # torch's word for what it did not let a pickle call
-            raise DataMismatchError(
-                f"{path} holds Python code ({code[1]}) that would run on loading; save its state dict alone"
-            ) from error
-        raise DataMismatchError(f"{path} is damaged or no PyTorch file; copy or download it again") from error
+        content = read_pickled(path, "weight file", [argparse.Namespace])  # the settings in a training checkpoint
+    except BadInputError as error:
+        raise DataMismatchError(str(error)) from error
     if isinstance(content, dict):
         content = next((content[key] for key in WRAPPINGS if isinstance(content.get(key), dict)), content)
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+    if not isinstance(content, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
+    ):
         raise DataMismatchError(f"{path} holds no state dict of tensors; put DiT-XL-2-256x256.pt there")
     return dict(content)
 
@@ -112,6 +109,8 @@ def _shape_of(state: dict[str, Tensor], heads: int | None) -> DenoiserShape:
     """Return the size that the tensors of a complete state dict have."""
     numbers = {int(found[1]) for found in (re.match(r"blocks\.(\d+)\.", key) for key in state) if found}
     depth = max(numbers, default=0) + 1
+    if depth > max(1, len(state)):  # every block has tensors; a stray number must not be counted up to
+        raise _NotADiTError(f"it has {len(state)} tensors and a block numbered {depth - 1}")
     expected = set(_original_names(depth))
     _check_none("it lacks", expected - state.keys())
     _check_none("nothing is known of", state.keys() - expected)

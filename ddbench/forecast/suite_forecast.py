@@ -14,15 +14,15 @@ evaluators other than those of accuracy.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ddbench.errors import BadInputError, UnsupportedError
 from ddbench.forecast.calibration import PLAIN, Calibration, KeptCalibration, NotMeasuredError
@@ -30,6 +30,8 @@ from ddbench.forecast.evaluation_work import evaluation_work, trained_networks, 
 from ddbench.host.cached_work import is_kept
 from ddbench.host.machine import describe_machine, resolve_device
 from ddbench.host.meter import Meter
+from ddbench.inputs.documents import read_json
+from ddbench.inputs.problems import explain
 from ddbench.method import Method, make_method
 from ddbench.network import InputShape
 from ddbench.protocol import PROTOCOLS
@@ -107,15 +109,47 @@ class OtherMachine:
             for name in ("doctor", "speed", "rows"):
                 path = folder / f"{name}.json"
                 if name == "doctor" or path.is_file():
-                    parts |= json.loads(path.read_text(encoding="utf-8"))["parts"]
-            results = tuple(Result.model_validate(line) for line in parts.get("results") or ())
-            speeds = tuple({**row} for row in parts.get("calibration") or ())
-            return cls(machine={"id": parts["machine"]["id"], **parts["machine"]}, results=results, speeds=speeds)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+                    parts |= _Step.model_validate(read_json(path, "measurements")).parts
+            kept = _Parts.model_validate(parts)
+        except (BadInputError, ValidationError) as error:
+            reason = explain(error) if isinstance(error, ValidationError) else error
             raise BadInputError(
                 f"{folder} is no folder of measurements ({reason}); name one that `python -m tests.gpu.pack` has filled"
             ) from error
+        machine = kept.machine.model_dump()
+        speeds = tuple(row.model_dump() for row in kept.calibration or ())
+        return cls(machine={"id": machine["id"], **machine}, results=tuple(kept.results or ()), speeds=speeds)
+
+
+class _Loose(BaseModel):
+    """Base of what is read of a file that another program fills: what is not looked at may be anything."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class _Step(_Loose):
+    parts: dict[str, Any]
+
+
+class _Machine(_Loose):
+    id: str
+    device: Literal["cpu", "cuda"]
+
+
+class _Speed(_Loose):
+    network: str
+    channels: int
+    image_size: int
+    trains: bool
+    precision: str
+    per_step: Annotated[float, Field(ge=-1e-6, allow_inf_nan=False)]
+    per_image: Annotated[float, Field(ge=-1e-6, allow_inf_nan=False)]
+
+
+class _Parts(_Loose):
+    machine: _Machine
+    results: list[Result] | None = None
+    calibration: list[_Speed] | None = None
 
 
 def forecast_suite(

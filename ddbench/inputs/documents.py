@@ -15,8 +15,11 @@ from ddbench.errors import BadInputError
 from ddbench.inputs.paths import check_regular, explain_os_error
 
 MEBIBYTE = 2**20
-LARGEST = {"YAML": MEBIBYTE, "TOML": 4 * MEBIBYTE, "JSON": 64 * MEBIBYTE, "JSON lines": 2**30, "CSV": 64 * MEBIBYTE}
+# Bytes. PyYAML reads 60 KB a second, tomllib 4 MB: what may be read is read in seconds.
+LARGEST = {"text": 16 * MEBIBYTE, "YAML": MEBIBYTE // 4, "TOML": 4 * MEBIBYTE, "JSON": 64 * MEBIBYTE}
+LARGEST_LINES = 2**30  # a file of JSON lines, each at most what a JSON file may be
 DEEPEST = 60  # lists and tables inside each other; deeper ones are mistakes or attacks
+LARGEST_INTEGER = 2**63 - 1  # what seeds, sizes and counts are kept in
 
 
 def read_bytes(path: Path, what: str, largest: int) -> bytes:
@@ -26,15 +29,19 @@ def read_bytes(path: Path, what: str, largest: int) -> bytes:
         BadInputError: nothing there, something else than a file, too large, or it cannot be read.
     """
     size = check_regular(path, what).st_size
-    if size > largest:
-        raise BadInputError(f"{what} {path} has {size:,} bytes, more than {largest:,}; is it the right file?")
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            # Not more than allowed, whatever the size said: files of /proc have none and no end.
+            content = file.read(min(size, largest) + 1)
+            content += file.read(largest - size + 1) if len(content) == size + 1 <= largest else b""
     except OSError as error:
         raise BadInputError(f"{what} {path} {explain_os_error(error)}") from error
+    if max(size, len(content)) > largest:
+        raise BadInputError(f"{what} {path} has over {largest:,} bytes, the most that are read; is it the right file?")
+    return content
 
 
-def read_text(path: Path, what: str, largest: int) -> str:
+def read_text(path: Path, what: str, largest: int = LARGEST["text"]) -> str:
     """Return the text of a UTF-8 file; raises BadInputError as `read_bytes`, and where it is in another encoding."""
     return decode(read_bytes(path, what, largest), f"{what} {path}")
 
@@ -56,9 +63,11 @@ def read_json(path: Path, what: str) -> Any:  # noqa: ANN401 - whatever the file
 def read_json_lines(path: Path, what: str) -> Iterator[tuple[int, Any]]:
     """Yield number and content of every line of a file that is not blank; raises BadInputError as `read_json`."""
     # Not splitlines(): that would also split at characters that may stand inside a JSON string.
-    for number, line in enumerate(read_bytes(path, what, LARGEST["JSON lines"]).split(b"\n"), 1):
+    for number, line in enumerate(read_bytes(path, what, LARGEST_LINES).split(b"\n"), 1):
+        where = f"{what} {path}, line {number},"
+        if len(line) > LARGEST["JSON"]:
+            raise BadInputError(f"{where} is longer than {LARGEST['JSON']:,} bytes; is it the right file?")
         if line.strip():
-            where = f"{what} {path}, line {number},"
             yield number, parse_json(decode(line, where), where)
 
 
@@ -66,10 +75,13 @@ def parse_json(text: str, where: str) -> Any:  # noqa: ANN401
     """Return what JSON text holds.
 
     Raises:
-        BadInputError: no JSON, too deep, a number too long, or text that is no Unicode; `where` begins the message.
+        BadInputError: no JSON, a key given twice, too deep, a number too large, or text that is no Unicode; `where`
+            begins the message.
     """
     try:
-        content = json.loads(text)
+        content = json.loads(text, object_pairs_hook=_as_table)
+    except _TwiceError as error:
+        raise BadInputError(f"{where} gives key {error.args[0]!r} twice; fix or replace it") from error
     except RecursionError as error:
         raise BadInputError(f"{where} is nested more than {DEEPEST} deep; is it the right file?") from error
     except json.JSONDecodeError as error:
@@ -80,6 +92,18 @@ def parse_json(text: str, where: str) -> Any:  # noqa: ANN401
         raise BadInputError(f"{where} holds a number that is too long to read; fix or replace it") from error
     check_content(content, where)
     return content
+
+
+class _TwiceError(Exception):
+    """A key that stands twice in one JSON object."""
+
+
+def _as_table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _TwiceError(next(name for name in table if names.count(name) > 1))
+    return table
 
 
 def read_toml(path: Path, what: str) -> dict[str, Any]:
@@ -97,7 +121,10 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
 
 
 def check_content(content: object, where: str) -> None:
-    """Raise BadInputError where parsed content is too deep or holds text that is no Unicode, as half a character is."""
+    """Raise BadInputError where parsed content cannot be used by anybody: `where` begins the message.
+
+    It is too deep, holds text that is no Unicode, as half a character is, or an integer of more than 64 bits.
+    """
     waiting: list[tuple[object, int]] = [(content, 0)]
     while waiting:
         part, depth = waiting.pop()
@@ -106,6 +133,9 @@ def check_content(content: object, where: str) -> None:
         if isinstance(part, str):
             if not part.isascii() and any("\ud800" <= character <= "\udfff" for character in part):
                 raise BadInputError(f"{where} holds text that is no Unicode: {part!r}; fix or replace it")
+        elif isinstance(part, int):
+            if abs(part) > LARGEST_INTEGER:
+                raise BadInputError(f"{where} holds a number beyond 64 bits; give one that is meant")
         elif isinstance(part, dict):
             waiting += [(inner, depth + 1) for pair in part.items() for inner in pair]
         elif isinstance(part, list):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 
 from pydantic import ValidationError
@@ -10,29 +11,36 @@ from pydantic_core import ErrorDetails
 from ddbench.registry import suggest
 
 
-def explain(error: ValidationError, known: Mapping[str, Collection[str]] | Collection[str] = ()) -> str:
+def explain(
+    error: ValidationError, known: Mapping[str, Collection[str]] | Collection[str] = (), unnamed: Collection[str] = ()
+) -> str:
     """Return the first problem: the field, what it should be and what came; how many more there are.
 
     Args:
         error: of pydantic.
         known: keys that may stand in the content, for a suggestion where one is unknown; or such keys by the name of
             the field that they stand in, those of the content itself under "".
+        unnamed: parts of a place that stand in no content, such as the tag by which pydantic chose among models.
     """
     problems = error.errors(include_url=False, include_context=False)
-    more = f" (and {len(problems) - 1} more problems)" if len(problems) > 1 else ""
-    return f"{_explain_one(problems[0], known)}{more}"
+    # A misspelt key is missing too; the misspelling is the one to name.
+    first = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"{_explain_one(first, known, unnamed)}{more}"
 
 
-def _explain_one(problem: ErrorDetails, known: Mapping[str, Collection[str]] | Collection[str]) -> str:
-    where = ".".join(str(part) for part in problem["loc"])
+def _explain_one(
+    problem: ErrorDetails, known: Mapping[str, Collection[str]] | Collection[str], unnamed: Collection[str]
+) -> str:
+    place = [str(part) for part in problem["loc"] if part not in unnamed]
+    where = ".".join(place)
     if problem["type"] == "extra_forbidden":
-        own = str(problem["loc"][0]) if len(problem["loc"]) > 1 else ""
-        names = known.get(own, ()) if isinstance(known, Mapping) else known
-        return f"unknown key {where!r}" + (f"; {suggest(str(problem['loc'][-1]), names)}" if names else "")
+        names = known.get(place[0] if len(place) > 1 else "", ()) if isinstance(known, Mapping) else known
+        return f"unknown key {where!r}" + (f"; {suggest(place[-1], names)}" if names else "")
     if problem["type"] == "missing":
         return f"key {where!r} is missing"
     words = problem["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    words = words[:1].lower() + words[1:] if words.startswith("Input ") else words
+    words = re.sub(r" or instance of \w+$", "", words.removeprefix("Input "))
     came = "" if problem["type"] in ("value_error", "assertion_error") else f", got {_shown(problem['input'])}"
     return f"{where or 'the content'}: {words}{came}"
 

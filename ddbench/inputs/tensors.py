@@ -35,6 +35,14 @@ def read_tensors(path: Path, what: str) -> tuple[dict[str, Tensor], dict[str, st
             return tensors, dict(file.metadata() or {})
     except OSError as error:
         raise BadInputError(f"{what} {path} {explain_os_error(error)}") from error
-    except (SafetensorError, ValueError, RuntimeError, RecursionError) as error:
+    except (
+        SafetensorError,
+        ValueError,
+        RuntimeError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        ArithmeticError,
+    ) as error:
         reason = " ".join(str(error).split())[:120]
         raise BadInputError(f"{what} {path} is damaged or not a safetensors file: {reason}; copy it again") from error

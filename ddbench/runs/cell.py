@@ -15,7 +15,7 @@ import torch
 from ddbench.distilled import load_distilled, save_distilled
 from ddbench.engine.arithmetic import arithmetic_of
 from ddbench.engine.chunks import explain_out_of_memory, is_out_of_memory, shrunk_chunks
-from ddbench.errors import BadInputError, DDBenchError, DivergedError, UnsupportedError
+from ddbench.errors import BadInputError, DDBenchError, DivergedError, UnsupportedError, tidy
 from ddbench.evaluator import DistillRun, Evaluator, make_evaluator
 from ddbench.host.machine import describe_machine, describe_versions, git_commit, resolve_device
 from ddbench.host.meter import Meter, utc_now
@@ -144,12 +144,12 @@ def run_cell(cell: Cell, options: RunOptions, folder: Path, reuse: Path | None =
     except DivergedError as error:
         with suppress(DDBenchError):  # the diagnosis counts for more than the images
             save_distilled(error.last_good, folder / LAST_GOOD_FOLDER)
-        return unfinished_result(cell, options, "failed", f"diverged: {_one_line(error)}", started_at)
+        return unfinished_result(cell, options, "failed", tidy(f"diverged: {error}"), started_at)
     except Exception as error:
         if is_out_of_memory(error):
             return unfinished_result(cell, options, "out_of_memory", explain_out_of_memory(error), started_at)
         options.log("traceback", traceback.format_exc())
-        return unfinished_result(cell, options, "failed", f"{type(error).__name__}: {_one_line(error)}", started_at)
+        return unfinished_result(cell, options, "failed", tidy(f"{type(error).__name__}: {error}"), started_at)
 
 
 def _check_protocol(protocol: Protocol, distilled: DistilledDataset, real: RealDataset) -> None:
@@ -267,7 +267,3 @@ def unfinished_result(cell: Cell, options: RunOptions, status: Status, reason: s
         git_commit=git_commit(),
         started_at=started_at,
     )
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:500]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ddbench.errors import BadInputError, UnknownNameError
 from ddbench.host.files import baselines_dir
+from ddbench.inputs.documents import read_toml
+from ddbench.inputs.paths import as_path
+from ddbench.inputs.problems import explain
 from ddbench.registry import suggest
 
 SUFFIX = ".toml"
@@ -46,17 +48,11 @@ def load_preset(name_or_path: str | Path) -> Preset:
         UnknownNameError: no shipped preset of this name (with close matches).
         BadInputError: no such file, not TOML, an unknown, missing or duplicate key, or a value of the wrong type.
     """
-    path = _find(str(name_or_path))
+    path = _find(name_or_path)
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise BadInputError(f"preset file {path} does not exist") from error
-    except (OSError, ValueError) as error:  # ValueError: no TOML, no UTF-8, or a number too long to read
-        raise BadInputError(f"preset {path} cannot be read: {' '.join(str(error).split())}") from error
-    try:
-        return Preset.model_validate(content)
+        return Preset.model_validate(read_toml(path, "preset"))
     except ValidationError as error:
-        raise BadInputError(f"preset {path}: {_explain(error)}") from error
+        raise BadInputError(f"preset {path}: {explain(error, tuple(Preset.model_fields))}; fix it") from error
 
 
 def preset_settings(name_or_path: str | Path, method: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,20 +80,9 @@ def _folder() -> Path:
     return baselines_dir() / "presets"
 
 
-def _find(name_or_path: str) -> Path:
-    if name_or_path.endswith(SUFFIX):
-        return Path(name_or_path)
+def _find(name_or_path: str | Path) -> Path:
+    if str(name_or_path).endswith(SUFFIX):
+        return as_path(name_or_path, "preset")
     if name_or_path not in preset_names():
-        raise UnknownNameError(f"unknown preset {name_or_path!r}; {suggest(name_or_path, preset_names())}")
+        raise UnknownNameError(f"unknown preset {str(name_or_path)!r}; {suggest(str(name_or_path), preset_names())}")
     return _folder() / f"{name_or_path}{SUFFIX}"
-
-
-def _explain(error: ValidationError) -> str:
-    # A misspelt key is missing too; the misspelling is the one to name.
-    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return f"unknown key {key!r}; {suggest(key, Preset.model_fields)}"
-    if first["type"] == "missing":
-        return f"key {key!r} is missing"
-    return f"{key}: {first['msg']}, got {first['input']!r}"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from ddbench.errors import BadInputError
+from ddbench.errors import BadInputError, UnknownNameError
 from ddbench.evaluator import make_evaluator
-from ddbench.host.files import digest_of
+from ddbench.host.files import baselines_dir, digest_of
+from ddbench.inputs.paths import as_path
+from ddbench.inputs.problems import explain
+from ddbench.inputs.yaml import read_yaml
 from ddbench.method import config_of, make_method
 from ddbench.network import split_spec
 from ddbench.protocol import PROTOCOLS
@@ -19,6 +20,7 @@ from ddbench.records import size_words
 from ddbench.registry import DATASETS, suggest
 from ddbench.runs.presets import preset_settings
 
+MOST_CELLS = 100_000  # of a suite
 DEFAULT_EVALUATORS = ("accuracy", "wall_clock", "peak_memory")
 
 
@@ -61,7 +63,11 @@ class Cell(BaseModel):
 
 def _as_seeds(value: object) -> object:
     """A bare number n of seeds means 0..n-1."""
-    return list(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(value, int) or isinstance(value, bool):
+        return value
+    if value > MOST_CELLS:
+        raise ValueError(f"{value:,} seeds are more than {MOST_CELLS:,}; list those that are meant")
+    return list(range(value))
 
 
 def _as_method(value: object) -> object:
@@ -70,11 +76,12 @@ def _as_method(value: object) -> object:
 
 
 # Strict: a YAML `yes` or "3" where a number belongs is a slip, not a number.
-Count = Annotated[int, Field(ge=1, strict=True)]
-Seed = Annotated[int, Field(ge=0, strict=True)]
+Count = Annotated[int, Field(ge=1, le=10**9, strict=True)]
+Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
 Seeds = Annotated[tuple[Seed, ...], BeforeValidator(_as_seeds), Field(min_length=1)]
 Budgets = Annotated[tuple[Count, ...], Field(min_length=1)]
-Names = Annotated[tuple[str, ...], Field(min_length=1)]
+Name = Annotated[str, Field(min_length=1)]
+Names = Annotated[tuple[Name, ...], Field(min_length=1)]
 
 
 class SuiteMethod(BaseModel):
@@ -113,6 +120,14 @@ class Suite(BaseModel):
     cross_networks: tuple[str, ...] = ()
     share_prepare: bool = False
     students_at_once: Count | None = None
+
+    @property
+    def size(self) -> int:
+        """At most so many cells; those that a method makes once for every IPC are counted for each."""
+        of_methods = (
+            len(listed.ipc or self.ipc) * len(listed.distill_seeds or self.distill_seeds) for listed in self.methods
+        )
+        return len(self.datasets) * max(1, len(self.networks)) * sum(of_methods)
 
     def cells(self) -> list[Cell]:
         """Return the cells of the grid, each once, data set by data set.
@@ -163,47 +178,46 @@ class Suite(BaseModel):
         ]
 
 
+KNOWN_KEYS = {"": tuple(Suite.model_fields), "methods": tuple(SuiteMethod.model_fields)}
+
+
+def suite_names() -> tuple[str, ...]:
+    """Every shipped suite, sorted."""
+    return tuple(sorted(path.stem for path in _folder().glob("*.yaml")))
+
+
+def find_suite(name_or_path: str) -> Path:
+    """Return the file of a suite: the one given, or that of a shipped suite's name where there is none of the name.
+
+    Raises:
+        BadInputError: it is no path.
+        UnknownNameError: a name, and neither a file's nor a shipped suite's.
+    """
+    path = as_path(name_or_path, "suite")
+    if name_or_path in suite_names() and not path.exists():
+        return _folder() / f"{name_or_path}.yaml"
+    if path.name == name_or_path and not path.suffix and not path.exists():
+        raise UnknownNameError(f"no suite file {name_or_path!r} and none shipped; {suggest(path.name, suite_names())}")
+    return path
+
+
 def load_suite(path: Path | str) -> Suite:
     """Return the suite in a YAML file.
 
     Raises:
-        BadInputError: no such file, not YAML, an unknown, missing or duplicate key, or a value of the wrong type.
+        BadInputError: no such file, not YAML, an unknown, missing or duplicate key, a value of the wrong type, or a
+            grid of more cells than anybody runs.
     """
-    source = Path(path)
+    source = as_path(path, "suite")
+    content = read_yaml(source, "suite")
     try:
-        content = yaml.load(source.read_text(encoding="utf-8"), Loader=_StrictLoader)
-        return Suite.model_validate(content)
-    except FileNotFoundError as error:
-        raise BadInputError(f"suite file {source} does not exist") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BadInputError(f"suite {source} cannot be read: {' '.join(str(error).split())}") from error
+        suite = Suite.model_validate(content)
     except ValidationError as error:
-        raise BadInputError(f"suite {source}: {_explain(error)}") from error
+        raise BadInputError(f"suite {source}: {explain(error, KNOWN_KEYS)}; fix it") from error
+    if (size := suite.size) > MOST_CELLS:
+        raise BadInputError(f"suite {source} has {size:,} cells, over {MOST_CELLS:,}; split it")
+    return suite
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """A SafeLoader that refuses a key given twice, where YAML would silently keep the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[object] = set()
-        for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge" or not isinstance(key_node, yaml.ScalarNode):
-                continue  # `<<` brings in another mapping's keys; what cannot be a key is refused below
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} is given twice (line {key_node.start_mark.line + 1}); keep one"
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-def _explain(error: ValidationError) -> str:
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        known = (SuiteMethod if first["loc"][0] == "methods" else Suite).model_fields
-        return f"unknown key {where!r}; {suggest(str(first['loc'][-1]), known)}"
-    if first["type"] == "missing":
-        return f"key {where!r} is missing"
-    return f"{where or 'the file'}: {first['msg']}, got {first['input']!r}"
+def _folder() -> Path:
+    return baselines_dir() / "suites"

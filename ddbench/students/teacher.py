@@ -15,6 +15,7 @@ from ddbench.errors import BadInputError, DataMismatchError
 from ddbench.host.cached_work import WorkKey, cached_work, is_kept
 from ddbench.host.files import sha256_of, staged_file
 from ddbench.host.meter import Meter
+from ddbench.inputs.documents import read_bytes
 from ddbench.method import Tracker, untracked
 from ddbench.network import InputShape, Network, make_network, plugin_code
 from ddbench.protocol import Protocol
@@ -25,6 +26,7 @@ from ddbench.students.soft_labels import SoftLabels
 from ddbench.students.trainer import train_network
 from ddbench.training_recipe import Teacher
 
+LARGEST_FILE = 16 * 2**30  # bytes of a user's teacher
 PARAMETERS_FILE = "teacher.safetensors"
 CACHE_VERSION = 1  # of the code that trains one; `tests/test_cache_versions.py` says when it must be raised
 
@@ -125,10 +127,7 @@ def _key_of(plan: TrainingPlan, teacher: Teacher, real: RealDataset) -> WorkKey:
 
 def _load_file(teacher: Teacher, network: Network, real: RealDataset, device: torch.device) -> TeacherRecord:
     path = Path(teacher.path)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise BadInputError(f"teacher file {path} cannot be read: {error.strerror or error}; check the path") from error
+    content = read_bytes(path, "teacher file", LARGEST_FILE)
     if hashlib.sha256(content).hexdigest() != teacher.sha256:
         raise DataMismatchError(f"teacher file {path} has changed since the run began; start again")
     _fill(network, content, path, teacher, real)

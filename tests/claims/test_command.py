@@ -37,7 +37,7 @@ def test_judge_is_what_claims_does_without_a_command(tmp_path, results, capsys):
     [
         ("dm", "dmm", "unknown name 'dmm'"),
         ("margin", "margine", "unknown key 'margine'"),
-        ("= 92.0", "= ", "cannot be read"),
+        ("= 92.0", "= ", "is not TOML"),
         ("margin", 'unit = "fraction"\nmargin', "is in percent, the claim in fraction"),
     ],
 )

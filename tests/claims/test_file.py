@@ -88,7 +88,7 @@ def test_malformed_claim_is_named_with_its_mistake(tmp_path, claim, message):
         ("", "key 'family' is missing"),
         ('family = "f"\nlevels = 0.1\n', "unknown key 'levels'"),
         ('family = "f"\nlevel = 0.9\n', "level"),
-        ('family = "f\n', "cannot be read: .*line 1"),
+        ('family = "f\n', "is not TOML: .*line 1"),
     ],
 )
 def test_malformed_file_is_refused(tmp_path, head, message):

@@ -168,7 +168,7 @@ def test_wrong_presets_are_refused(preset, tmp_path, capsys):
     preset.write_text("sauce = 1\n" + PRESET)
     refused(capsys, distill_with(preset, tmp_path), "mine.toml: unknown key 'sauce'", "source")
     preset.write_text("ipc = 1\n" + PRESET)
-    refused(capsys, distill_with(preset, tmp_path), "mine.toml cannot be read", "line 4")
+    refused(capsys, distill_with(preset, tmp_path), "mine.toml is not TOML", "line 4")
     assert not (tmp_path / "x").exists()
 
 

@@ -49,5 +49,5 @@ def test_missing_files_name_the_folder_and_the_command(tmp_path):
 
 
 def test_an_option_it_does_not_take_is_an_error(tmp_path):
-    with pytest.raises(BadInputError, match="does not take the options size"):
+    with pytest.raises(BadInputError, match="dataset cifar10 has no option 'size'; it takes none"):
         load_dataset("cifar10,size=64", tmp_path)

@@ -38,7 +38,7 @@ def test_validation_images_sorted_into_class_folders_are_read_too(tmp_path, writ
 def test_images_left_without_annotations_are_refused(validation):
     (validation / "val_annotations.txt").unlink()
     with pytest.raises(
-        DataMismatchError, match=r"^cannot read [^\n]*val_annotations\.txt [^\n]*validation labels[^\n]*$"
+        DataMismatchError, match=r"^[^\n]*val_annotations\.txt does not exist[^\n]*validation labels[^\n]*$"
     ):
         list_validation(validation, CLASSES)
 

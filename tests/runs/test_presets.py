@@ -78,15 +78,15 @@ def test_given_settings_override_those_of_the_preset_and_leave_it_alone(write):
 REFUSED = {
     "unknown key": (
         TEXT.replace("source", "sorce"),
-        "unknown key 'sorce'; did you mean source|key 'source' is missing",
+        "unknown key 'sorce'; did you mean source",
     ),
     "a key too many": ("note = 1\n" + TEXT, "unknown key 'note'"),
     "a name": ('name = "x"\n' + TEXT, "unknown key 'name'"),
     "missing key": (TEXT.replace("ipc = 1\n", ""), "key 'ipc' is missing"),
-    "duplicate key": ("ipc = 1\n" + TEXT, "cannot be read: Cannot overwrite a value"),
-    "duplicate setting": (TEXT + "steps = 8\n", "cannot be read: Cannot overwrite a value"),
-    "not TOML": ("method: dm\n", "cannot be read"),
-    "a huge number": ("ipc = " + "9" * 5000, "cannot be read"),
+    "duplicate key": ("ipc = 1\n" + TEXT, "is not TOML: Cannot overwrite a value"),
+    "duplicate setting": (TEXT + "steps = 8\n", "is not TOML: Cannot overwrite a value"),
+    "not TOML": ("method: dm\n", "is not TOML"),
+    "a huge number": ("ipc = " + "9" * 5000, "is not TOML"),
     "empty file": ("", "key 'method' is missing"),
     "ipc quoted": (TEXT.replace("ipc = 1", 'ipc = "1"'), "ipc: .*integer.*got '1'"),
     "ipc zero": (TEXT.replace("ipc = 1", "ipc = 0"), "ipc: .*greater than.*got 0"),
@@ -109,10 +109,10 @@ def test_file_that_cannot_be_read_is_refused(tmp_path):
     with pytest.raises(BadInputError, match=r"missing\.toml does not exist"):
         load_preset(tmp_path / "missing.toml")
     (tmp_path / "folder.toml").mkdir()
-    with pytest.raises(BadInputError, match=r"cannot be read: .*Is a directory"):
+    with pytest.raises(BadInputError, match="must be a regular file, but is a folder"):
         load_preset(tmp_path / "folder.toml")
     (tmp_path / "latin.toml").write_bytes(b'method = "\xe9"\n')
-    with pytest.raises(BadInputError, match=r"latin\.toml cannot be read"):
+    with pytest.raises(BadInputError, match=r"latin\.toml must be text in UTF-8, is not in line 1"):
         load_preset(tmp_path / "latin.toml")
 
 

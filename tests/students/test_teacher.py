@@ -221,7 +221,7 @@ def test_the_command_line_says_what_is_wrong_and_exits_with_2(tmp_path, capsys):
     folder = distill("random_real", "digits", 1).save(tmp_path / "set")
     for protocol, message in (
         ("imagenet-hard", "protocol imagenet-hard changes colours and needs images of 3 channels, digits has 1"),
-        ("soft-label,teacher=/no/file", "teacher file /no/file cannot be read"),
+        ("soft-label,teacher=/no/file", "teacher file /no/file does not exist"),
         ("soft-labl", "did you mean soft-label"),
     ):
         assert cli.main(["evaluate", str(folder), "--protocol", protocol, "--students", "1"]) == 2

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from ddbench.cli._app import DataDir, app
+from ddbench.cli._app import DataDir, app, path
 from ddbench.errors import BadInputError, UnknownNameError
 
 PREFIX = "test_"
@@ -24,7 +24,9 @@ NEEDS = {"pytest": "pytest", "pytest-benchmark": "pytest_benchmark"}  # packages
 def bench(
     names: Annotated[list[str] | None, typer.Argument(help="Benchmarks; all of them if none is named.")] = None,
     show: Annotated[bool, typer.Option("--list", help="Only list the benchmarks there are.")] = False,
-    save: Annotated[Path | None, typer.Option(help="Also keep the measurements in this folder, as JSON.")] = None,
+    save: Annotated[
+        Path | None, typer.Option(parser=path, help="Also keep the measurements in this folder, as JSON.")
+    ] = None,
     data_dir: DataDir = None,
 ) -> int:
     """Measure our speed against plain loops on this machine; exit code 1 if a benchmark misses its bar."""
@@ -102,6 +104,6 @@ def _show(files: dict[str, Path]) -> None:
     from ddbench.cli._showing import console
 
     table = Table("name", "what it measures", box=None, padding=(0, 2, 0, 0))
-    for name, path in files.items():
-        table.add_row(name, first_line(path))
+    for name, file in files.items():
+        table.add_row(name, first_line(file))
     console().print(table)

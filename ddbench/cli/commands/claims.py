@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ddbench.cli._app import DataDir, Device, app
+from ddbench.cli._app import DataDir, Device, app, path
 from ddbench.cli._showing import console, run_cells, say
 
 if TYPE_CHECKING:
@@ -31,13 +31,16 @@ app.add_typer(claims, name="claims", help="Judge claims against results (`claims
 
 @claims.command("judge")
 def judge_claims(
-    file: Annotated[Path, typer.Argument(help="Claims file, TOML.")],
+    file: Annotated[Path, typer.Argument(parser=path, help="Claims file, TOML.")],
     results: Annotated[
-        list[Path], typer.Argument(help="Results folders, .jsonl files, saved benchmark runs, or folders of those.")
+        list[Path],
+        typer.Argument(parser=path, help="Results folders, .jsonl files, saved benchmark runs, or folders of those."),
     ],
     rerun: Annotated[
         Path | None,
-        typer.Option(help="Run the entries of refuted claims once more with fresh seeds, into this folder."),
+        typer.Option(
+            parser=path, help="Run the entries of refuted claims once more with fresh seeds, into this folder."
+        ),
     ] = None,
     device: Device = None,
     data_dir: DataDir = None,
@@ -56,8 +59,10 @@ def judge_claims(
 
 @claims.command("record")
 def record_claims(
-    results: Annotated[list[Path], typer.Argument(help="Results of repeated runs: three seeds or more of an entry.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Claims file to write.")],
+    results: Annotated[
+        list[Path], typer.Argument(parser=path, help="Results of repeated runs: three seeds or more of an entry.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", parser=path, help="Claims file to write.")],
     family: Annotated[str, typer.Option(help="Name of the family of claims.")] = "recorded baseline",
 ) -> None:
     """Record what repeated runs gave as a claims file, with limits from their spread."""

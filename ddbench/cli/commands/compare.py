@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ddbench.cli._app import TableFile, TableFormat, app
+from ddbench.cli._app import TableFile, TableFormat, app, path
 from ddbench.cli._showing import show_or_write
 from ddbench.errors import BadInputError
 
@@ -20,7 +20,8 @@ def compare(
     a: Annotated[str, typer.Argument(help="A method; without RESULTS, a results folder.")],
     b: Annotated[str, typer.Argument(help="What it is compared with, of the same sort.")],
     results: Annotated[
-        list[Path] | None, typer.Argument(help="Results folders, cells or .jsonl files that hold both methods.")
+        list[Path] | None,
+        typer.Argument(parser=path, help="Results folders, cells or .jsonl files that hold both methods."),
     ] = None,
     level: Annotated[float, typer.Option(help="Of intervals; verdicts err at most at 1 - level.")] = 0.95,
     format: TableFormat = "terminal",

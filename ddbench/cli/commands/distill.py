@@ -9,9 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
-from ddbench.cli._app import DataDir, Device, PresetName, app
+from ddbench.cli._app import LARGEST_SEED, DataDir, Device, PresetName, app, path
+from ddbench.cli._folders import taken_back_if_empty
 from ddbench.cli._showing import progress, say
 from ddbench.errors import BadInputError, DivergedError
+
+LONGEST_VALUE = 4096  # characters of a setting, which may be a path
 
 
 @app.command()
@@ -19,8 +22,8 @@ def distill(
     method: Annotated[str, typer.Argument(help="Registered method.")],
     dataset: Annotated[str, typer.Option(help="Data set, such as cifar10 or image_folder:PATH,size=64.")],
     ipc: Annotated[int, typer.Option(help="Images per class.")],
-    out: Annotated[Path, typer.Option(help="New folder for the distilled set.")],
-    seed: Annotated[int, typer.Option(min=0, help="Distillation seed.")] = 0,
+    out: Annotated[Path, typer.Option(parser=path, help="New folder for the distilled set.")],
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Distillation seed.")] = 0,
     preset: PresetName = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="key=value setting of the method; overrides the preset's.")
@@ -31,27 +34,34 @@ def distill(
     """Distil a data set and keep the result as a folder."""
     from ddbench.dataset import load_dataset
     from ddbench.distilled import check_target
+    from ddbench.host.machine import resolve_device
+    from ddbench.method import make_method
     from ddbench.report.grid import save_grid
+    from ddbench.runs.distill import check_supported
     from ddbench.runs.distill import distill as run_distill
     from ddbench.runs.presets import preset_settings
     from ddbench.tables.quantities import bytes_text
 
-    last_good = out.resolve().with_name(f"{out.resolve().name}-last-good")
-    for folder in (out, last_good):
-        check_target(folder)
     chosen = parse_settings(settings or [])
     if preset is not None:
         chosen = preset_settings(preset, method, chosen)
+    built = make_method(method, chosen)
+    resolve_device(device)
     real = load_dataset(dataset, data_dir)
+    check_supported(method, built, real, ipc)
     if preset is not None:
         _note_other_use(preset, dataset, ipc)
-    try:
-        with progress() as options:
-            distilled = run_distill(method, real, ipc, seed, chosen, device, options=options)
-    except DivergedError as error:
-        error.last_good.save(last_good)
-        raise DivergedError(f"{error}; the last good images are in {last_good}", error.last_good) from error
-    distilled.save(out)
+    last_good = out.resolve().with_name(f"{out.resolve().name}-last-good")
+    with taken_back_if_empty(out.parent):
+        for folder in (out, last_good):
+            check_target(folder)
+        try:
+            with progress() as options:
+                distilled = run_distill(method, real, ipc, seed, chosen, device, options=options)
+        except DivergedError as error:
+            error.last_good.save(last_good)
+            raise DivergedError(f"{error}; the last good images are in {last_good}", error.last_good) from error
+        distilled.save(out)
     save_grid(distilled, real.info, out / "images.png")
     say(f"{len(distilled.images)} images, {bytes_text(distilled.num_bytes)} -> {out} (picture: {out / 'images.png'})")
     say(_times(distilled.provenance["phases"]))
@@ -59,12 +69,12 @@ def distill(
 
 
 def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
-    """Turn `key=value` texts into settings; values are read as YAML scalars.
+    """Turn `key=value` texts into settings; values are read as YAML, a date as text.
 
     Raises:
-        BadInputError: no `=`, an empty part, a key given twice, or a value that is no YAML.
+        BadInputError: no `=`, an empty part, a key given twice, or a value that is no YAML or too long.
     """
-    import yaml
+    from ddbench.inputs.yaml import parse_yaml
 
     settings: dict[str, Any] = {}
     for pair in pairs:
@@ -73,10 +83,9 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
             raise BadInputError(f"--set takes key=value, got {pair!r}")
         if key in settings:
             raise BadInputError(f"--set gives {key!r} twice; keep one")
-        try:
-            settings[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise BadInputError(f"--set {key}: {value!r} is not a value") from error
+        if len(value) > LONGEST_VALUE:
+            raise BadInputError(f"--set {key} is longer than {LONGEST_VALUE} characters; give one value")
+        settings[key] = parse_yaml(value, f"--set {key}: {value!r}")
     return settings
 
 

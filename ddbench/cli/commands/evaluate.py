@@ -7,25 +7,26 @@ from typing import Annotated
 
 import typer
 
-from ddbench.cli._app import DataDir, Device, app
+from ddbench.cli._app import LARGEST_SEED, MOST_STUDENTS, DataDir, Device, app, path
+from ddbench.cli._folders import taken_back_if_empty
 from ddbench.cli._showing import progress, say, show_table
 from ddbench.errors import BadInputError
 
 
 @app.command()
 def evaluate(
-    folder: Annotated[Path, typer.Argument(help="Folder of a distilled set.")],
+    folder: Annotated[Path, typer.Argument(parser=path, help="Folder of a distilled set.")],
     dataset: Annotated[str | None, typer.Option(help="Data set.", show_default="the one it was made from")] = None,
     protocol: Annotated[str, typer.Option(help="How students are trained.")] = "dsa",
     network: Annotated[str | None, typer.Option(help="Student network.", show_default="the protocol's")] = None,
-    students: Annotated[int, typer.Option(help="Students trained.")] = 5,
-    seed: Annotated[int, typer.Option(min=0, help="Evaluation seed.")] = 0,
+    students: Annotated[int, typer.Option(min=1, max=MOST_STUDENTS, help="Students trained.")] = 5,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Evaluation seed.")] = 0,
     evaluator: Annotated[
         list[str] | None, typer.Option(help="What to measure; repeatable.", show_default="accuracy and its cost")
     ] = None,
     device: Device = None,
     data_dir: DataDir = None,
-    results: Annotated[Path | None, typer.Option(help="Also keep the Result under this folder.")] = None,
+    results: Annotated[Path | None, typer.Option(parser=path, help="Also keep the Result under this folder.")] = None,
 ) -> None:
     """Train students on a distilled set and print their test accuracy and its cost."""
     from ddbench.distilled import load_distilled
@@ -34,13 +35,13 @@ def evaluate(
     from ddbench.runs.suite import DEFAULT_EVALUATORS
 
     distilled = load_distilled(folder)
-    name = dataset or distilled.provenance.get("dataset")
-    if not name:
+    name = dataset if dataset is not None else distilled.provenance.get("dataset")
+    if name is None:
         raise BadInputError(f"{folder} does not say which data set it was made from; name it with --dataset")
-    if results is not None:
-        Store(results).prepare()
     chosen = tuple(evaluator or DEFAULT_EVALUATORS)
-    with progress(data_dir) as options:
+    with taken_back_if_empty(results or folder), progress(data_dir) as options:
+        if results is not None:
+            Store(results).prepare()
         result = run_evaluate(
             distilled, name, protocol, network, students, seed, device, evaluators=chosen, options=options
         )

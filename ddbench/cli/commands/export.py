@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from ddbench.cli._app import app
+from ddbench.cli._app import app, path
 from ddbench.cli._showing import say
 
 
 @app.command()
 def export(
-    results: Annotated[list[Path], typer.Argument(help="Results folders.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="File of JSON lines to write.")],
+    results: Annotated[list[Path], typer.Argument(parser=path, help="Results folders.")],
+    out: Annotated[Path, typer.Option("--out", "-o", parser=path, help="File of JSON lines to write.")],
 ) -> None:
     """Write results as JSON lines, the form of recorded baselines."""
     from ddbench.runs.results_store import read_results, write_lines

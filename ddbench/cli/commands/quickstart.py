@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from ddbench.cli._app import Device, app
+from ddbench.cli._app import Device, app, path
 from ddbench.cli._showing import report_unfinished, run_cells, say, show_table
 
 
 @app.command()
 def quickstart(
     out: Annotated[
-        Path, typer.Option(help="Folder for results, pictures and the report; a rerun continues in it.")
+        Path, typer.Option(parser=path, help="Folder for results, pictures and the report; a rerun continues in it.")
     ] = Path("quickstart"),
     device: Device = None,
 ) -> int:

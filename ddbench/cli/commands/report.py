@@ -7,18 +7,22 @@ from typing import Annotated
 
 import typer
 
-from ddbench.cli._app import DataDir, app
+from ddbench.cli._app import DataDir, app, path
 from ddbench.cli._showing import say
 
 
 @app.command()
 def report(
-    results: Annotated[list[Path], typer.Argument(help="Results folders, cells or .jsonl files.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Write the page to this file.")] = Path("report.html"),
+    results: Annotated[list[Path], typer.Argument(parser=path, help="Results folders, cells or .jsonl files.")],
+    out: Annotated[Path, typer.Option("--out", "-o", parser=path, help="Write the page to this file.")] = Path(
+        "report.html"
+    ),
     claims: Annotated[
-        list[Path] | None, typer.Option(help="Claims file whose verdicts the page shows; repeatable.")
+        list[Path] | None, typer.Option(parser=path, help="Claims file whose verdicts the page shows; repeatable.")
     ] = None,
-    plots: Annotated[Path | None, typer.Option(help="Also write the plots as PDF and SVG into this folder.")] = None,
+    plots: Annotated[
+        Path | None, typer.Option(parser=path, help="Also write the plots as PDF and SVG into this folder.")
+    ] = None,
     mix_protocols: Annotated[bool, typer.Option(help="Allow different protocol hashes, shown as a column.")] = False,
     data_dir: DataDir = None,
 ) -> None:

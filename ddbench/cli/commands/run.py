@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ddbench.cli._app import DataDir, Device, app
+from ddbench.cli._app import DataDir, Device, app, path
 from ddbench.cli._forecast_table import show_forecast
 from ddbench.cli._showing import report_unfinished, run_cells, show_table
 from ddbench.errors import BadInputError
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 @app.command()
 def run(
     suite: Annotated[str, typer.Argument(help="Suite file, or the name of one that ddbench ships.")],
-    results: Annotated[Path, typer.Option(help="Folder of results; a rerun continues in it.")] = Path("results"),
+    results: Annotated[Path, typer.Option(parser=path, help="Folder of results; a rerun continues in it.")] = Path(
+        "results"
+    ),
     device: Device = None,
     data_dir: DataDir = None,
     dry_run: Annotated[
@@ -27,15 +29,16 @@ def run(
     ] = False,
     calibration: Annotated[
         Path | None,
-        typer.Option(help="With --dry-run: forecast for the machine whose measurements this folder holds (tests/gpu)."),
+        typer.Option(
+            parser=path,
+            help="With --dry-run: forecast for the machine whose measurements this folder holds (tests/gpu).",
+        ),
     ] = None,
 ) -> int:
     """Run every cell of a suite that has no result yet; exit code 1 if any cell has no number."""
-    from ddbench.host.files import baselines_dir
-    from ddbench.runs.suite import load_suite
+    from ddbench.runs.suite import find_suite, load_suite
 
-    shipped = baselines_dir() / "suites" / f"{suite}.yaml"
-    loaded = load_suite(shipped if shipped.is_file() and not Path(suite).exists() else suite)
+    loaded = load_suite(find_suite(suite))
     if dry_run:
         _forecast(loaded, results, device, data_dir, calibration)
         return 0

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from ddbench.cli._app import TableFile, TableFormat, app
+from ddbench.cli._app import TableFile, TableFormat, app, path
 from ddbench.cli._showing import show_or_write
 
 
 @app.command()
 def table(
-    results: Annotated[list[Path], typer.Argument(help="Results folders, cells or .jsonl files.")],
+    results: Annotated[list[Path], typer.Argument(parser=path, help="Results folders, cells or .jsonl files.")],
     format: TableFormat = "terminal",
     published: Annotated[bool, typer.Option(help="Show published numbers in their own column.")] = False,
     mix_protocols: Annotated[bool, typer.Option(help="Allow different protocol hashes, shown as a column.")] = False,
