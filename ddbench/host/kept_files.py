@@ -99,16 +99,27 @@ def seal(staging: Path, target: Path) -> None:
 
 
 def is_kept_folder(folder: Path) -> bool:
-    """Return whether a folder is there as it was sealed; one that is not is removed, with a warning."""
+    """Return whether a folder is there as it was sealed; one that is not is removed, with a warning where it is damaged.
+
+    One that lacks a file is not damaged: what was found wrong with finished work has been said and removed.
+    """
     if not folder.exists():
         return False
-    with suppress(OSError, ValueError, TypeError, AttributeError, KeyError):
+    problem = ""
+    try:
         content = json.loads((folder / SEAL).read_text(encoding="utf-8"))
-        files = {path.name: digest_of_file(path) for path in folder.iterdir() if path.name != SEAL}
-        digest = content.pop(DIGEST)
-        if digest == digest_of(content) and (content[PLACE], content["files"]) == (_place_of(folder), files):
+        digest, sealed = content.pop(DIGEST), content["files"]
+        found = {path.name: digest_of_file(path) for path in folder.iterdir() if path.name != SEAL}
+        if digest != digest_of(content) or content[PLACE] != _place_of(folder) or not found.items() <= sealed.items():
+            problem = "is damaged or of other work"
+        elif found == sealed:
             return True
-    warnings.warn(f"a part of unfinished work is made again: {folder} is damaged or of other work", stacklevel=3)
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, TypeError, AttributeError, KeyError):
+        problem = "is damaged"
+    if problem:
+        warnings.warn(f"a part of unfinished work is made again: {folder} {problem}", stacklevel=3)
     remove(folder)
     return False
 

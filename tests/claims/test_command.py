@@ -76,7 +76,7 @@ def test_a_damaged_result_is_named_and_left_out_of_the_verdict(tmp_path, results
     captured = capsys.readouterr()
     (line,) = captured.err.splitlines()
     assert "r.jsonl, line 3 is not a ddbench result" in line
-    assert "n 2;" in captured.out
+    assert "there are 2" in captured.out
 
 
 def test_an_altered_result_counts_in_no_claim(tmp_path, results, capsys):
@@ -86,8 +86,7 @@ def test_an_altered_result_counts_in_no_claim(tmp_path, results, capsys):
     captured = capsys.readouterr()
     (line,) = captured.err.splitlines()
     assert "r.jsonl, line 2 was altered after it was written: its digest differs" in line
-    assert "c0: test_accuracy 91.9 %" in captured.out
-    assert "n 2;" in captured.out
+    assert "there are 2" in captured.out
     path.write_text(path.read_text().splitlines()[1] + "\n")
     assert main(["claims", str(write_claims(tmp_path, CLAIM)), results]) == 1
     assert "not measured: c0: dm on digits, ipc 10, convnet-d2-w32: its results were altered" in capsys.readouterr().out

@@ -106,7 +106,7 @@ def test_a_part_that_is_whole_is_used_and_a_damaged_one_goes_with_one_warning(pa
     assert not path.exists()
 
 
-@pytest.mark.parametrize("damage", ["flipped", "missing", "stranger", "seal", "moved", "no seal"])
+@pytest.mark.parametrize("damage", ["flipped", "stranger", "seal", "moved"])
 def test_a_sealed_folder_is_used_as_it_was_and_goes_with_one_warning(damage, path):
     staging, folder = path.parent / "staging", path.parent / "denoiser"
     staging.mkdir()
@@ -120,17 +120,26 @@ def test_a_sealed_folder_is_used_as_it_was_and_goes_with_one_warning(damage, pat
         assert not is_kept_folder(staging)
     if damage == "flipped":
         (folder / "weights").write_bytes(b"weighty")
-    elif damage == "missing":
-        (folder / "config.json").unlink()
     elif damage == "stranger":
         (folder / "more").write_bytes(b"")
     elif damage == "seal":
         (folder / SEAL).write_text("[]")
-    elif damage == "moved":
-        folder = folder.rename(path.parent / "other")
     else:
-        (folder / SEAL).unlink()
-    with pytest.warns(UserWarning, match="is damaged or of other work") as caught:
+        folder = folder.rename(path.parent / "other")
+    with pytest.warns(UserWarning, match=r"is made again: .* is damaged") as caught:
         assert not is_kept_folder(folder)
     assert len(caught) == 1
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("lost", ["weights", SEAL])
+def test_a_sealed_folder_that_lacks_a_file_goes_without_a_word(lost, path):
+    folder = path.parent / "denoiser"
+    folder.mkdir()
+    (folder / "weights").write_bytes(b"weights")
+    seal(folder, folder)
+    (folder / lost).unlink()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not is_kept_folder(folder)
     assert not folder.exists()
