@@ -99,7 +99,7 @@ def seal(staging: Path, target: Path) -> None:
 
 
 def is_kept_folder(folder: Path) -> bool:
-    """Return whether a folder is there as it was sealed; one that is not is removed, with a warning where it is damaged.
+    """Return whether a folder is there as it was sealed; another one is removed, with a warning where it is damaged.
 
     One that lacks a file is not damaged: what was found wrong with finished work has been said and removed.
     """

@@ -58,7 +58,8 @@ class Store:
             problems.append(str(error))
         if not problems:
             return result
-        warnings.warn(f"{problems[0]}; its cell does not count as done", stacklevel=2)
+        left = f"a run sets its folder aside as {self._aside(key).name}"
+        warnings.warn(f"{problems[0]}; its cell does not count as done, {left}", stacklevel=2)
         return None
 
     def set_aside(self, key: str) -> Path | None:
@@ -68,7 +69,6 @@ class Store:
             return None
         shutil.rmtree(aside, ignore_errors=True)
         folder.rename(aside)
-        warnings.warn(f"the folder {folder} was set aside as {aside.name}; the cell is run again", stacklevel=2)
         return aside
 
     @contextmanager

@@ -60,6 +60,11 @@ DAMAGES: tuple[Callable[[bytes, random.Random, list[bytes]], bytes], ...] = (
 )
 
 
+# Of kinds whose files stand in a folder each; a folder of libraries, or of sets, may be replaced by whoever owns it.
+FOLDERS = ("cache/prepared", "cache/foundations", "cache/teachers", "cache/extractors", "cache/decoded", "cache/unf")
+FOLDERS = (*FOLDERS, "results/")
+
+
 class Pristine:
     """The folders of all kinds as they were made, and what is read from each where nothing is damaged."""
 
@@ -138,6 +143,25 @@ def test_damage_to_a_kept_file_is_noticed_or_changes_nothing(campaign: Campaign,
             campaign.count(outcome)
         else:
             campaign.count_bad(outcome, f"{case}: {detail}")
+
+
+def test_a_folder_replaced_by_its_siblings_is_noticed(campaign: Campaign, pristine):
+    """Such as the cache of the training split by that of the test split, each whole in itself."""
+    draws = campaign.random
+    for kind in (kind for kind in KINDS for _ in range(campaign.number(1, 4)) if kind.files[0].startswith(FOLDERS)):
+        expected = pristine.value(kind)
+        folder = pristine.copy(kind)
+        depth = 3 if kind.files[0].startswith("cache") else 2
+        kept = {folder.joinpath(*path.relative_to(folder).parts[:depth]) for path in kind.targets(folder)}
+        places = sorted(place for place in kept if place.is_dir())
+        owned = [place for place in places if place.relative_to(folder) in pristine.read_ones[kind.make]]
+        target = draws.choice(owned)
+        sibling = draws.choice([place for place in places if place != target and place.parent == target.parent])
+        shutil.rmtree(target)
+        shutil.copytree(sibling, target)
+        outcome, detail = judge(kind, folder, expected)
+        case = f"{kind.name}: {sibling.name} in the place of {target.name}: {detail}"
+        campaign.count(outcome) if outcome == "noticed" else campaign.count_bad(outcome, case)
 
 
 def judge(kind: Kind, folder: Path, expected: object) -> tuple[str, str]:

@@ -260,8 +260,8 @@ def test_the_folder_of_a_result_that_cannot_be_used_is_set_aside_with_its_set(tm
     assert store.set_aside(KEYS[1]) is None
     distilled = DistilledDataset(torch.zeros(2, 1, 2, 2), torch.arange(2), num_classes=2, ipc=1)
     distilled.save(tmp_path / KEYS[0] / DISTILLED_FOLDER)
-    with pytest.warns(UserWarning, match="was set aside as .damaged-"):
-        aside = store.set_aside(KEYS[0])
+    aside = store.set_aside(KEYS[0])
+    assert aside == tmp_path / f".damaged-{KEYS[0]}"
     assert (aside / RESULT_FILE).exists()
     assert store.get(KEYS[0]) is None
     assert torch.equal(DistilledDataset.load(store.rescue(KEYS[0])).labels, distilled.labels)
