@@ -1,8 +1,9 @@
 """Distilled sets on disk: one safetensors file for images and labels, one JSON sidecar with everything else.
 
-`distilled.safetensors` holds `images` and `labels`; `distilled.json` holds the fields, the provenance and the SHA-256
-of the tensor file. A set in space `zca` also has `whitening-<hash>.safetensors`, named by the hash of its content: a
-hard link to the one copy in the cache folder where the file system allows that. Nothing is ever unpickled.
+`distilled.safetensors` holds `images` and `labels`; `distilled.json` holds the fields, the provenance, the SHA-256 of
+the tensor file and a digest of all that. A set in space `zca` also has `whitening-<hash>.safetensors`, named by the
+hash of its content: a hard link to the one copy in the cache folder where the file system allows that. Nothing is ever
+unpickled.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
@@ -19,8 +20,11 @@ from safetensors.torch import load_file, save_file
 
 from ddbench.errors import BadInputError, DataMismatchError
 from ddbench.host.cached_work import WorkKey, cached_work
-from ddbench.host.files import make_folder, sha256_of, staged_file, staged_folder, write_text
-from ddbench.records import DistilledDataset, Space, Whitening
+from ddbench.host.files import digest_of, make_folder, sha256_of, staged_file, staged_folder, write_text
+from ddbench.inputs.documents import read_json
+from ddbench.inputs.paths import as_path
+from ddbench.inputs.problems import explain
+from ddbench.records import DistilledDataset, Phase, Space, Whitening
 
 TENSORS = "distilled.safetensors"
 SIDECAR = "distilled.json"
@@ -29,18 +33,36 @@ CACHE_VERSION = 1  # of the kept copies of whitenings, whose names follow from t
 WHITENING = re.compile(r"whitening-[0-9a-f]{16}\.safetensors")
 
 
+class Provenance(BaseModel):
+    """The types of what is read of a set's provenance; a set may say more of itself, and from elsewhere less."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+    method: str = ""
+    config: dict[str, Any] = {}
+    dataset: str = ""
+    dataset_fingerprint: str = ""
+    class_names: list[str] | None = None
+    distill_seed: int = 0
+    share_prepare: bool = False
+    foundation: str = ""
+    engine: dict[str, Any] = {}
+    phases: Annotated[list[Phase], Field(strict=False)] = []
+    diverged: str = ""
+
+
 class Sidecar(BaseModel):
-    """Content of `distilled.json`."""
+    """Content of `distilled.json`; sets written before there were digests and whitenings lack them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
     format: Literal["ddbench-distilled-1"] = "ddbench-distilled-1"
     sha256: str
-    num_classes: int
-    ipc: int | None
+    num_classes: Annotated[int, Field(strict=True)]
+    ipc: Annotated[int, Field(strict=True)] | None
     space: Space
     student_lr: float | None
-    whitening: str | None = Field(default=None, pattern="^[0-9a-f]{16}$")  # sets written before there were any lack it
+    whitening: str | None = Field(default=None, pattern="^[0-9a-f]{16}$")
     provenance: dict[str, Any]
+    digest: str = ""  # of all other fields as JSON has them
 
 
 def save_distilled(distilled: DistilledDataset, folder: Path | str) -> Path:
@@ -67,7 +89,8 @@ def save_distilled(distilled: DistilledDataset, folder: Path | str) -> Path:
             whitening=distilled.whitening.hash if distilled.whitening is not None else None,
             provenance=dict(distilled.provenance),
         )
-        write_text(staging / SIDECAR, sidecar.model_dump_json(indent=1) + "\n")
+        digest = _digest_of(json.loads(sidecar.model_dump_json()))
+        write_text(staging / SIDECAR, sidecar.model_copy(update={"digest": digest}).model_dump_json(indent=1) + "\n")
     return target
 
 
@@ -78,15 +101,12 @@ def load_distilled(folder: Path | str) -> DistilledDataset:
         BadInputError: no distilled set there, or one with impossible content.
         DataMismatchError: a file is truncated or altered, or the whitening is missing.
     """
-    source = Path(folder)
+    source = as_path(folder, "distilled set")
     tensors_path, sidecar_path = source / TENSORS, source / SIDECAR
     for path in (tensors_path, sidecar_path):
         if not path.is_file():
             raise BadInputError(f"{source} is not a distilled set: it has no {path.name}; name the folder that has one")
-    try:
-        sidecar = Sidecar.model_validate(json.loads(sidecar_path.read_text(encoding="utf-8")))
-    except (ValueError, ValidationError) as error:
-        raise DataMismatchError(f"{sidecar_path} is damaged: {_first_line(error)}; copy the set again") from error
+    sidecar = _read_sidecar(sidecar_path)
     if sha256_of(tensors_path) != sidecar.sha256:
         raise DataMismatchError(f"{tensors_path} is truncated or altered: its checksum differs; copy the set again")
     try:
@@ -104,6 +124,26 @@ def load_distilled(folder: Path | str) -> DistilledDataset:
         whitening=None if sidecar.whitening is None else load_whitening(source, sidecar.whitening),
         provenance=sidecar.provenance,
     )
+
+
+def _read_sidecar(path: Path) -> Sidecar:
+    try:
+        content = read_json(path, "sidecar")
+        sidecar = Sidecar.model_validate(content)
+        Provenance.model_validate(sidecar.provenance)
+    except ValidationError as error:
+        part = "provenance." if error.title == Provenance.__name__ else ""
+        problem = explain(error, Sidecar.model_fields)
+        raise DataMismatchError(f"{path} is damaged: {part}{problem}; copy the set again") from error
+    except BadInputError as error:
+        raise DataMismatchError(f"{path} is damaged: {str(error).partition(';')[0]}; copy the set again") from error
+    if sidecar.digest and sidecar.digest != _digest_of(content):
+        raise DataMismatchError(f"{path} was altered: its digest differs; copy the set again, or distil again")
+    return sidecar
+
+
+def _digest_of(content: dict[str, Any]) -> str:
+    return digest_of({name: value for name, value in content.items() if name != "digest"})
 
 
 def check_target(folder: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PrivateAttr
 from torch import Tensor
 
 from ddbench.errors import BadInputError
@@ -21,6 +21,8 @@ from ddbench.images import RealDataset as RealDataset
 
 Space = Literal["normalised", "pixels", "zca"]
 Status = Literal["ok", "skipped", "failed", "out_of_memory"]
+# What is known of a result that was read: as it was written, changed since, in another's place, or without a digest.
+Standing = Literal["whole", "altered", "misplaced", "older"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -272,7 +274,12 @@ class TeacherRecord(Record):
 
 
 class Result(Record):
-    """One cell of the benchmark, whole: what was run, what came out, what it cost and where."""
+    """One cell of the benchmark, whole: what was run, what came out, what it cost and where.
+
+    `digest` is of all other fields as they stood when the result was written, by `ddbench.runs.results_store`, which
+    compares it when it reads one; a result in memory may be changed and is written with a new one. It is no part of
+    what makes two results equal.
+    """
 
     key: str
     method: str
@@ -303,6 +310,32 @@ class Result(Record):
     git_commit: str = ""
     command: str = ""
     started_at: str = ""
+    digest: str = ""
+    _standing: Standing = PrivateAttr("whole")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Result):
+            return NotImplemented
+        names = [name for name in Result.model_fields if name != "digest"]
+        return self.standing == other.standing and all(getattr(self, n) == getattr(other, n) for n in names)
+
+    __hash__ = None  # type: ignore[assignment]  # its settings are a dictionary
+
+    @property
+    def standing(self) -> Standing:
+        """Whether it is as it was measured: `whole`; not so where it was read and did not fit its digest or place."""
+        return self._standing
+
+    @property
+    def is_altered(self) -> bool:
+        """Whether it is known not to be what was measured for its cell: its numbers are evidence of nothing."""
+        return self._standing in ("altered", "misplaced")
+
+    def standing_as(self, standing: Standing) -> Result:
+        """Return the same result, marked."""
+        copy = self.model_copy()
+        copy._standing = standing
+        return copy
 
     def metric(self, name: str) -> Metric | None:
         """Return the metric called `name`, or None."""

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -67,8 +68,9 @@ def write_tensors(folder, **tensors):
 
 
 def change_sidecar(folder, **changes):
+    """Write other fields as somebody would who knows of the digest: a set without one is taken for an older one."""
     content = json.loads((folder / SIDECAR).read_text())
-    (folder / SIDECAR).write_text(json.dumps({**content, **changes}))
+    (folder / SIDECAR).write_text(json.dumps({**content, "digest": "", **changes}))
 
 
 @st.composite
@@ -242,6 +244,60 @@ def test_every_flipped_byte_of_the_tensors_is_noticed(folder):
         (folder / TENSORS).write_bytes(whole[:position] + bytes([whole[position] ^ 4]) + whole[position + 1 :])
         with pytest.raises(DataMismatchError):
             load_distilled(folder)
+
+
+def test_every_flipped_byte_of_the_sidecar_is_noticed_or_of_no_meaning(folder):
+    whole = (folder / SIDECAR).read_bytes()
+    expected = load_distilled(folder)
+    for position in range(len(whole)):
+        (folder / SIDECAR).write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
+        try:
+            found = load_distilled(folder)
+        except DataMismatchError:
+            continue
+        names = ("num_classes", "ipc", "space", "student_lr", "provenance")
+        assert all(getattr(found, name) == getattr(expected, name) for name in names), position
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"student_lr": 0.5}, {"provenance": {"method": "other"}}, {"provenance": {}}],
+    ids=["student_lr", "method", "provenance"],
+)
+def test_a_changed_field_of_the_sidecar_is_noticed(folder, changes):
+    content = json.loads((folder / SIDECAR).read_text())
+    (folder / SIDECAR).write_text(json.dumps({**content, **changes}))
+    with pytest.raises(DataMismatchError, match=r"distilled\.json was altered: its digest differs; copy the set again"):
+        load_distilled(folder)
+
+
+@pytest.mark.parametrize(
+    ("provenance", "words"),
+    [
+        ({"phases": "none"}, "provenance.phases: input should be a valid list, got 'none'"),
+        ({"phases": [{"name": "lunch"}]}, "provenance.phases.0.name: input should be 'first_use', "),
+        ({"config": [1]}, "provenance.config: input should be a valid dictionary, got a list of 1"),
+        ({"dataset": 5}, "provenance.dataset: input should be a valid string, got 5"),
+        ({"method": None}, "provenance.method: input should be a valid string, got None"),
+        ({"distill_seed": "0"}, "provenance.distill_seed: input should be a valid integer, got '0'"),
+        ({"distill_seed": True}, "provenance.distill_seed: input should be a valid integer, got True"),
+        ({"share_prepare": 1}, "provenance.share_prepare: input should be a valid boolean, got 1"),
+        ({"foundation": []}, "provenance.foundation: input should be a valid string, got a list of 0"),
+        ({"engine": "fast"}, "provenance.engine: input should be a valid dictionary, got 'fast'"),
+        ({"class_names": 3}, "provenance.class_names: input should be a valid list, got 3"),
+    ],
+)
+def test_provenance_of_the_wrong_type_is_one_line(folder, provenance, words):
+    change_sidecar(folder, provenance=provenance)
+    with pytest.raises(DataMismatchError, match=re.escape(f"is damaged: {words}")) as caught:
+        load_distilled(folder)
+    assert len(str(caught.value)) <= 300
+    assert "pydantic" not in str(caught.value)
+
+
+def test_provenance_may_say_more_and_less(folder):
+    change_sidecar(folder, provenance={"found": "on the street"})
+    assert load_distilled(folder).provenance == {"found": "on the street"}
 
 
 @pytest.mark.parametrize("path", ["missing", "file"])
@@ -435,6 +491,7 @@ def test_whole_cache_is_not_written_again(tmp_path, own_cache, monkeypatch):
 def test_sidecar_from_before_there_were_whitenings_loads(folder):
     content = json.loads((folder / SIDECAR).read_text())
     assert content.pop("whitening") is None
+    del content["digest"]
     (folder / SIDECAR).write_text(json.dumps(content))
     assert load_distilled(folder).whitening is None
 

@@ -187,14 +187,14 @@ def drop_duplicates(results: Sequence[Result]) -> tuple[list[Result], list[list[
     """Split off results that measure the same thing again.
 
     Same means: the same key, or the same method, config, IPC, protocol hash and pair of seeds. The first by start time
-    stays, one that ended well before one that did not.
+    stays, one that ended well before one that did not, and one that is whole before one that was altered.
 
     Returns:
         The results to use, and each group of several with the kept one first.
     """
     groups: dict[tuple[Any, ...], list[Result]] = defaultdict(list)
     identities: dict[str, tuple[Any, ...]] = {}
-    for result in sorted(results, key=lambda r: (r.status != "ok", r.started_at)):
+    for result in sorted(results, key=lambda r: (r.is_altered, r.status != "ok", r.started_at)):
         seeds = (result.distill_seed, result.eval_seed)
         identity = (result.method, _as_text(result.config), result.ipc, result.protocol_hash, *seeds)
         groups[identities.setdefault(result.key, identity) if result.key else identity].append(result)

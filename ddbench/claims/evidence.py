@@ -24,7 +24,7 @@ class UnjudgedError(Exception):
 
 
 def pick(entry: ClaimedEntry, results: Sequence[Result]) -> list[Result]:
-    """Return the finished results of an entry, without duplicates.
+    """Return the finished results of an entry, without duplicates and without those that were altered.
 
     Raises:
         UnjudgedError: there are none, or they were made under other circumstances than the claim's.
@@ -35,9 +35,12 @@ def pick(entry: ClaimedEntry, results: Sequence[Result]) -> list[Result]:
     ]
     if not same:
         raise UnjudgedError("not measured", f"there is no result of {entry.title}")
-    fitting = [result for result in same if not differences(entry, result)]
+    sound = [result for result in same if not result.is_altered]
+    if not sound:
+        raise UnjudgedError("not measured", f"{entry.title}: its results were altered after they were written")
+    fitting = [result for result in sound if not differences(entry, result)]
     if not fitting:
-        nearest = min((differences(entry, result) for result in same), key=len)
+        nearest = min((differences(entry, result) for result in sound), key=len)
         raise UnjudgedError("not comparable", f"{entry.title}: {'; '.join(nearest)}")
     finished = [result for result in fitting if result.status == "ok"]
     if not finished:

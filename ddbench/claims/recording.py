@@ -67,7 +67,7 @@ def record(results: Sequence[Result], family: str) -> Recording:
     Raises:
         BadInputError: no entry has runs enough, or none a spread small enough.
     """
-    finished, _ = drop_duplicates([result for result in results if result.status == "ok"])
+    finished, _ = drop_duplicates([r for r in results if r.status == "ok" and not r.is_altered])
     drafts: list[_Draft] = []
     left_out: list[str] = []
     entries = _entries(finished)

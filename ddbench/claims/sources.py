@@ -14,7 +14,7 @@ from ddbench.inputs.documents import read_json
 from ddbench.inputs.paths import as_path
 from ddbench.inputs.problems import explain
 from ddbench.records import Result
-from ddbench.runs.results_store import read_results, result_files
+from ddbench.runs.results_store import OnProblem, read_results, result_files
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,12 @@ class Sources:
     benchmarks: tuple[SavedBenchmark, ...] = ()
 
 
-def read_sources(paths: Iterable[Path | str]) -> Sources:
+def read_sources(paths: Iterable[Path | str], on_problem: OnProblem | None = None) -> Sources:
     """Return what stands in results folders, `.jsonl` files, saved benchmark runs (`.json`), or folders of those.
+
+    Args:
+        paths: where to read.
+        on_problem: as of `read_results`.
 
     Raises:
         BadInputError: a source that holds nothing, or a damaged file.
@@ -58,7 +62,7 @@ def read_sources(paths: Iterable[Path | str]) -> Sources:
         saved = _saved_runs(source)
         benchmarks += (benchmark for path in saved for benchmark in _read_saved(path))
         if not saved or any(source.rglob("*.jsonl")):
-            results += read_results([source])
+            results += read_results([source], on_problem)
     return Sources(tuple(results), tuple(benchmarks))
 
 

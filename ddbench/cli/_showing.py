@@ -37,6 +37,23 @@ def report_unfinished(results: Sequence[Result]) -> int:
     return 1 if unfinished else 0
 
 
+class Problems:
+    """What was wrong with results that were read: each is said in one line on stderr, and gives the exit code 1."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def tell(self, problem: str) -> None:
+        """Say one."""
+        self.count += 1
+        print(f"ddbench: {tidy(problem)}", file=sys.stderr)
+
+    @property
+    def exit_code(self) -> int:
+        """0 where there was none."""
+        return 1 if self.count else 0
+
+
 def show_table(results: Sequence[Result], *, published: bool) -> None:
     """Print the table of some results."""
     from ddbench.tables.formats import render

@@ -26,6 +26,7 @@ from ddbench.diffusion.fine_tuning import FineTuning, TuningPlan, load_trained
 from ddbench.diffusion.inputs import EncodedInputs, InputSource, PixelInputs, encode_classes
 from ddbench.errors import BadInputError, DataMismatchError
 from ddbench.host.files import staged_folder
+from ddbench.host.kept_files import is_kept_folder, seal
 from ddbench.method import Foundation, RunContext
 from ddbench.records import LabeledImages
 from ddbench.seeding import draw_seed
@@ -140,7 +141,7 @@ def foundation_of(ctx: RunContext) -> Path:
 
 def _train_from_scratch(config: BackboneConfig, codec: Codec, train: LabeledImages, ctx: RunContext) -> None:
     folder = ctx.cache_dir / DENOISER_FOLDER
-    if folder.exists():
+    if is_kept_folder(folder):
         return
     info = train.info
     shape = DenoiserShape(
@@ -172,3 +173,4 @@ def _train_from_scratch(config: BackboneConfig, codec: Codec, train: LabeledImag
     load_trained(denoiser, training.average)
     with staged_folder(folder) as staging:
         denoiser.save(staging)
+        seal(staging, folder)

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ddbench.diffusion.codec import Codec
-from ddbench.host.files import load_tensors, staged_file
+from ddbench.host.files import load_tensors
+from ddbench.host.kept_files import is_kept_whole, save_kept
 from ddbench.method import Tracker
 from ddbench.records import LabeledImages
 
@@ -75,7 +75,7 @@ class EncodedInputs:
 def encode_classes(images: LabeledImages, codec: Codec, folder: Path, device: torch.device, track: Tracker) -> None:
     """Encode every image and its mirror image, one file per class; classes whose file is there are left alone."""
     folder.mkdir(parents=True, exist_ok=True)
-    missing = [label for label in range(images.num_classes) if not _class_path(folder, label).exists()]
+    missing = [label for label in range(images.num_classes) if not is_kept_whole(_class_path(folder, label))]
     for label in track(missing, "encoding images"):
         means, deviations = [], []
         for indices in images.of_class(label).split(ENCODED_AT_ONCE):
@@ -83,8 +83,7 @@ def encode_classes(images: LabeledImages, codec: Codec, folder: Path, device: to
             both = [codec.encode(view) for view in (pixels, pixels.flip(3))]
             means.append(torch.stack([mean.cpu() for mean, _ in both], 1))
             deviations.append(torch.stack([deviation.cpu() for _, deviation in both], 1))
-        with staged_file(_class_path(folder, label)) as temporary:
-            save_file({"means": torch.cat(means), "deviations": torch.cat(deviations)}, temporary)
+        save_kept({"means": torch.cat(means), "deviations": torch.cat(deviations)}, _class_path(folder, label))
 
 
 def _class_path(folder: Path, label: int) -> Path:

@@ -9,7 +9,6 @@ from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ddbench.diffusion.backbone import NO_VAE
@@ -29,7 +28,8 @@ from ddbench.diffusion.foundation import (
 )
 from ddbench.diffusion.sampling import Sampler, SamplingPlan, draw_images, sampling_batches, split_evenly
 from ddbench.engine.chunks import in_chunks
-from ddbench.host.files import load_tensors, staged_file
+from ddbench.host.files import load_tensors
+from ddbench.host.kept_files import is_kept_whole, save_kept
 from ddbench.method import Foundation, Method, RunContext
 from ddbench.records import DistilledDataset, LabeledImages
 from ddbench.seeding import draw_seed
@@ -117,15 +117,14 @@ class DiffusionMethod(Method):
         phases = self._phases(train)
         for number, classes in enumerate(phases if self.config.steps else []):
             path = _phase_path(ctx.cache_dir, number)
-            if path.exists():
+            if is_kept_whole(path):
                 continue
             denoiser = load_backbone(self.config, train, ctx)
             inputs = load_inputs(self.config, train, classes, foundation_of(ctx))
             ids = backbone_class_ids(self.config, train, denoiser)
             training = FineTuning(denoiser, inputs, ids, self.plan(train), seed + number)
             training.run_all(ctx, f"fine-tuning, phase {number + 1} of {len(phases)}")
-            with staged_file(path) as temporary:
-                save_file({name: tensor.contiguous() for name, tensor in training.average.items()}, temporary)
+            save_kept(training.average, path)
         return ctx.cache_dir
 
     def distill(self, train: LabeledImages, ipc: int, ctx: RunContext) -> DistilledDataset:

@@ -26,7 +26,7 @@ MANIFEST = "kept.json"
 READABLE_CHARACTERS = 80  # of a folder's name, before its digest
 _CHUNK = 2**20
 
-_Looks = list[tuple[str, int, int, int]]
+_Looks = list[tuple[str, int, int, int, int]]
 # What a folder looked like when the digests of its manifest were last found right: a process reads each file once.
 _verified: dict[Path, tuple[_Looks, Mapping[str, list[Any]]]] = {}
 
@@ -101,7 +101,7 @@ class CachedWork:
         content = {
             **self.key.identity,
             "account": dict(account or {}),
-            "files": {name: [path.stat().st_size, _digest_of_file(path)] for name, path in files.items()},
+            "files": {name: [path.stat().st_size, digest_of_file(path)] for name, path in files.items()},
         }
         text = json.dumps({**content, "digest": digest_of(content)}, indent=1)
         write_text(self.folder / MANIFEST, text + "\n")
@@ -194,11 +194,17 @@ def _wrong_files(folder: Path, expected: Mapping[str, list[Any]]) -> list[str]:
     wrong = [name for name in found if name not in expected]
     for name, (size, digest) in expected.items():
         path = found.get(name)
-        if path is None or path.stat().st_size != size or _digest_of_file(path) != digest:
+        if path is None or not _is_as_kept(path, size, digest):
             wrong.append(name)
     if not wrong:
         _verified[folder] = _looks_of(folder), expected
     return sorted(wrong)
+
+
+def _is_as_kept(path: Path, size: int, digest: str) -> bool:
+    with suppress(OSError):
+        return path.stat().st_size == size and digest_of_file(path) == digest
+    return False
 
 
 def _files_of(folder: Path) -> dict[str, Path]:
@@ -209,12 +215,16 @@ def _files_of(folder: Path) -> dict[str, Path]:
 
 
 def _looks_of(folder: Path) -> _Looks:
-    """Return name, size, time of change and place on disk of every file."""
+    """Return name, size, times of change and place on disk of every file.
+
+    The second time is the file system's own, which no program sets: it tells an edit whose first time was put back.
+    """
     stats = {name: path.stat() for name, path in _files_of(folder).items()}
-    return [(name, stat.st_size, stat.st_mtime_ns, stat.st_ino) for name, stat in stats.items()]
+    return [(name, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for name, s in stats.items()]
 
 
-def _digest_of_file(path: Path) -> str:
+def digest_of_file(path: Path) -> str:
+    """Return 32 hexadecimal digits of a file's bytes: fast, against damage and mistakes, not against forgery."""
     digest = xxhash.xxh3_128()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):

@@ -33,6 +33,8 @@ def read_tensors(path: Path, what: str) -> tuple[dict[str, Tensor], dict[str, st
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
             return tensors, dict(file.metadata() or {})
+    except BadInputError:  # a ValueError too
+        raise
     except OSError as error:
         raise BadInputError(f"{what} {path} {explain_os_error(error)}") from error
     except (

@@ -12,7 +12,7 @@ import yaml
 
 from ddbench.analysis.aggregate import GAP, Entry, machine_label
 from ddbench.records import Result
-from ddbench.tables.layout import SHOWN_PHASES
+from ddbench.tables.layout import ALTERED, SHOWN_PHASES
 from ddbench.tables.quantities import bytes_text, gpu_text, seconds_text
 
 
@@ -150,7 +150,9 @@ def _seed_row(result: Result) -> dict[str, str]:
     return {
         "seed": str(result.distill_seed),
         "evaluation seed": str(result.eval_seed),
-        "status": result.status.replace("_", " ") + (f": {result.reason}" if result.reason else ""),
+        "status": result.status.replace("_", " ")
+        + (f": {result.reason}" if result.reason else "")
+        + (f" ({ALTERED})" if result.is_altered else ""),
         "students (%)": ", ".join(f"{100 * value:.2f}" for value in accuracy.values) if accuracy else GAP,
         **{f"{name} (s)": seconds_text(phase.reading.seconds) if phase else GAP for name, phase in seconds.items()},
         "peak GPU": gpu_text(allocated, on_gpu=bool(result.machine.get("gpu"))),

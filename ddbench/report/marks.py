@@ -30,11 +30,12 @@ def mark_entries(entries: Sequence[Entry]) -> dict[EntryKey, Mark]:
     Each entry is tested two-sided against the highest mean of its IPC by Welch's t test over distilled sets, with
     Holm's correction over the column. (Pairing by seed, as `ddbench compare` does, would leave two degrees of freedom
     at the usual three seeds: too few for a column of many methods.) The whole training set is no rival and gets no
-    mark.
+    mark, nor does an entry with altered results.
     """
     marks: dict[EntryKey, Mark] = {}
     for ipc in dict.fromkeys(entry.ipc for entry in entries if entry.ipc is not None):
-        column = {entry.row: accuracies(entry) for entry in entries if entry.ipc == ipc and entry.accuracy}
+        sound = [entry for entry in entries if entry.accuracy and not any(r.is_altered for r in entry.results)]
+        column = {entry.row: accuracies(entry) for entry in sound if entry.ipc == ipc}
         if len(column) > 1:
             marks |= {(row, ipc): mark for row, mark in _mark_column(column).items()}
     return marks

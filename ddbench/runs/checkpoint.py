@@ -3,6 +3,7 @@
 Each has a folder. For each loop that hands `ctx.track` a state, the folder holds one checkpoint, written to
 a temporary name and renamed; `spent.json` holds the reading of all interrupted attempts. A loop shorter than the time
 between checkpoints leaves nothing on disk, or the reading alone where the results of loops are kept by what runs them.
+Both say what they are of and have a digest: a damaged checkpoint, or another's, is a warning and its loop starts over.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import warnings
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import suppress
 from pathlib import Path
@@ -17,12 +19,11 @@ from types import TracebackType
 from typing import TypeVar
 
 from filelock import FileLock, Timeout
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ddbench.errors import DataMismatchError, DivergenceError
-from ddbench.host.files import make_folder, staged_file, write_text
+from ddbench.host.files import digest_of, make_folder, write_text
+from ddbench.host.kept_files import read_kept, remove, save_kept
 from ddbench.host.meter import Meter, Pace
 from ddbench.method import Resumable, Tracker
 from ddbench.records import Reading
@@ -112,31 +113,37 @@ class Checkpoints:
         return self._lock.is_locked
 
     def _keep(self, path: Path, state: dict[str, Tensor], progress: dict[str, str]) -> None:
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-        with staged_file(path) as temporary:
-            save_file(tensors, temporary, metadata=progress)
+        save_kept(state, path, progress)
         self._keep_spent()
 
     def _keep_spent(self) -> None:
         now = self._meter.so_far()
         spent = self._earlier.plus(now) if self._earlier else now
         interrupted = spent.model_copy(update={"interruptions": spent.interruptions + 1})
-        write_text(self.folder / SPENT_FILE, interrupted.model_dump_json() + "\n")
+        content = {"of": _place(self.folder), "reading": interrupted.model_dump(mode="json")}
+        write_text(self.folder / SPENT_FILE, json.dumps({**content, "digest": digest_of(content)}) + "\n")
 
 
 def _restore(path: Path, total: str, state: Resumable) -> int:
-    """Bring `state` back from a checkpoint and return the number of items done, 0 where there is none."""
+    """Bring `state` back from a checkpoint and return the number of items done, 0 where there is none or a damaged one.
+
+    Raises:
+        DataMismatchError: the checkpoint is whole and the work cannot go on from it, as after a change of its code.
+    """
     if not path.exists():
         return 0
     try:
-        with safe_open(path, framework="pt") as file:
-            progress = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
+        tensors, progress = read_kept(path)
         done = int(progress["done"])
         if progress["total"] != total:
-            raise ValueError(f"it is of {progress['total']} steps instead of {total}")
+            raise DataMismatchError(f"{path} is of {progress['total']} steps instead of {total}")
+    except (DataMismatchError, KeyError, ValueError, OSError) as error:
+        warnings.warn(f"a checkpoint cannot be resumed, its loop starts over: {error}", stacklevel=3)
+        remove(path)
+        return 0
+    try:
         state.load_state(tensors)
-    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+    except (KeyError, ValueError, RuntimeError) as error:
         raise DataMismatchError(
             f"the checkpoint {path} cannot be resumed: {' '.join(str(error).split())[:200]}; remove it to start over"
         ) from error
@@ -144,14 +151,25 @@ def _restore(path: Path, total: str, state: Resumable) -> int:
 
 
 def _read_spent(folder: Path) -> Reading | None:
+    """Return what interrupted attempts took; where that is lost, an interruption without time: so much is known."""
     path = folder / SPENT_FILE
-    if not path.is_file():
-        return None
+    lost = Reading(seconds=0.0, interruptions=1)
+    if not path.exists():  # killed between the first checkpoint and the first account
+        return lost if any(folder.glob("*.safetensors")) else None
     try:
-        return Reading.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:  # not JSON, or not a reading
-        reason = " ".join(str(error).split())[:200]
-        raise DataMismatchError(f"{path} is damaged: {reason}; remove its folder to start over") from error
+        content = json.loads(path.read_text(encoding="utf-8"))
+        digest = content.pop("digest")
+        if digest == digest_of(content) and content["of"] == _place(folder):
+            return Reading.model_validate(content["reading"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # not JSON, or something else
+        pass
+    warnings.warn(f"{path} is damaged or of other work; what was spent before the interruption is lost", stacklevel=3)
+    remove(path)
+    return lost
+
+
+def _place(folder: Path) -> str:
+    return f"{folder.parent.name}/{folder.name}"
 
 
 def _slug(description: str) -> str:

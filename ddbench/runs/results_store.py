@@ -1,24 +1,39 @@
-"""Results <-> files: one folder per cell, written whole or not at all; merging machines is copying folders."""
+"""Results <-> files: one folder per cell, written whole or not at all; merging machines is copying folders.
+
+Each is written with a digest of its content and read with a comparison: one that was changed since, or stands in the
+folder of another cell, is marked and counts in no claim; one that cannot be read is named, and the others go on.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from ddbench.distilled import SIDECAR
 from ddbench.errors import BadInputError
-from ddbench.host.files import leftovers, make_folder, staged_folder, write_text
-from ddbench.records import Result
+from ddbench.host.files import digest_of, leftovers, make_folder, staged_folder, write_text
+from ddbench.inputs.documents import LARGEST, decode, parse_json, read_bytes
+from ddbench.inputs.paths import as_path, explain_os_error
+from ddbench.inputs.problems import explain
+from ddbench.records import Result, Standing
 
 RESULT_FILE = "result.json"
 DISTILLED_FOLDER = "distilled"
 LAST_GOOD_FOLDER = "last_good"  # of a distillation that diverged; never evaluated
 LOG_FILE = "log.txt"
+KEY = re.compile(r"[0-9a-f]{16}")  # the name of a cell's folder, its key
+SHOWN_MARKED = "tables show it marked, and it counts in no claim"
+
+OnProblem = Callable[[str], None]
 
 
 class Store:
@@ -32,9 +47,29 @@ class Store:
         make_folder(self.root)
 
     def get(self, key: str) -> Result | None:
-        """Return the stored result of a cell, or None."""
+        """Return the stored result of a cell; None, with a warning, for one that is damaged, altered or another's."""
         path = self.root / key / RESULT_FILE
-        return _read_result(path) if path.is_file() else None
+        if not path.exists():
+            return None
+        problems: list[str] = []
+        try:
+            result = _read_result(path, problems.append, key)
+        except BadInputError as error:
+            problems.append(str(error))
+        if not problems:
+            return result
+        left = f"a run sets its folder aside as {self._aside(key).name}"
+        warnings.warn(f"{problems[0]}; its cell does not count as done, {left}", stacklevel=2)
+        return None
+
+    def set_aside(self, key: str) -> Path | None:
+        """Rename the folder of a result that cannot be used, so that the cell can be run again; None without one."""
+        folder, aside = self.root / key, self._aside(key)
+        if not (folder / RESULT_FILE).exists():
+            return None
+        shutil.rmtree(aside, ignore_errors=True)
+        folder.rename(aside)
+        return aside
 
     @contextmanager
     def writing(self, key: str) -> Iterator[Path]:
@@ -45,6 +80,8 @@ class Store:
     def rescue(self, key: str) -> Path | None:
         """Return the distilled set of a run of this cell that was killed while evaluating it, None where there is none.
 
+        The same goes for the set of a result that was set aside. Whether it can be used is for the caller to see.
+
         It is put aside, because writing the cell again clears away what killed runs left; see `forget_rescued`.
         """
         rescued = self._rescued(key)
@@ -52,7 +89,8 @@ class Store:
             made = leftover / DISTILLED_FOLDER
             if (made / SIDECAR).is_file() and not rescued.exists():
                 made.rename(rescued)
-        return rescued if rescued.exists() else None
+        found = (rescued, self._aside(key) / DISTILLED_FOLDER)
+        return next((folder for folder in found if folder.exists()), None)
 
     def forget_rescued(self, key: str) -> None:
         """Remove the set that was put aside for a cell: its result is there."""
@@ -60,6 +98,9 @@ class Store:
 
     def _rescued(self, key: str) -> Path:
         return self.root / f".rescued-{key}"
+
+    def _aside(self, key: str) -> Path:
+        return self.root / f".damaged-{key}"
 
     def results(self) -> list[Result]:
         """Return all results, oldest first."""
@@ -72,21 +113,36 @@ class Store:
 
 
 def write_result(result: Result, folder: Path) -> None:
-    """Write `result.json` into a cell's (staging) folder."""
-    write_text(folder / RESULT_FILE, result.model_dump_json(indent=1) + "\n")
+    """Write `result.json` into a cell's (staging) folder, with a digest of what it holds now."""
+    write_text(folder / RESULT_FILE, _with_digest(result).model_dump_json(indent=1) + "\n")
 
 
-def read_results(sources: Iterable[Path | str]) -> list[Result]:
+def read_results(sources: Iterable[Path | str], on_problem: OnProblem | None = None) -> list[Result]:
     """Return the results of result folders, single cells, `.jsonl` files and folders of those, oldest first.
 
-    Duplicates are kept: tables report them.
+    Duplicates are kept: tables report them. A result whose digest does not fit, or that stands in the folder of another
+    cell, comes marked (`Result.standing`).
+
+    Args:
+        sources: where to read.
+        on_problem: is told in one line of every result that is damaged, and left out, or marked; where None, a damaged
+            one is an error.
 
     Raises:
         BadInputError: a source without results, or a damaged file, named in the message.
     """
     results: list[Result] = []
-    for source in map(Path, sources):
-        found = list(_read_source(source))
+    for source in (as_path(given, "results") for given in sources):
+        told: list[str] = []
+
+        def tell(problem: str, told: list[str] = told) -> None:
+            told.append(problem)
+            if on_problem is not None:
+                on_problem(problem)
+
+        found = list(_read_source(source, tell, skips=on_problem is not None))
+        if not found and told:
+            raise BadInputError(f"no result in {source} can be read; restore it from a copy or run its cells again")
         if not found:
             raise BadInputError(f"{source} holds no results; name a folder written by `ddbench run` or a .jsonl file")
         results += found
@@ -94,9 +150,14 @@ def read_results(sources: Iterable[Path | str]) -> list[Result]:
 
 
 def write_lines(results: Iterable[Result], path: Path) -> None:
-    """Write results as JSON lines, one result a line: the form of recorded baselines."""
+    """Write results as JSON lines, one result a line with its digest: the form of recorded baselines."""
     make_folder(path.parent)
-    write_text(path, "".join(result.model_dump_json() + "\n" for result in results))
+    write_text(path, "".join(_with_digest(result).model_dump_json() + "\n" for result in results))
+
+
+def content_digest(content: dict[str, Any]) -> str:
+    """Return the digest of a result's content, as JSON has it; of the file and not of the record, which may grow."""
+    return digest_of({name: value for name, value in content.items() if name != "digest"})
 
 
 def result_files(folder: Path) -> list[Path]:
@@ -105,39 +166,86 @@ def result_files(folder: Path) -> list[Path]:
     return [own] if own.is_file() else sorted(folder.glob(f"*/{RESULT_FILE}"))
 
 
-def _read_source(source: Path) -> Iterator[Result]:
-    if source.is_dir():
-        paths = result_files(source)
-        # Folders named .tmp-... belong to a run that is being written or was killed.
-        yield from (_read_result(path) for path in paths if not path.parent.name.startswith("."))
-        if not paths:
-            yield from (result for path in sorted(source.rglob("*.jsonl")) for result in _read_source(path))
-    elif source.is_file():
-        # Not splitlines(): that would also split at characters that may stand inside a JSON string.
-        for number, line in enumerate(source.read_bytes().split(b"\n"), 1):
-            if line.strip():
-                yield _parse(line, f"{source}, line {number}")
-    else:
-        raise BadInputError(f"{source} does not exist; name a folder written by `ddbench run` or a .jsonl file")
+def _with_digest(result: Result) -> Result:
+    """Return a result with the digest of its content; what was read without one, or altered, is not made good."""
+    if result.standing != "whole":
+        return result
+    return result.model_copy(update={"digest": content_digest(json.loads(result.model_dump_json()))})
 
 
-def _read_result(path: Path) -> Result:
-    return _parse(path.read_bytes(), str(path))
-
-
-def _parse(text: bytes, where: str) -> Result:
+def _read_source(source: Path, tell: OnProblem, *, skips: bool) -> Iterator[Result]:
+    """Yield what a source holds; with `skips`, what is damaged is told and not raised."""
     try:
-        return Result.model_validate(json.loads(text.decode("utf-8")))
-    except (ValueError, ValidationError) as error:
-        unknown = (
-            [e["loc"] for e in error.errors() if e["type"] == "extra_forbidden"]
-            if isinstance(error, ValidationError)
-            else []
-        )
+        is_folder, is_there = source.is_dir(), source.exists()
+    except OSError as error:
+        raise BadInputError(f"results {source} {explain_os_error(error)}") from error
+    if not is_there:
+        raise BadInputError(f"{source} does not exist; name a folder written by `ddbench run` or a .jsonl file")
+    for read in _readers(source, tell) if is_folder else _line_readers(source, tell):
+        try:
+            yield read()
+        except BadInputError as error:
+            if not skips:
+                raise
+            tell(f"left out: {error}")
+
+
+def _readers(folder: Path, tell: OnProblem) -> Iterator[Callable[[], Result]]:
+    """Yield a function for each result of a folder that reads it."""
+    paths = result_files(folder)
+    # Folders named .tmp-... belong to a run that is being written or was killed.
+    yield from (partial(_read_result, path, tell) for path in paths if not path.parent.name.startswith("."))
+    if not paths:
+        for path in sorted(folder.rglob("*.jsonl")):
+            yield from _line_readers(path, tell)
+
+
+def _line_readers(path: Path, tell: OnProblem) -> Iterator[Callable[[], Result]]:
+    try:
+        content = read_bytes(path, "results", LARGEST["JSON lines"])
+    except BadInputError as error:
+        yield partial(_fail, error)
+        return
+    # Not splitlines(): that would also split at characters that may stand inside a JSON string.
+    for number, line in enumerate(content.split(b"\n"), 1):
+        if line.strip():
+            yield partial(_parse, line, f"{path}, line {number}", "", tell)
+
+
+def _fail(error: BadInputError) -> Result:
+    raise error
+
+
+def _read_result(path: Path, tell: OnProblem, key: str = "") -> Result:
+    """Return the result of a file; it must be of the cell `key`, or of the one that its folder is named by."""
+    folder = path.absolute().parent.name
+    expected = key or (folder if KEY.fullmatch(folder) else "")
+    return _parse(read_bytes(path, "result", LARGEST["JSON"]), str(path), expected, tell)
+
+
+def _parse(text: bytes, where: str, key: str, tell: OnProblem) -> Result:
+    """Return a result, marked and told of where it is not as it was written, or of another cell than `key`."""
+    try:
+        content = parse_json(decode(text, where), where)
+        result = Result.model_validate(content)
+    except ValidationError as error:
+        unknown = [e["loc"] for e in error.errors() if e["type"] == "extra_forbidden"]
         if unknown:
             field = ".".join(map(str, unknown[0]))
             raise BadInputError(
                 f"{where} holds {field!r}, which this ddbench does not know: a newer one wrote it; update ddbench"
             ) from error
-        reason = " ".join(str(error).split())[:160]
+        reason = explain(error)
         raise BadInputError(f"{where} is not a ddbench result: {reason}; remove it and run that cell again") from error
+    except BadInputError as error:
+        reason = str(error).removeprefix(where).lstrip(", ").partition(";")[0]
+        raise BadInputError(f"{where} is not a ddbench result: {reason}; remove it and run that cell again") from error
+    standing: Standing = "whole" if result.digest == content_digest(content) else "altered"
+    if not result.digest:
+        standing = "older"
+    if key and result.key != key and standing != "altered":
+        tell(f"{where} is of cell {result.key}, not of the one whose folder it stands in; {SHOWN_MARKED}")
+        return result.standing_as("misplaced")
+    if standing == "altered":
+        tell(f"{where} was altered after it was written: its digest differs; {SHOWN_MARKED}")
+    return result.standing_as(standing)

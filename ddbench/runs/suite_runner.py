@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -13,12 +14,15 @@ from pathlib import Path
 
 import torch
 
+from ddbench.distilled import load_distilled
 from ddbench.engine.arithmetic import check_precision
+from ddbench.errors import DDBenchError
+from ddbench.host.files import digest_of
 from ddbench.host.machine import resolve_device
 from ddbench.host.meter import utc_now
 from ddbench.method import untracked
 from ddbench.protocol import PROTOCOLS
-from ddbench.records import Result
+from ddbench.records import DistilledDataset, RealDataset, Result
 from ddbench.runs.cell import run_cell, unfinished_result
 from ddbench.runs.distill import RunOptions, load_real
 from ddbench.runs.results_store import Store, write_result
@@ -50,8 +54,9 @@ def run_suite(
 ) -> list[Result]:
     """Run every cell of a suite that has no finished result yet, and return the results of all its cells.
 
-    Failed and out-of-memory cells of an earlier run are tried again. A cell that fails is a Result with its reason, and
-    the run goes on. On a GPU cells run in a process of their own, a new one after every failure.
+    Failed and out-of-memory cells of an earlier run are tried again, and those whose result is damaged or was altered,
+    whose folder is set aside. A cell that fails is a Result with its reason, and the run goes on. On a GPU cells run in
+    a process of their own, a new one after every failure.
 
     Raises:
         BadInputError: a suite, data set or folder that cannot be used; nothing has been run then.
@@ -76,7 +81,9 @@ def run_suite(
                 done.append(found)
                 continue
             on_event(event)
-            reuse = _find_distilled(cell, cells, store) or store.rescue(cell.key)
+            if found is None:
+                store.set_aside(cell.key)
+            reuse = _find_reusable(cell, cells, store, options)
             with store.writing(cell.key) as folder:
                 result = run(cell, options, folder, reuse)
                 write_result(result, folder)
@@ -92,6 +99,36 @@ def check_data(cells: list[Cell], options: RunOptions) -> None:
         check_precision(PROTOCOLS.get(protocol).precision, resolve_device(options.device))
     for spec in dict.fromkeys(cell.dataset for cell in cells):
         load_real(spec, options)
+
+
+def _find_reusable(cell: Cell, cells: list[Cell], store: Store, options: RunOptions) -> Path | None:
+    """Return a distilled set of an earlier run that is this cell's own; one that is not, or damaged, is a warning."""
+    for folder in (_find_distilled(cell, cells, store), store.rescue(cell.key)):
+        if folder is None:
+            continue
+        try:
+            if is_set_of(cell, load_distilled(folder), load_real(cell.dataset, options)):
+                return folder
+            problem = f"{folder} is of other work"
+        except DDBenchError as error:
+            problem = str(error)
+        warnings.warn(f"a distilled set is not used again, the cell distils its own: {problem}", stacklevel=3)
+    return None
+
+
+def is_set_of(cell: Cell, distilled: DistilledDataset, real: RealDataset) -> bool:
+    """Return whether a distilled set was made by the method, settings, data and seed of a cell."""
+    origin = distilled.provenance
+    names = ("method", "distill_seed", "share_prepare")
+    same = all(origin.get(name) == getattr(cell, name) for name in names) and distilled.ipc == cell.ipc
+    data = (origin.get("dataset"), origin.get("dataset_fingerprint")) == (real.info.name, real.info.fingerprint)
+    config = origin.get("config")
+    return (
+        same
+        and data
+        and isinstance(config, dict)
+        and digest_of(config) == digest_of(cell.model_dump(mode="json")["config"])
+    )
 
 
 def _find_distilled(cell: Cell, cells: list[Cell], store: Store) -> Path | None:

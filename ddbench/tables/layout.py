@@ -17,6 +17,7 @@ Published = Mapping[tuple[str, int | None], tuple[PublishedEntry, ...]]
 PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
 UNVERIFIED = "\N{DAGGER}"
 DISAGREEING = "\N{DOUBLE DAGGER}"
+ALTERED = "altered"
 PROTOCOLS_LR = "protocol's"  # students' rate where the distilled set has not learned one
 SHOWN_PHASES = ("prepare", "distill", "teacher", "evaluate")
 
@@ -82,7 +83,7 @@ def cost_frame(entries: Sequence[Entry]) -> pd.DataFrame:
             frame.append(
                 {
                     **row_names(entry.row, rows),
-                    "IPC": "full" if entry.ipc is None else str(entry.ipc),
+                    "IPC": " ".join(filter(None, (_ipc_text(entry), altered_words(entry)))),
                     **({"machine": machines[machine]} if len(machines) > 1 else {}),
                     **{f"{phase} (s)": seconds_text(costs[f"{phase}_seconds"]) for phase in phases},
                     **(_gpu_texts(costs, on_gpu=on_gpu) if has_gpu else {}),
@@ -92,6 +93,10 @@ def cost_frame(entries: Sequence[Entry]) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(frame)
+
+
+def _ipc_text(entry: Entry) -> str:
+    return "full" if entry.ipc is None else str(entry.ipc)
 
 
 def _gpu_texts(costs: Mapping[str, float | None], *, on_gpu: bool) -> dict[str, str]:
@@ -176,9 +181,18 @@ def entry_text(entry: Entry) -> str:
     problems = status_words(entry.not_ok)
     accuracy = entry.accuracy
     if accuracy is None:
-        return problems or "no accuracy"
+        return " ".join(filter(None, (problems or "no accuracy", altered_words(entry))))
     text = spread_text(accuracy)
-    return f"{text} ({len(entry.not_ok)} of {len(entry.results)} {problems})" if problems else text
+    failed = f"({len(entry.not_ok)} of {len(entry.results)} {problems})" if problems else ""
+    return " ".join(filter(None, (text, failed, altered_words(entry))))
+
+
+def altered_words(entry: Entry) -> str:
+    """Return the mark of an entry that holds altered results, in brackets; empty for the rest."""
+    altered = sum(result.is_altered for result in entry.results)
+    if not altered:
+        return ""
+    return f"({ALTERED})" if altered == len(entry.results) else f"({altered} of {len(entry.results)} {ALTERED})"
 
 
 def status_words(results: Iterable[Result]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from ddbench.analysis.aggregate import GAP, Entry, varying_keys
 from ddbench.records import Result
-from ddbench.tables.layout import DISAGREEING, PLUS_MINUS, UNVERIFIED, Citations, ipc_name, status_words
+from ddbench.tables.layout import ALTERED, DISAGREEING, PLUS_MINUS, UNVERIFIED, Citations, ipc_name, status_words
 
 
 def explain(
@@ -24,6 +24,7 @@ def explain(
     notes = [
         *_reading_notes(entries, has_gap=has_gap),
         *_problem_notes(entries),
+        *_altered_notes(entries, duplicates),
         *_duplicate_notes(duplicates),
         *_config_notes(entries),
         *_sharing_notes(entries),
@@ -64,6 +65,29 @@ def _problem_notes(entries: Sequence[Entry]) -> list[str]:
         for (_, reason), found in reasons.items():
             notes.append(f"{entry.name}: {status_words(found)}, {_join_seeds(found)}: {reason or 'no reason recorded'}")
     return notes
+
+
+def _altered_notes(entries: Sequence[Entry], duplicates: Sequence[Sequence[Result]]) -> list[str]:
+    """Say which results are not as they were written, the copies that are not shown among them."""
+    copies = [other for _, *left in duplicates for other in left]
+    altered = [result for entry in entries for result in entry.results if result.is_altered]
+    altered += [result for result in copies if result.is_altered]
+    reasons = {
+        "altered": "was changed after it was written, its digest differs",
+        "misplaced": "stood in the folder of another cell",
+    }
+    return [
+        f"{ALTERED.capitalize()}: the result of {result.method}, {ipc_name(result.ipc)}, seed {result.distill_seed} "
+        f"{reasons[result.standing]}; what it holds is no evidence and counts in no claim."
+        for result in altered
+    ]
+
+
+def count_older(results: Iterable[Result]) -> str:
+    """Return the note of results from before there were digests; empty where there are none."""
+    count = sum(result.standing == "older" for result in results)
+    what = "1 result was" if count == 1 else f"{count} results were"
+    return f"{what} recorded before results carried a digest." if count else ""
 
 
 def _duplicate_notes(duplicates: Sequence[Sequence[Result]]) -> list[str]:

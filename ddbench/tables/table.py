@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -27,7 +27,7 @@ from ddbench.tables.layout import (
     status_words,
     teacher_lines,
 )
-from ddbench.tables.notes import explain
+from ddbench.tables.notes import count_older, explain
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +101,10 @@ def make_table(results: Sequence[Result], *, published: bool = False, mix_protoc
             _check_hashes(group)
     versions = Counter((group[0].dataset, group[0].protocol, group[0].network) for group in groups)
     several = {name for name, count in versions.items() if count > 1}
-    return Table(tuple(_make_panel(group, several, published=published) for group in groups))
+    panels = [_make_panel(group, several, published=published) for group in groups]
+    if older := count_older(results):
+        panels[-1] = replace(panels[-1], notes=(*panels[-1].notes, older))
+    return Table(tuple(panels))
 
 
 def tidy_row(entry: Entry, published: Published, protocol: str, duplicates: int) -> dict[str, Any]:
@@ -129,6 +132,7 @@ def tidy_row(entry: Entry, published: Published, protocol: str, duplicates: int)
         "reason": "; ".join(dict.fromkeys(" ".join(result.reason.split()) for result in entry.not_ok)),
         "results_ok": len(entry.ok),
         "results_not_ok": len(entry.not_ok),
+        **({"results_altered": altered} if (altered := sum(r.is_altered for r in entry.results)) else {}),
         "duplicates": duplicates,
         "accuracy_mean": _tidy_number(accuracy.mean if accuracy else None),
         "accuracy_std": _tidy_number(accuracy.std if accuracy else None),

@@ -1,5 +1,7 @@
 """`ddbench claims`: exit codes, one line for each claim, one line for every mistake and then nothing judged."""
 
+import json
+
 import pytest
 
 from ddbench.cli.main import main
@@ -49,12 +51,52 @@ def test_bad_claims_are_one_line_and_exit_code_two(tmp_path, results, capsys, ol
     assert captured.out == ""
 
 
-@pytest.mark.parametrize("damage", [lambda text: text[:-9], lambda text: text.replace('{"key"', '{"new":1,"key"')])
-def test_damaged_or_newer_results_are_refused(tmp_path, results, capsys, damage):
+def test_results_that_a_newer_version_wrote_are_refused(tmp_path, results, capsys):
     path = tmp_path / "r.jsonl"
-    path.write_text(damage(path.read_text()))
+    path.write_text(path.read_text().replace('{"key"', '{"new":1,"key"'))
     assert main(["claims", str(write_claims(tmp_path, CLAIM)), results]) == 2
-    assert len(capsys.readouterr().err.splitlines()) == 1
+    captured = capsys.readouterr()
+    assert [line for line in captured.err.splitlines() if "which this ddbench does not know" in line]
+    assert captured.err.splitlines()[-1].startswith("ddbench: no result in ")
+    assert captured.out == ""
+
+
+def alter(path):
+    """Change an accuracy of the second line."""
+    first, second, third = path.read_text().splitlines()
+    content = json.loads(second)
+    content["metrics"][0]["values"][0] += 0.05
+    path.write_text("\n".join([first, json.dumps(content), third]))
+
+
+def test_a_damaged_result_is_named_and_left_out_of_the_verdict(tmp_path, results, capsys):
+    path = tmp_path / "r.jsonl"
+    path.write_text(path.read_text()[:-9])
+    assert main(["claims", str(write_claims(tmp_path, CLAIM)), results]) == 1
+    captured = capsys.readouterr()
+    (line,) = captured.err.splitlines()
+    assert "r.jsonl, line 3 is not a ddbench result" in line
+    assert "there are 2" in captured.out
+
+
+def test_an_altered_result_counts_in_no_claim(tmp_path, results, capsys):
+    path = tmp_path / "r.jsonl"
+    alter(path)
+    assert main(["claims", str(write_claims(tmp_path, CLAIM)), results]) == 1
+    captured = capsys.readouterr()
+    (line,) = captured.err.splitlines()
+    assert "r.jsonl, line 2 was altered after it was written: its digest differs" in line
+    assert "there are 2" in captured.out
+    path.write_text(path.read_text().splitlines()[1] + "\n")
+    assert main(["claims", str(write_claims(tmp_path, CLAIM)), results]) == 1
+    assert "not measured: c0: dm on digits, ipc 10, convnet-d2-w32: its results were altered" in capsys.readouterr().out
+
+
+def test_altered_results_are_not_recorded_as_claims(tmp_path, results, capsys):
+    path = tmp_path / "r.jsonl"
+    alter(path)
+    assert main(["claims", "record", results, "-o", str(tmp_path / "c.toml")]) == 2
+    assert "fewer than 3 runs" in capsys.readouterr().err
 
 
 def test_papers_claims_are_judged_from_what_is_recorded(capsys):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,7 +63,11 @@ def test_a_damaged_row_is_decoded_again_and_kept(cache, decoding, damage):
             content[5 * row_bytes :] = bytes(row_bytes)
     cache.path.write_bytes(content)
     decoded.clear()
-    assert torch.equal(cache.read([5, 5], decode), IMAGES[[5, 5]])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert torch.equal(cache.read([5, 5], decode), IMAGES[[5, 5]])
+    # What is missing may never have been written: of that there is no word.
+    assert len(caught) == (damage == "flipped")
     assert 5 in decoded
     decoded.clear()
     assert torch.equal(cache.read([5], decode), IMAGES[[5]])
@@ -91,3 +97,48 @@ def test_what_cannot_be_decoded_is_not_kept(cache, decoding):
     with pytest.raises(ValueError, match="not an image"):
         cache.read([0], fail)
     assert torch.equal(cache.read([0], decoding[1]), IMAGES[[0]])
+
+
+def test_of_many_damaged_rows_there_is_one_warning(cache, decoding):
+    cache.read(list(range(6)), decoding[1])
+    content = bytearray(cache.path.read_bytes())
+    for row in range(6):
+        content[row * (len(content) // 6) + 20] ^= 1
+    cache.path.write_bytes(content)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for rows in ([0, 1, 2], [3, 4], [5]):
+            assert torch.equal(cache.read(rows, decoding[1]), IMAGES[rows])
+    (warning,) = caught
+    assert str(warning.message).endswith("is damaged or of other work; what is wrong is decoded again")
+
+
+def test_rows_of_another_place_are_not_taken(cache, decoding):
+    decoded, decode = decoding
+    cache.read(list(range(6)), decode)
+    content = cache.path.read_bytes()
+    length = len(content) // 6
+    cache.path.write_bytes(content[length : 2 * length] + content[:length] + content[2 * length :])
+    decoded.clear()
+    with pytest.warns(UserWarning, match="damaged or of other work"):
+        assert torch.equal(cache.read(list(range(6)), decode), IMAGES)
+    assert decoded == [0, 1]
+
+
+def test_rows_of_another_file_are_not_taken(cache, decoding, tmp_path):
+    other = RowCache(tmp_path / "other" / "set.rows", SHAPE)
+    other.read(list(range(6)), lambda rows: 255 - IMAGES[rows])
+    cache.path.parent.mkdir()
+    cache.path.write_bytes(other.path.read_bytes())
+    with pytest.warns(UserWarning, match="damaged or of other work") as caught:
+        assert torch.equal(cache.read(list(range(6)), decoding[1]), IMAGES)
+    assert len(caught) == 1
+
+
+def test_rows_of_an_older_version_are_decoded_again_without_a_word(cache, decoding):
+    cache.path.parent.mkdir()
+    cache.path.write_bytes(
+        b"".join(zlib.crc32(image.numpy().data).to_bytes(4, "little") + image.numpy().tobytes() for image in IMAGES)
+    )
+    assert torch.equal(cache.read(list(range(6)), decoding[1]), IMAGES)
+    assert decoding[0] == list(range(6))

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from ddbench.diffusion.codec import PixelCodec, VaeCodec
 from ddbench.diffusion.inputs import EncodedInputs, PixelInputs, encode_classes
@@ -120,19 +121,28 @@ def test_a_missing_or_damaged_class_says_what_to_do(encoded, tmp_path):
             EncodedInputs(folder, [label])
 
 
-def test_encoding_goes_on_where_it_stopped(images, codec, encoded, tmp_path):
-    done = tmp_path / "class-0001.safetensors"
-    done.write_bytes(b"left alone")
-    seen = []
+def test_encoding_goes_on_where_it_stopped(images, codec, encoded, own_cache):
+    def encode() -> list[int]:
+        seen = []
 
-    def track(items, description, state=None):
-        seen.extend(items)
-        yield from items
+        def track(items, description, state=None):
+            seen.extend(items)
+            yield from items
 
-    encode_classes(images, codec, tmp_path, CPU, track)
-    assert seen == [0, 2]
-    assert done.read_bytes() == b"left alone"
-    for label in seen:
+        encode_classes(images, codec, own_cache, CPU, track)
+        return seen
+
+    def same(label: int) -> bool:
         name = f"class-{label:04d}.safetensors"
-        assert (tmp_path / name).read_bytes() == (encoded / name).read_bytes()
-    assert not list(tmp_path.glob(".tmp*"))
+        found, expected = load_file(own_cache / name), load_file(encoded / name)
+        return all(torch.equal(found[key], expected[key]) for key in ("means", "deviations"))
+
+    assert encode() == [0, 1, 2]
+    assert encode() == []
+    (own_cache / "class-0000.safetensors").unlink()
+    (own_cache / "class-0002.safetensors").write_bytes((own_cache / "class-0001.safetensors").read_bytes())
+    with pytest.warns(UserWarning, match="made again: .*class-0002.safetensors is of other work") as caught:
+        assert encode() == [0, 2]
+    assert len(caught) == 1
+    assert all(map(same, range(3)))
+    assert not list(own_cache.glob(".tmp*"))

@@ -121,6 +121,19 @@ def test_damage_that_leaves_no_trace_in_the_folder_is_found_by_a_new_process(mon
         assert make() == (b"contentcontent", False)
 
 
+def test_an_edit_whose_time_was_put_back_is_seen_in_the_same_process():
+    make()
+    path = make_key().folder / "a"
+    before = path.stat()
+    with path.open("r+b") as file:  # in place: size, place on disk and, below, time of change stay the same
+        file.write(b"C")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = path.stat()
+    assert (after.st_size, after.st_ino, after.st_mtime_ns) == (before.st_size, before.st_ino, before.st_mtime_ns)
+    with pytest.warns(UserWarning, match="is made again: a is missing or altered"):
+        assert make() == (b"contentcontent", False)
+
+
 def test_only_what_is_damaged_is_made_again_where_work_resumes():
     make()
     folder = make_key().folder

@@ -8,7 +8,15 @@ import torch
 
 from ddbench.errors import BadInputError
 from ddbench.records import DistilledDataset, Result
-from ddbench.runs.results_store import DISTILLED_FOLDER, RESULT_FILE, Store, read_results, write_lines, write_result
+from ddbench.runs.results_store import (
+    DISTILLED_FOLDER,
+    RESULT_FILE,
+    Store,
+    content_digest,
+    read_results,
+    write_lines,
+    write_result,
+)
 
 
 def make_result(key="0123456789abcdef", **changes):
@@ -130,12 +138,135 @@ def test_damaged_result_is_named_in_one_line(tmp_path, content):
     store = write(tmp_path, make_result("aa"), make_result("bb"))
     damaged = tmp_path / "bb" / RESULT_FILE
     damaged.write_bytes(content)
-    for read in (store.results, lambda: store.get("bb")):
-        with pytest.raises(BadInputError, match=r"is not a ddbench result: .*; remove it") as caught:
-            read()
-        assert str(damaged) in str(caught.value)
-        assert "\n" not in str(caught.value)
+    with pytest.raises(BadInputError, match=r"is not a ddbench result: .*; remove it") as caught:
+        store.results()
+    assert str(damaged) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    with pytest.warns(UserWarning, match=r"is not a ddbench result: .*; its cell does not count as done") as warned:
+        assert store.get("bb") is None
+    assert len(warned) == 1
     assert store.get("aa") == make_result("aa")
+
+
+def test_the_others_go_on_where_damage_is_told(tmp_path):
+    write(tmp_path, make_result("aa"), make_result("bb"), make_result("cc"))
+    (tmp_path / "bb" / RESULT_FILE).write_bytes(b"{")
+    (tmp_path / "cc" / RESULT_FILE).unlink()
+    (tmp_path / "cc" / RESULT_FILE).mkdir()
+    told = []
+    assert read_results([tmp_path], told.append) == [make_result("aa")]
+    assert [line.split()[:2] for line in told] == [["left", "out:"]] * 2
+    assert "must be a regular file, but is a folder" in told[1]
+
+
+def test_where_nothing_can_be_read_that_is_an_error(tmp_path):
+    write(tmp_path, make_result("aa"))
+    (tmp_path / "aa" / RESULT_FILE).write_bytes(b"{")
+    told = []
+    with pytest.raises(BadInputError, match=r"no result in .* can be read; restore it from a copy"):
+        read_results([tmp_path], told.append)
+    assert len(told) == 1
+
+
+KEYS = ("0123456789abcdef", "fedcba9876543210")
+
+
+def change(path, **fields):
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+def test_a_result_is_written_with_a_digest_of_what_it_holds_then(tmp_path):
+    store = write(tmp_path, make_result(KEYS[0]))
+    first = store.get(KEYS[0])
+    assert len(first.digest) == 16
+    assert first.standing == "whole"
+    changed = first.model_copy(update={"reason": "copied, and the digest with it"})
+    write(tmp_path / "again", changed)
+    again = Store(tmp_path / "again").get(KEYS[0])
+    assert again.standing == "whole"
+    assert again.digest != first.digest
+    write_lines([first], tmp_path / "a.jsonl")
+    assert read_results([tmp_path / "a.jsonl"])[0].digest == first.digest
+
+
+def test_numbers_that_are_not_finite_have_a_digest_too(tmp_path):
+    config = {"lr": float("inf"), "rate": float("nan"), "small": 1e-300, "whole": 3.0}
+    store = write(tmp_path, make_result(KEYS[0], config=config))
+    assert store.get(KEYS[0]).standing == "whole"
+
+
+def test_an_altered_result_is_marked_told_and_not_done(tmp_path):
+    store = write(tmp_path, make_result(KEYS[0]))
+    change(tmp_path / KEYS[0] / RESULT_FILE, students=7)
+    told = []
+    (found,) = read_results([tmp_path], told.append)
+    assert (found.standing, found.is_altered, found.students) == ("altered", True, 7)
+    assert len(told) == 1
+    assert "was altered after it was written: its digest differs" in told[0]
+    (quiet,) = store.results()
+    assert quiet.is_altered
+    with pytest.warns(UserWarning, match="was altered after it was written.*; its cell does not count as done"):
+        assert store.get(KEYS[0]) is None
+
+
+def test_an_altered_result_is_not_made_good_by_writing_it_again(tmp_path):
+    write(tmp_path / "a", make_result(KEYS[0]))
+    change(tmp_path / "a" / KEYS[0] / RESULT_FILE, students=7)
+    (found,) = read_results([tmp_path / "a"])
+    write(tmp_path / "b", found)
+    write_lines([found], tmp_path / "c.jsonl")
+    for source in (tmp_path / "b", tmp_path / "c.jsonl"):
+        assert [result.standing for result in read_results([source])] == ["altered"]
+
+
+def test_a_result_in_the_folder_of_another_cell_is_misplaced(tmp_path):
+    store = write(tmp_path, *map(make_result, KEYS))
+    shutil.copyfile(tmp_path / KEYS[1] / RESULT_FILE, tmp_path / KEYS[0] / RESULT_FILE)
+    told = []
+    found = read_results([tmp_path], told.append)
+    assert sorted(result.standing for result in found) == ["misplaced", "whole"]
+    assert f"is of cell {KEYS[1]}, not of the one whose folder it stands in" in told[0]
+    with pytest.warns(UserWarning, match="its cell does not count as done"):
+        assert store.get(KEYS[0]) is None
+    assert [r.standing for r in read_results([shutil.copytree(tmp_path / KEYS[1], tmp_path / "my copy")])] == ["whole"]
+
+
+def test_a_result_from_before_digests_is_read_and_stays_without_one(tmp_path):
+    write(tmp_path, make_result(KEYS[0]))
+    path = tmp_path / KEYS[0] / RESULT_FILE
+    content = json.loads(path.read_text())
+    del content["digest"]
+    path.write_text(json.dumps(content))
+    told = []
+    (found,) = read_results([tmp_path], told.append)
+    assert (found.standing, found.is_altered, told) == ("older", False, [])
+    assert Store(tmp_path).get(KEYS[0]) == found
+    write_lines([found], tmp_path / "a.jsonl")
+    assert read_results([tmp_path / "a.jsonl"])[0].standing == "older"
+
+
+def test_a_field_that_a_later_version_adds_leaves_digests_as_they_are(tmp_path):
+    """The digest is of what stands in the file: a field of this version that an older one lacked is not in it."""
+    write(tmp_path, make_result(KEYS[0]))
+    path = tmp_path / KEYS[0] / RESULT_FILE
+    content = json.loads(path.read_text())
+    del content["foundation"]
+    path.write_text(json.dumps({**content, "digest": content_digest(content)}))
+    assert [result.standing for result in read_results([tmp_path])] == ["whole"]
+
+
+def test_the_folder_of_a_result_that_cannot_be_used_is_set_aside_with_its_set(tmp_path):
+    store = write(tmp_path, make_result(KEYS[0]))
+    assert store.set_aside(KEYS[1]) is None
+    distilled = DistilledDataset(torch.zeros(2, 1, 2, 2), torch.arange(2), num_classes=2, ipc=1)
+    distilled.save(tmp_path / KEYS[0] / DISTILLED_FOLDER)
+    aside = store.set_aside(KEYS[0])
+    assert aside == tmp_path / f".damaged-{KEYS[0]}"
+    assert (aside / RESULT_FILE).exists()
+    assert store.get(KEYS[0]) is None
+    assert torch.equal(DistilledDataset.load(store.rescue(KEYS[0])).labels, distilled.labels)
+    write(tmp_path, make_result(KEYS[0]))
+    assert len(store.results()) == 1
 
 
 def test_damaged_line_is_named_with_its_number(tmp_path):

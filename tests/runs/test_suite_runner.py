@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
+import warnings
 
 import pytest
 import yaml
@@ -56,6 +59,56 @@ def test_rerun_runs_nothing_again_and_two_runs_agree(tmp_path):
     assert all(event.was_there for event in events)
     other = run_suite(suite, tmp_path / "b", CPU)
     assert [r.metric("test_accuracy") for r in other] == [r.metric("test_accuracy") for r in first]
+
+
+@pytest.mark.parametrize("damage", ["altered", "cut", "sibling's"])
+def test_a_result_that_cannot_be_trusted_is_set_aside_and_its_cell_run_again(tmp_path, damage):
+    suite, root = write_suite(tmp_path / "s.yaml"), tmp_path / "results"
+    first = run_suite(suite, root, CPU)
+    path, other = (root / result.key / "result.json" for result in first)
+    text = path.read_text()
+    changed = {
+        "altered": re.sub(r'"students": \d', '"students": 9', text),
+        "cut": text[:99],
+        "sibling's": other.read_text(),
+    }
+    assert changed[damage] != text
+    path.write_text(changed[damage])
+    events = []
+    with pytest.warns(UserWarning, match="its cell does not count as done") as caught:
+        again = run_suite(suite, root, CPU, events.append)
+    assert len(caught) == 1
+    assert f"a run sets its folder aside as .damaged-{first[0].key}" in str(caught[0].message)
+    assert [event.was_there for event in events if event.result] == [False, True]
+    assert [result.metric("test_accuracy") for result in again] == [r.metric("test_accuracy") for r in first]
+    assert (root / f".damaged-{first[0].key}" / "result.json").read_text() == changed[damage]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert [event.was_there for event in second_events(suite, root)] == [True, True]
+
+
+def second_events(suite, root):
+    events = []
+    run_suite(suite, root, CPU, events.append)
+    return events
+
+
+@pytest.mark.parametrize("damage", ["flipped", "of another seed"])
+def test_a_set_of_a_killed_run_is_used_again_only_where_it_is_whole_and_this_cells(tmp_path, damage):
+    suite, root = write_suite(tmp_path / "s.yaml"), tmp_path / "results"
+    first = run_suite(suite, root, CPU)
+    (key, other), killed = (result.key for result in first), 2**22 + 1
+    left = root / f".tmp-{key}-{killed}" / "distilled"
+    shutil.copytree(root / (key if damage == "flipped" else other) / "distilled", left)
+    if damage == "flipped":
+        content = (left / "distilled.safetensors").read_bytes()
+        (left / "distilled.safetensors").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    shutil.rmtree(root / key)
+    reason = "its checksum differs" if damage == "flipped" else "is of other work"
+    with pytest.warns(UserWarning, match=f"a distilled set is not used again, the cell distils its own: .*{reason}"):
+        again = run_suite(suite, root, CPU)
+    assert [result.metric("test_accuracy") for result in again] == [r.metric("test_accuracy") for r in first]
+    assert not list(root.glob(".*"))
 
 
 def test_suite_says_how_many_students_are_trained_at_once_and_every_result_records_it(tmp_path):

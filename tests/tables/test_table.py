@@ -596,3 +596,47 @@ def test_tidy_has_numbers_where_numbers_belong(table):
     )
     assert tidy["seeds"].tolist() == [3, 3, 3, 1, 0, 1]
     assert tidy["students"].tolist() == [2, 2, 2, 1, 0, 2]
+
+
+def test_an_altered_result_is_marked_and_explained_in_every_format():
+    results = [make_result(seed=0), make_result(seed=1).standing_as("altered"), make_result("dsa", values=(0.7,))]
+    table = make_table([*results, make_result("dc").standing_as("misplaced")])
+    (panel,) = table.panels
+    shown = panel.accuracy.set_index("method")["IPC 10"]
+    assert shown["dm"].endswith(" (1 of 2 altered)")
+    assert shown["dc"].endswith(" (altered)")
+    assert "altered" not in shown["dsa"]
+    notes = "\n".join(panel.notes)
+    assert "Altered: the result of dm, IPC 10, seed 1 was changed after it was written, its digest differs;" in notes
+    assert "Altered: the result of dc, IPC 10, seed 0 stood in the folder of another cell;" in notes
+    assert [row.get("results_altered", 0) for row in panel.rows] == [
+        sum(result.is_altered for result in entry.results) for entry in panel.entries
+    ]
+    for name in RENDERERS:
+        console = Console(width=200, file=io.StringIO())
+        console.print(render(table, name))
+        assert "altered" in console.file.getvalue(), name
+
+
+def test_a_whole_copy_is_shown_instead_of_an_altered_one():
+    altered, whole = make_result(seed=0).standing_as("altered"), make_result(seed=0, started_at="2027-01-01")
+    (panel,) = make_table([altered, whole]).panels
+    assert [entry.results for entry in panel.entries] == [(whole,)]
+    assert "Altered: the result of dm" in "\n".join(panel.notes)
+
+
+def test_results_from_before_digests_are_counted_once_at_the_foot():
+    older = [
+        make_result(dataset=name, seed=seed).standing_as("older") for name in ("digits", "mnist") for seed in (0, 1)
+    ]
+    table = make_table([*older, make_result("dsa")])
+    notes = [note for panel in table.panels for note in panel.notes if "digest" in note]
+    assert notes == ["4 results were recorded before results carried a digest."]
+    assert table.panels[-1].notes[-1] == notes[0]
+    plain = make_table([result.standing_as("whole") for result in older] + [make_result("dsa")])
+    for before, after in zip(plain.panels, table.panels, strict=True):
+        assert before.accuracy.equals(after.accuracy)
+        assert before.cost.equals(after.cost)
+        assert before.rows == after.rows
+    assert plain.panels[-1].notes == table.panels[-1].notes[:-1]
+    assert "1 result was recorded" in notes_of([make_result().standing_as("older")])

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from ddbench.cli._app import DataDir, Device, app, path
-from ddbench.cli._showing import console, run_cells, say
+from ddbench.cli._showing import Problems, console, run_cells, say
 
 if TYPE_CHECKING:
     from ddbench.claims import ClaimsFile, Sources, Verdict
@@ -45,16 +45,20 @@ def judge_claims(
     device: Device = None,
     data_dir: DataDir = None,
 ) -> int:
-    """Judge claims: exit code 0 where all hold, 1 where some are refuted, 3 where some have no verdict yet."""
+    """Judge claims: exit code 0 where all hold, 1 where some are refuted, 3 where some have no verdict yet.
+
+    It is 1 as well where a result is damaged or was altered: it is named and left out.
+    """
     from ddbench.claims import exit_code, judge, load_claims, read_sources
 
-    loaded, sources = load_claims(file), read_sources(results)
+    problems = Problems()
+    loaded, sources = load_claims(file), read_sources(results, problems.tell)
     verdicts = judge(loaded, sources)
     if rerun is not None and exit_code(verdicts) == 1:
         _show(verdicts)
         verdicts = _judge_again(loaded, verdicts, sources, rerun, device, data_dir)
     _show(verdicts)
-    return exit_code(verdicts)
+    return problems.exit_code or exit_code(verdicts)
 
 
 @claims.command("record")
@@ -64,16 +68,18 @@ def record_claims(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", parser=path, help="Claims file to write.")],
     family: Annotated[str, typer.Option(help="Name of the family of claims.")] = "recorded baseline",
-) -> None:
+) -> int:
     """Record what repeated runs gave as a claims file, with limits from their spread."""
     from ddbench.claims import read_sources
     from ddbench.claims.recording import record, write_recording
 
-    recording = record(read_sources(results).results, family)
+    problems = Problems()
+    recording = record(read_sources(results, problems.tell).results, family)
     write_recording(recording, out)
     for line in recording.left_out:
         say(f"not recorded: {line}")
     say(f"{recording.count} claims written to {out}")
+    return problems.exit_code
 
 
 def _judge_again(

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ddbench.cli._app import TableFile, TableFormat, app, path
-from ddbench.cli._showing import show_or_write
+from ddbench.cli._showing import Problems, show_or_write
 from ddbench.errors import BadInputError
 
 if TYPE_CHECKING:
     from ddbench.analysis.comparison import Comparison
+    from ddbench.records import Result
 
 
 @app.command()
@@ -26,22 +27,27 @@ def compare(
     level: Annotated[float, typer.Option(help="Of intervals; verdicts err at most at 1 - level.")] = 0.95,
     format: TableFormat = "terminal",
     out: TableFile = None,
-) -> None:
+) -> int:
     """Compare two methods, or two folders of results, at each IPC: difference, interval, test, and a verdict in words.
 
     `ddbench compare dm random_real results/` or `ddbench compare results_a/ results_b/`
     """
     from ddbench.tables.comparison_table import comparison_table
 
-    show_or_write(comparison_table(_compare(a, b, results or [], level)), format, out)
+    problems = Problems()
+    show_or_write(comparison_table(_compare(a, b, results or [], level, problems)), format, out)
+    return problems.exit_code
 
 
-def _compare(a: str, b: str, results: list[Path], level: float) -> Comparison:
+def _compare(a: str, b: str, results: list[Path], level: float, problems: Problems) -> Comparison:
     from ddbench.analysis.comparison import Side, compare_methods, compare_sides
     from ddbench.runs.results_store import read_results
 
+    def read(paths: list[Path]) -> list[Result]:
+        return [result for result in read_results(paths, problems.tell) if not result.is_altered]
+
     if results:
-        return compare_methods(a, b, read_results(results), level)
+        return compare_methods(a, b, read(results), level)
     missing = [name for name in (a, b) if not Path(name).exists()]
     if missing:
         raise BadInputError(
@@ -50,5 +56,5 @@ def _compare(a: str, b: str, results: list[Path], level: float) -> Comparison:
         )
     if Path(a).resolve() == Path(b).resolve():
         raise BadInputError(f"compare needs two different folders, got {a} twice")
-    first, second = (Side(name, tuple(read_results([path])), path) for name, path in (("A", a), ("B", b)))
+    first, second = (Side(name, tuple(read([Path(path)])), path) for name, path in (("A", a), ("B", b)))
     return compare_sides(first, second, level)

@@ -8,17 +8,19 @@ from typing import Annotated
 import typer
 
 from ddbench.cli._app import app, path
-from ddbench.cli._showing import say
+from ddbench.cli._showing import Problems, say
 
 
 @app.command()
 def export(
     results: Annotated[list[Path], typer.Argument(parser=path, help="Results folders.")],
     out: Annotated[Path, typer.Option("--out", "-o", parser=path, help="File of JSON lines to write.")],
-) -> None:
-    """Write results as JSON lines, the form of recorded baselines."""
+) -> int:
+    """Write results as JSON lines, the form of recorded baselines; what is damaged or altered is left out and named."""
     from ddbench.runs.results_store import read_results, write_lines
 
-    found = read_results(results)
+    problems = Problems()
+    found = [result for result in read_results(results, problems.tell) if not result.is_altered]
     write_lines(found, out)
     say(f"{len(found)} results written to {out}")
+    return problems.exit_code

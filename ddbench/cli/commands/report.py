@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ddbench.cli._app import DataDir, app, path
-from ddbench.cli._showing import say
+from ddbench.cli._showing import Problems, say
 
 
 @app.command()
@@ -25,7 +25,7 @@ def report(
     ] = None,
     mix_protocols: Annotated[bool, typer.Option(help="Allow different protocol hashes, shown as a column.")] = False,
     data_dir: DataDir = None,
-) -> None:
+) -> int:
     """Write results as one HTML page: tables, plots, pictures, claims, and what stands behind each number."""
     from ddbench.claims import judge
     from ddbench.report.page import write_report
@@ -33,10 +33,12 @@ def report(
     from ddbench.runs.results_store import read_results
     from ddbench.tables.table import make_table
 
-    found = read_results(results)
+    problems = Problems()
+    found = read_results(results, problems.tell)
     verdicts = judge(claims, found) if claims else ()
     page = write_report(found, out, sources=results, verdicts=verdicts, data_dir=data_dir, mix_protocols=mix_protocols)
     say(f"report: {page}")
     if plots is not None:
         paths = write_plots(make_table(found, mix_protocols=mix_protocols).panels, plots)
         say(f"{len(paths)} plots: {plots}")
+    return problems.exit_code

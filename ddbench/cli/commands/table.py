@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ddbench.cli._app import TableFile, TableFormat, app, path
-from ddbench.cli._showing import show_or_write
+from ddbench.cli._showing import Problems, show_or_write
 
 
 @app.command()
@@ -18,9 +18,15 @@ def table(
     published: Annotated[bool, typer.Option(help="Show published numbers in their own column.")] = False,
     mix_protocols: Annotated[bool, typer.Option(help="Allow different protocol hashes, shown as a column.")] = False,
     out: TableFile = None,
-) -> None:
-    """Compare methods across IPC settings: accuracy, spread, counts, time and memory."""
+) -> int:
+    """Compare methods across IPC settings: accuracy, spread, counts, time and memory.
+
+    Exit code 1 where a result is damaged, and left out, or altered, and marked.
+    """
     from ddbench.runs.results_store import read_results
     from ddbench.tables.table import make_table
 
-    show_or_write(make_table(read_results(results), published=published, mix_protocols=mix_protocols), format, out)
+    problems = Problems()
+    found = read_results(results, problems.tell)
+    show_or_write(make_table(found, published=published, mix_protocols=mix_protocols), format, out)
+    return problems.exit_code

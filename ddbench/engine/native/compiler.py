@@ -1,5 +1,7 @@
 """C++ sources of this package, compiled by the machine's own compiler at first use and kept in the cache folder.
 
+Beside each library stands a file with what it is of and a digest: one that does not fit is compiled again, not loaded.
+
 For passes over memory that torch has no single operation for. One source compiles in a second or two, where torch's
 compiler takes ten and more to trace and write the same.
 """
@@ -7,21 +9,23 @@ compiler takes ten and more to trace and write the same.
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import platform
 import shlex
 import shutil
 import subprocess
 import warnings
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from threading import Lock
 
 import torch
+from filelock import FileLock
 
 from ddbench.errors import BadInputError
-from ddbench.host.files import digest_of, find_cache_dir, make_folder, staged_file
+from ddbench.host.cached_work import digest_of_file
+from ddbench.host.files import digest_of, find_cache_dir, make_folder, staged_file, write_text
 
 # Nothing that reorders sums or drops NaN; -fno-math-errno lets a square root be one instruction.
 OPTIONS = ("-O2", "-std=c++17", "-fno-math-errno", "-Wno-psabi", "-fPIC", "-shared", "-fopenmp")
@@ -63,12 +67,11 @@ def _load(source: Path) -> ctypes.CDLL | None:
     key = {"source": source.read_text(encoding="utf-8"), "command": command, "machine": platform.machine()}
     target = find_cache_dir() / "native" / f"{source.stem.removeprefix('_')}-{digest_of(key)}.so"
     try:
-        with suppress(OSError):  # not there yet, or damaged
-            return ctypes.CDLL(str(target))
-        make_folder(target.parent)
-        with staged_file(target) as temporary:
-            whole = [*command, str(source), "-o", str(temporary)]
-            subprocess.run(whole, check=True, capture_output=True, text=True, timeout=120)
+        if not _is_whole(target):
+            make_folder(target.parent)
+            with FileLock(target.with_suffix(".lock")):  # of several processes one compiles
+                if not _is_whole(target):
+                    _compile([*command, str(source)], target)
         return ctypes.CDLL(str(target))
     except subprocess.CalledProcessError as error:
         lines = [line for line in error.stderr.splitlines() if "error" in line]
@@ -76,6 +79,28 @@ def _load(source: Path) -> ctypes.CDLL | None:
     except (OSError, BadInputError, subprocess.TimeoutExpired) as error:
         _warn(str(error))
     return None
+
+
+def _compile(command: list[str], target: Path) -> None:
+    """Compile into `target` and put what is known of it beside it; a warning where it takes a damaged one's place."""
+    if target.exists() and _digest_file(target).exists():
+        warnings.warn(f"{target} is damaged or of other code; it is compiled again", stacklevel=5)
+    with staged_file(target) as temporary:
+        subprocess.run([*command, "-o", str(temporary)], check=True, capture_output=True, text=True, timeout=120)
+    write_text(_digest_file(target), json.dumps({"of": target.name, "digest": digest_of_file(target)}) + "\n")
+
+
+def _is_whole(target: Path) -> bool:
+    """Return whether a library is there with the digest that stands beside it."""
+    try:
+        about = json.loads(_digest_file(target).read_text(encoding="utf-8"))
+        return bool(about == {"of": target.name, "digest": digest_of_file(target)})
+    except (OSError, ValueError):
+        return False
+
+
+def _digest_file(target: Path) -> Path:
+    return target.with_name(f"{target.name}.json")
 
 
 def _warn(reason: str) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ddbench.distilled import load_whitening
 from ddbench.errors import DataMismatchError
-from ddbench.host.files import staged_file
+from ddbench.host.kept_files import is_kept_whole, save_kept
 from ddbench.records import Whitening
 
 TRAJECTORY = "trajectory"
@@ -42,13 +41,20 @@ def find_whitening(folder: Path) -> Whitening | None:
 
 
 def save_expert(trajectory: Tensor, folder: Path, index: int, identity: dict[str, str]) -> None:
-    """Write an expert's (epochs + 1, P) parameters, whole or not at all, with what they are of."""
-    with staged_file(expert_path(folder, index)) as temporary:
-        save_file({TRAJECTORY: trajectory.contiguous()}, temporary, metadata=identity)
+    """Write an expert's (epochs + 1, P) parameters, whole or not at all, with what they are of and a digest."""
+    save_kept({TRAJECTORY: trajectory}, expert_path(folder, index), identity)
+
+
+def keeps_expert(path: Path, identity: dict[str, str]) -> bool:
+    """Return whether an earlier attempt left an expert to go on with; a damaged or another's goes, with a warning."""
+    return is_kept_whole(path, identity) and has_expert(path, identity)
 
 
 def has_expert(path: Path, identity: dict[str, str]) -> bool:
-    """Return whether an expert is there; raises DataMismatchError where it is truncated or another's."""
+    """Return whether an expert is there; raises DataMismatchError where it is truncated or another's.
+
+    Its numbers are not read: those of finished work have been verified as a whole (`ddbench.host.cached_work`).
+    """
     if not path.exists():
         return False
     try:

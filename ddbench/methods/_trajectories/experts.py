@@ -24,7 +24,14 @@ from ddbench.engine.compiled import compiling_pays
 from ddbench.engine.passes import derivatives_chunk
 from ddbench.errors import DataMismatchError
 from ddbench.method import Method, RunContext
-from ddbench.methods._trajectories.expert_files import Expert, expert_path, find_whitening, has_expert, save_expert
+from ddbench.methods._trajectories.expert_files import (
+    Expert,
+    expert_path,
+    find_whitening,
+    has_expert,
+    keeps_expert,
+    save_expert,
+)
 from ddbench.methods._trajectories.flat_network import FlatNetwork, flatten_parameters
 from ddbench.network import InputShape, make_network
 from ddbench.records import LabeledImages, Whitening
@@ -67,7 +74,7 @@ class ExpertMethod(Method):
         data = TrainingSet(images, labels, train.info)
         identity = self.identity(train, whitening)
         seeds = [draw_seed(ctx.generator) for _ in range(config.num_experts)]
-        missing = [i for i in range(config.num_experts) if not has_expert(expert_path(ctx.cache_dir, i), identity)]
+        missing = [i for i in range(config.num_experts) if not keeps_expert(expert_path(ctx.cache_dir, i), identity)]
         passes = 3 * len(train) * config.num_experts * config.trajectory_epochs  # forward, and backward as twice that
         network = self.flat_network(train, ctx, passes, min(config.trajectory_batch_size, len(train)))
         at_once = experts_at_once(ctx.device, train.info.image_size)

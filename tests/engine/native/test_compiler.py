@@ -1,7 +1,9 @@
 """Tests of native code: compiled once, kept, compiled anew when it changes, and one line where it cannot be."""
 
+import shutil
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -22,7 +24,7 @@ def source(own_cache, tmp_path):
 
 def kept(own_cache):
     folder = own_cache / "native"
-    return {path: path.stat().st_mtime_ns for path in folder.iterdir()} if folder.exists() else {}
+    return {path: path.stat().st_mtime_ns for path in folder.glob("*.so")} if folder.exists() else {}
 
 
 @pytest.mark.compiler
@@ -72,18 +74,67 @@ def test_a_machine_without_a_compiler_is_one_line_said_once(source, monkeypatch,
         assert load_native(source) is None
 
 
-@pytest.mark.compiler
-def test_a_damaged_file_in_the_cache_is_made_anew(source, own_cache, tmp_path, monkeypatch):
+def copy_elsewhere(source, own_cache, tmp_path, monkeypatch) -> Path:
+    """A copy of the cache: a library that this process has loaded is not read again from where it was."""
     load_native(source)
     (path,) = kept(own_cache)
     load_native.cache_clear()
-    # In another folder: a library that this process has loaded is not read again from where it was.
-    damaged = tmp_path / "other" / "native" / path.name
-    damaged.parent.mkdir(parents=True)
-    damaged.write_bytes(b"damaged")
+    shutil.copytree(own_cache, tmp_path / "other")
     monkeypatch.setenv(CACHE_DIR_VARIABLE, str(tmp_path / "other"))
+    return tmp_path / "other" / "native" / path.name
+
+
+@pytest.mark.compiler
+def test_a_copied_cache_is_used_as_it_is(source, own_cache, tmp_path, monkeypatch):
+    copied = copy_elsewhere(source, own_cache, tmp_path, monkeypatch)
+    before = copied.stat().st_mtime_ns
     assert load_native(source).add(2, 3) == 5
-    assert damaged.read_bytes() != b"damaged"
+    assert copied.stat().st_mtime_ns == before
+
+
+@pytest.mark.compiler
+@pytest.mark.parametrize("damage", ["flipped", "cut", "other", "no digest"])
+def test_a_damaged_library_is_compiled_again_and_never_loaded(damage, source, own_cache, tmp_path, monkeypatch):
+    copied = copy_elsewhere(source, own_cache, tmp_path, monkeypatch)
+    whole = copied.read_bytes()
+    place = whole.rindex(b"add\0")  # in a table of names: loading it would go well, and finding the function not
+    changed = {
+        "flipped": whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :],
+        "cut": whole[:-1],
+        "other": b"damaged",
+        "no digest": whole,
+    }[damage]
+    copied.write_bytes(changed)
+    about = copied.with_name(f"{copied.name}.json")
+    about.write_text("no JSON" if damage == "no digest" else about.read_text())
+    with pytest.warns(UserWarning, match=r"\.so is damaged or of other code; it is compiled again$") as caught:
+        assert load_native(source).add(2, 3) == 5
+    assert len(caught) == 1
+    load_native.cache_clear()
+    assert load_native(source).add(2, 3) == 5  # without a warning
+
+
+@pytest.mark.compiler
+def test_a_library_of_an_older_version_is_compiled_again_without_a_word(source, own_cache, tmp_path, monkeypatch):
+    copied = copy_elsewhere(source, own_cache, tmp_path, monkeypatch)
+    copied.with_name(f"{copied.name}.json").unlink()
+    copied.write_bytes(b"older")
+    assert load_native(source).add(2, 3) == 5
+
+
+@pytest.mark.compiler
+def test_a_library_put_in_the_place_of_another_is_not_loaded(source, own_cache, tmp_path, monkeypatch):
+    copied = copy_elsewhere(source, own_cache, tmp_path, monkeypatch)
+    source.write_text(SOURCE.replace("a + b", "a - b"))
+    assert load_native(source).add(2, 3) == -1
+    (other,) = set(kept(tmp_path / "other")) - {copied}
+    load_native.cache_clear()
+    for suffix in ("", ".json"):
+        other.with_name(other.name + suffix).unlink()  # not written over: this process has it in memory
+        shutil.copyfile(copied.with_name(copied.name + suffix), other.with_name(other.name + suffix))
+    with pytest.warns(UserWarning, match="of other code"):
+        assert load_native(source) is not None
+    assert other.read_bytes() != copied.read_bytes()
 
 
 @pytest.mark.compiler

@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors import safe_open
-from safetensors.torch import load, load_file, save
+from safetensors.torch import load, load_file, save, save_file
 from torch import Tensor
 
 from ddbench.augment.dsa import apply_dsa, draw_dsa
@@ -299,7 +299,11 @@ def test_seeds_give_other_experts(prepare, toy, context, tmp_path):
 
 def test_files_say_what_they_are_of(prepare, toy):
     folder = prepare(zca=True)
-    assert whole(expert_path(folder, 0))[0] == {
+    said = whole(expert_path(folder, 0))[0]
+    assert said.pop("of").endswith("/expert-000.safetensors")
+    assert len(said.pop("digest")) == 32
+    assert said.pop("kept") == "1"
+    assert said == {
         "dataset": "toy (toy)",
         "network": SPEC,
         "whitening": find_whitening(folder).hash,
@@ -346,12 +350,31 @@ def test_experts_of_other_work_are_refused(prepare, toy, context):
     assert "expert-002.safetensors is missing" in refusal(folder, toy, context, num_experts=3)
 
 
-def test_experts_of_other_work_are_not_overwritten_by_training(prepare):
+def test_experts_of_other_work_that_an_attempt_left_are_trained_again(prepare, toy, context):
     folder = prepare()
-    before = expert_path(folder, 0).read_bytes()
-    with pytest.raises(DataMismatchError, match="another network"):
+    with pytest.warns(UserWarning, match="is of another network: convnet-d1-w8 instead of convnet-d2-w8") as caught:
         prepare(network="convnet-d2-w8")
-    assert expert_path(folder, 0).read_bytes() == before
+    assert len(caught) == 2  # a line each
+    load_from(folder, toy, context, network="convnet-d2-w8")
+
+
+@pytest.mark.parametrize("damage", ["flipped", "swapped", "no digest"])
+def test_an_expert_that_an_attempt_left_damaged_is_trained_again(damage, prepare):
+    folder = prepare()
+    first, second = (expert_path(folder, index) for index in range(2))
+    before = [trajectory(folder, index).clone() for index in range(2)]  # not mapped: the file is written over
+    content = first.read_bytes()
+    if damage == "flipped":
+        first.write_bytes(content[:-5] + bytes([content[-5] ^ 1]) + content[-4:])
+    elif damage == "swapped":
+        first.write_bytes(second.read_bytes())
+    else:
+        save_file({"trajectory": before[0]}, first, metadata={"dataset": "toy (toy)"})
+    reason = {"flipped": "is damaged", "swapped": "is of other work", "no digest": "has no digest"}[damage]
+    with pytest.warns(UserWarning, match=f"a part of unfinished work is made again: .*expert-000.* {reason}"):
+        prepare()
+    assert torch.equal(trajectory(folder, 0), before[0])
+    assert torch.equal(trajectory(folder, 1), before[1])
 
 
 def test_missing_and_other_whitenings_are_refused(prepare, toy, context):
