@@ -6,8 +6,10 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
+from numbers import Real
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar
+from types import UnionType
+from typing import Any, ClassVar, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import torch
 from pydantic import TypeAdapter, ValidationError
@@ -15,6 +17,8 @@ from torch import Tensor
 
 from ddbench.errors import BadInputError
 from ddbench.host.source_code import Code, code_of_class, digest_of_code, has_file, read_code
+from ddbench.inputs.problems import explain
+from ddbench.inputs.values import LARGEST_SEED, as_count, as_flag, as_mapping, as_text
 from ddbench.records import DistilledDataset, LabeledImages
 from ddbench.registry import METHODS, suggest
 from ddbench.work import MethodWork
@@ -190,15 +194,16 @@ def check_ipc(train: LabeledImages, ipc: int) -> str | None:
     return None
 
 
-def make_method(name: str, settings: dict[str, Any] | None = None) -> Method:
+def make_method(name: str, settings: Mapping[str, Any] | None = None) -> Method:
     """Return the method called `name` with its settings checked.
 
     Raises:
         UnknownNameError: no such method.
         BadInputError: an unknown setting (with close matches), or a value of the wrong type or out of range.
     """
-    method_class = METHODS.get(name)
-    return method_class(_make_config(name, method_class.Config, settings or {}))
+    method_class = METHODS.get(as_text(name, "name of a method"))
+    given = {} if settings is None else as_mapping(settings, f"settings of method {name}")
+    return method_class(_make_config(name, method_class.Config, given))
 
 
 def config_of(method: Method) -> dict[str, Any]:
@@ -206,20 +211,39 @@ def config_of(method: Method) -> dict[str, Any]:
     return asdict(method.config)
 
 
-def _make_config(name: str, config_class: type[Any], settings: dict[str, Any]) -> object:
+def _as_kind_of(value: object, kind: Any, what: str) -> object:  # noqa: ANN401 - a type as it stands in a class
+    """Return a setting ready for pydantic, which would make a number of a bool and an integer of text.
+
+    Raises:
+        BadInputError: a bool, a float or text for an integer, a bool for a number, or anything else for a bool.
+    """
+    kinds = set(get_args(kind)) - {type(None)} if get_origin(kind) in (Union, UnionType) else {kind}
+    if value is None or not kinds & {bool, int, float}:
+        return value
+    if kinds == {bool}:
+        return as_flag(value, what)
+    if kinds == {int}:
+        return as_count(value, what, -LARGEST_SEED, LARGEST_SEED)
+    if isinstance(value, bool) and bool not in kinds:
+        raise BadInputError(f"{what} must be a number, got {value}")
+    return float(value) if isinstance(value, Real) and type(value) not in (int, float) else value  # one of numpy's
+
+
+def _make_config(name: str, config_class: type[Any], settings: dict[str, object]) -> object:
     known = [f.name for f in fields(config_class)]
     for key in settings:
         if key not in known:
             hint = suggest(str(key), known) if known else "it takes none"
             raise BadInputError(f"method {name} has no setting {key!r}; {hint}")
+    kinds = get_type_hints(config_class)
+    settings = {key: _as_kind_of(value, kinds[key], f"method {name}: setting {key}") for key, value in settings.items()}
     try:
         config: object = TypeAdapter(config_class).validate_python(settings)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        if not where:  # settings that do not go together: the method's own words say what is wrong
-            raise BadInputError(f"method {name}: {first['msg'].removeprefix('Value error, ')}") from error
-        raise BadInputError(f"method {name}: setting {where} cannot be {first['input']!r}: {first['msg']}") from error
+        if not error.errors()[0]["loc"]:  # settings that do not go together: the method's own words say what is wrong
+            words = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise BadInputError(f"method {name}: {words}") from error
+        raise BadInputError(f"method {name}: setting {explain(error)}") from error
     for key in settings:
         # Infinity passes every lower bound, and JSON has no word for it.
         if isinstance(value := getattr(config, key), float) and not math.isfinite(value):

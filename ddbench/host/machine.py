@@ -28,6 +28,8 @@ def resolve_device(device: str | torch.device | None = None) -> torch.device:
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
+        if not isinstance(device, str | torch.device):  # torch takes a number for an index
+            raise RuntimeError("no name of a device")
         chosen = torch.device(device)
     except RuntimeError as error:
         raise BadInputError(f"device must be cpu, cuda or cuda:<index>, got {device!r}") from error
