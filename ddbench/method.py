@@ -17,8 +17,7 @@ from torch import Tensor
 
 from ddbench.errors import BadInputError
 from ddbench.host.source_code import Code, code_of_class, digest_of_code, has_file, read_code
-from ddbench.inputs.problems import explain
-from ddbench.inputs.values import LARGEST_SEED, as_count, as_flag, as_mapping, as_text
+from ddbench.inputs.values import as_text, shown
 from ddbench.records import DistilledDataset, LabeledImages
 from ddbench.registry import METHODS, suggest
 from ddbench.work import MethodWork
@@ -202,8 +201,10 @@ def make_method(name: str, settings: Mapping[str, Any] | None = None) -> Method:
         BadInputError: an unknown setting (with close matches), or a value of the wrong type or out of range.
     """
     method_class = METHODS.get(as_text(name, "name of a method"))
-    given = {} if settings is None else as_mapping(settings, f"settings of method {name}")
-    return method_class(_make_config(name, method_class.Config, given))
+    given = {} if settings is None else settings
+    if not isinstance(given, Mapping):
+        raise BadInputError(f"settings of method {name} must be a dictionary, got {shown(settings)}")
+    return method_class(_make_config(name, method_class.Config, dict(given)))
 
 
 def config_of(method: Method) -> dict[str, Any]:
@@ -212,24 +213,22 @@ def config_of(method: Method) -> dict[str, Any]:
 
 
 def _as_kind_of(value: object, kind: Any, what: str) -> object:  # noqa: ANN401 - a type as it stands in a class
-    """Return a setting ready for pydantic, which would make a number of a bool and an integer of text.
+    """Return a setting ready for pydantic, which would make a number of a bool and a bool of a number.
 
     Raises:
-        BadInputError: a bool, a float or text for an integer, a bool for a number, or anything else for a bool.
+        BadInputError: a bool for a number, a float for an integer, or a number for a bool.
     """
     kinds = set(get_args(kind)) - {type(None)} if get_origin(kind) in (Union, UnionType) else {kind}
-    if value is None or not kinds & {bool, int, float}:
-        return value
-    if kinds == {bool}:
-        return as_flag(value, what)
-    if kinds == {int}:
-        return as_count(value, what, -LARGEST_SEED, LARGEST_SEED)
-    if isinstance(value, bool) and bool not in kinds:
-        raise BadInputError(f"{what} must be a number, got {value}")
-    return float(value) if isinstance(value, Real) and type(value) not in (int, float) else value  # one of numpy's
+    wrong = {frozenset({bool}): (int, float), frozenset({int}): (bool, float), frozenset({float}): (bool,)}
+    if type(value) in wrong.get(frozenset(kinds), ()):
+        word = {bool: "boolean", int: "integer", float: "number"}[kinds.pop()]
+        raise BadInputError(f"{what} cannot be {shown(value)}: Input should be a valid {word}")
+    if kinds <= {int, float} and isinstance(value, Real) and type(value).__module__ == "numpy":
+        return value.item()  # type: ignore[attr-defined]
+    return value
 
 
-def _make_config(name: str, config_class: type[Any], settings: dict[str, object]) -> object:
+def _make_config(name: str, config_class: type[Any], settings: dict[str, Any]) -> object:
     known = [f.name for f in fields(config_class)]
     for key in settings:
         if key not in known:
@@ -240,10 +239,12 @@ def _make_config(name: str, config_class: type[Any], settings: dict[str, object]
     try:
         config: object = TypeAdapter(config_class).validate_python(settings)
     except ValidationError as error:
-        if not error.errors()[0]["loc"]:  # settings that do not go together: the method's own words say what is wrong
-            words = error.errors()[0]["msg"].removeprefix("Value error, ")
-            raise BadInputError(f"method {name}: {words}") from error
-        raise BadInputError(f"method {name}: setting {explain(error)}") from error
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        if not where:  # settings that do not go together: the method's own words say what is wrong
+            raise BadInputError(f"method {name}: {first['msg'].removeprefix('Value error, ')}") from error
+        came = shown(first["input"]).removeprefix("text ")
+        raise BadInputError(f"method {name}: setting {where} cannot be {came}: {first['msg']}") from error
     for key in settings:
         # Infinity passes every lower bound, and JSON has no word for it.
         if isinstance(value := getattr(config, key), float) and not math.isfinite(value):

@@ -117,7 +117,7 @@ def split_spec(spec: str) -> tuple[str, str]:
     Raises:
         UnknownNameError: no registered family begins the name.
     """
-    as_text(spec, "name of a network")
+    as_text(spec, "name of a network", may_be_empty=True)
     families = [name for name in NETWORKS.names() if re.fullmatch(rf"{re.escape(name)}([-/].+|[0-9].*)?", spec)]
     if not families:
         raise UnknownNameError(f"unknown network {spec!r}; {suggest(re.split('[-/]', spec)[0], NETWORKS.names())}")
