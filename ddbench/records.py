@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
+from pydantic import ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr, ValidationError
 from pydantic_core import to_json
 from torch import Tensor
 
@@ -23,7 +23,7 @@ from ddbench.inputs.distilled_sets import PIXEL_MARGIN, as_set_images, as_set_la
 from ddbench.inputs.distilled_sets import UNBOUNDED as UNBOUNDED
 from ddbench.inputs.image_tensors import as_plain
 from ddbench.inputs.paths import as_path
-from ddbench.inputs.problems import explain
+from ddbench.inputs.problems import Checked, explain
 from ddbench.inputs.values import LARGEST_SEED, as_choice, as_count, as_kind, as_mapping, as_positive
 
 Space = Literal["normalised", "pixels", "zca"]
@@ -191,7 +191,7 @@ def size_words(ipc: int | None) -> str:
     return "whole set" if ipc is None else f"ipc {ipc}"
 
 
-class Record(BaseModel):
+class Record(Checked):
     """Base of what is stored: frozen, and an unknown field is an error."""
 
     # Plain JSON has no NaN and would store null, which could not be read back as a number.
@@ -256,7 +256,7 @@ class Origin(Record):
     distill_seed: Annotated[StrictInt, Field(ge=0, le=LARGEST_SEED)] | None = None
     share_prepare: StrictBool = False
     foundation: StrictStr = ""
-    engine: dict[str, Any] = {}
+    engine: dict[str, Any] = Field(default_factory=dict)
     phases: tuple[Phase, ...] = ()
     class_names: tuple[StrictStr, ...] | None = None
     diverged: StrictStr | StrictBool = ""
@@ -270,11 +270,11 @@ class Metric(Record):
     extractor; values of different bases compare only roughly. Empty where there is no such thing.
     """
 
-    name: str
-    unit: str
-    higher_is_better: bool
-    values: tuple[float, ...]
-    basis: str = ""
+    name: StrictStr
+    unit: StrictStr
+    higher_is_better: StrictBool
+    values: tuple[StrictFloat, ...]
+    basis: StrictStr = ""
 
     @property
     def mean(self) -> float:
@@ -318,9 +318,9 @@ class Result(Record):
     share_prepare: bool = False
     foundation: str = ""
     teacher: TeacherRecord | None = None
-    engine: dict[str, Any] = {}
-    machine: dict[str, Any] = {}
-    versions: dict[str, str] = {}
+    engine: dict[str, Any] = Field(default_factory=dict)
+    machine: dict[str, Any] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
     git_commit: str = ""
     command: str = ""
     started_at: str = ""

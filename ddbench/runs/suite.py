@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from ddbench.errors import BadInputError
 from ddbench.evaluator import make_evaluator
 from ddbench.host.files import digest_of
+from ddbench.inputs.problems import Checked
 from ddbench.method import config_of, make_method
 from ddbench.network import split_spec
 from ddbench.protocol import PROTOCOLS
@@ -77,7 +78,7 @@ Budgets = Annotated[tuple[Count, ...], Field(min_length=1)]
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
-class SuiteMethod(BaseModel):
+class SuiteMethod(Checked):
     """One method of a suite; `ipc`, `distill_seeds` and `students` override the suite's for it.
 
     `settings` override those of `preset`, which serve every data set and IPC that the method runs on.
@@ -86,13 +87,13 @@ class SuiteMethod(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str
     preset: str | None = None
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = Field(default_factory=dict)
     ipc: Budgets | None = None
     distill_seeds: Seeds | None = None
     students: Count | None = None
 
 
-class Suite(BaseModel):
+class Suite(Checked):
     """A grid: data sets x methods x IPC x networks x distillation seeds, under one protocol.
 
     `students_at_once` says how many students one call trains: an engine setting, which no cell's key depends on.
