@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import torch
-from pydantic import ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr, ValidationError
+from pydantic import (
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import to_json
 from torch import Tensor
 
@@ -24,7 +33,7 @@ from ddbench.inputs.distilled_sets import UNBOUNDED as UNBOUNDED
 from ddbench.inputs.image_tensors import as_plain
 from ddbench.inputs.paths import as_path
 from ddbench.inputs.problems import Checked, explain
-from ddbench.inputs.values import LARGEST_SEED, as_choice, as_count, as_kind, as_mapping, as_positive
+from ddbench.inputs.values import LARGEST_SEED, as_choice, as_count, as_flag, as_kind, as_mapping, as_positive
 
 Space = Literal["normalised", "pixels", "zca"]
 Status = Literal["ok", "skipped", "failed", "out_of_memory"]
@@ -270,11 +279,21 @@ class Metric(Record):
     extractor; values of different bases compare only roughly. Empty where there is no such thing.
     """
 
-    name: StrictStr
-    unit: StrictStr
-    higher_is_better: StrictBool
-    values: tuple[StrictFloat, ...]
-    basis: StrictStr = ""
+    name: str
+    unit: str
+    higher_is_better: bool
+    values: tuple[float, ...]
+    basis: str = ""
+
+    @field_validator("higher_is_better", "values", mode="before")
+    @classmethod
+    def _is_what_it_is(cls, given: object, field: ValidationInfo) -> object:
+        """Refuse text and bools for numbers and numbers for a bool, which pydantic would take."""
+        if field.field_name == "higher_is_better":
+            return as_flag(given, "higher_is_better")
+        if isinstance(given, list | tuple) and any(isinstance(value, bool | str) for value in given):
+            raise ValueError("values must be numbers, got a bool or text among them")
+        return given
 
     @property
     def mean(self) -> float:
