@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ddbench.errors import BadInputError, DataMismatchError
 from ddbench.host.files import digest_of
+from ddbench.inputs.image_tensors import as_plain
 from ddbench.inputs.paths import as_path
 from ddbench.inputs.values import as_choice, as_flag, as_mapping, as_numbers, as_text, shown
 from ddbench.records import DatasetInfo, ImageSource, LabeledImages, RealDataset
@@ -148,7 +149,8 @@ def _check_parts(
     for which, split in (("train", train), ("test", test)):
         if not isinstance(split, tuple | list) or len(split) != 2:
             raise BadInputError(f"{which} must be a pair of images and labels, got {shown(split)}")
-    shape = getattr(train[0], "shape", None)
+    images = as_plain(train[0], "images of a data set") if isinstance(train[0], Tensor) else train[0]
+    shape = getattr(images, "shape", None)
     if not isinstance(shape, tuple) or len(shape) != 4:
         came = tuple(shape) if isinstance(shape, tuple) else shown(train[0])
         raise BadInputError(f"images of a data set must be (N, C, H, W) uint8, got {came}")

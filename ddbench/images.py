@@ -113,7 +113,7 @@ class LabeledImages:
 
     def _check_images(self, info: DatasetInfo) -> int:
         """Return how many images there are; raises BadInputError where they are none or not of the data set's shape."""
-        images, shape = self.images, getattr(self.images, "shape", None)
+        images = self.images
         if isinstance(images, Tensor) or type(images).__module__ == "numpy" or not hasattr(images, "__getitem__"):
             images = as_plain(images, "real images")
             if images.dtype != torch.uint8:
@@ -121,7 +121,7 @@ class LabeledImages:
                     f"real images must be uint8, got {images.dtype}; give pixels 0..255 with .to(torch.uint8)"
                 )
             object.__setattr__(self, "images", images)
-            shape = images.shape
+        shape = getattr(images, "shape", None)
         if not isinstance(shape, tuple) or len(shape) != 4:
             came = tuple(shape) if isinstance(shape, tuple) else shown(self.images)
             raise BadInputError(f"real images must be (N, C, H, W), or a source that has this shape, got {came}")

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ddbench.errors import BadInputError
 from ddbench.host.source_code import Code, code_of_class, digest_of_code, has_file, read_code
-from ddbench.inputs.values import as_text, shown
+from ddbench.inputs.values import LARGEST_SEED, as_text, shown
 from ddbench.records import DistilledDataset, LabeledImages
 from ddbench.registry import METHODS, suggest
 from ddbench.work import MethodWork
@@ -223,6 +223,8 @@ def _as_kind_of(value: object, kind: Any, what: str) -> object:  # noqa: ANN401 
     if type(value) in wrong.get(frozenset(kinds), ()):
         word = {bool: "boolean", int: "integer", float: "number"}[kinds.pop()]
         raise BadInputError(f"{what} cannot be {shown(value)}: Input should be a valid {word}")
+    if type(value) is int and abs(value) > LARGEST_SEED:  # which no loop counts to and no file holds
+        raise BadInputError(f"{what} cannot be {shown(value)}: at most {LARGEST_SEED}")
     if kinds <= {int, float} and isinstance(value, Real) and type(value).__module__ == "numpy":
         return value.item()  # type: ignore[attr-defined]
     return value

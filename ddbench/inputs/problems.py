@@ -22,7 +22,7 @@ class Checked(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise BadInputError(f"{type(self).__name__}: {explain(error, type(self).model_fields)}") from error
+            raise BadInputError(f"{type(self).__name__}: {explain(error, list(type(self).model_fields))}") from error
 
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined] # pydantic: validation need not go through it
 

@@ -28,7 +28,10 @@ def shown(value: object) -> str:
         text = repr(value)
         words = {"str": "text", "int": "", "float": ""}
         return f"{words.get(type(value).__name__, type(value).__name__)} {text[:60]}{'...' * (len(text) > 60)}".strip()
-    shape = getattr(value, "shape", None)
+    try:
+        shape = getattr(value, "shape", None)
+    except RuntimeError:  # a nested tensor has none
+        shape = None
     return f"{type(value).__name__}{f' of shape {tuple(shape)}' if isinstance(shape, tuple) else ''}"
 
 
