@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,7 +15,9 @@ from torch import Tensor
 
 from ddbench.errors import BadInputError, DataMismatchError
 from ddbench.host.files import digest_of
+from ddbench.inputs.image_tensors import as_plain
 from ddbench.inputs.paths import as_path
+from ddbench.inputs.values import as_choice, as_flag, as_mapping, as_numbers, as_text, shown
 from ddbench.records import DatasetInfo, ImageSource, LabeledImages, RealDataset
 from ddbench.registry import DATASETS, suggest
 
@@ -51,7 +53,10 @@ def load_dataset(
         DataMissingError: the files are not there; the message names the command that fetches them.
         DataMismatchError: the files are not the registered data.
     """
-    name, spec_options = parse_spec(spec)
+    if data_dir is not None:
+        data_dir = as_path(data_dir, "data_dir")
+    as_flag(download, "download")
+    name, spec_options = parse_spec(as_text(spec, "name of a data set"))
     loader = DATASETS.get(name)
     merged = {**spec_options, **options}
     _check_options(name, loader, merged)
@@ -130,8 +135,12 @@ def make_real_dataset(
         expected: any of `train_counts`, `test_counts` (per class), `image_shape` that the registered data has.
 
     Raises:
+        BadInputError: images that are not uint8, labels that are not int64, in range and of their count, names, mean or
+            std that cannot be, or a class without an image in one of the splits.
         DataMismatchError: the content differs from `expected`; the message names the difference.
     """
+    train, test = _check_parts(name, train, test, class_names, mean, std)
+    class_names, class_ids, mean, std = tuple(class_names), tuple(class_ids), tuple(mean), tuple(std)
     num_classes = len(class_names)
     counts = {
         f"{split}_counts": torch.bincount(labels, minlength=num_classes).tolist()
@@ -143,7 +152,7 @@ def make_real_dataset(
         "image_shape": list(train[0].shape[1:]),
         **counts,
     }
-    check_content(name, content, expected or {})
+    check_content(name, content, {} if expected is None else expected)
     info = DatasetInfo(
         name=name,
         class_names=class_names,
@@ -158,9 +167,36 @@ def make_real_dataset(
     return RealDataset(LabeledImages(*train, info), LabeledImages(*test, info), info)
 
 
+def _check_parts(
+    name: str,
+    train: tuple[ImageSource, Tensor],
+    test: tuple[ImageSource, Tensor],
+    class_names: tuple[str, ...],
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+) -> list[tuple[ImageSource, Tensor]]:
+    """Return both splits as they are to be used; raises BadInputError where a part of a data set cannot be."""
+    for which, split in (("train", train), ("test", test)):
+        if not isinstance(split, tuple | list) or len(split) != 2:
+            raise BadInputError(f"{which} must be a pair of images and labels, got {shown(split)}")
+    images = as_plain(train[0], "images of a data set") if isinstance(train[0], Tensor) else train[0]
+    shape = getattr(images, "shape", None)
+    if not isinstance(shape, tuple) or len(shape) != 4:
+        came = tuple(shape) if isinstance(shape, tuple) else shown(train[0])
+        raise BadInputError(f"images of a data set must be (N, C, H, W) uint8, got {came}")
+    as_numbers(mean, "mean", shape[1], 0, 1)
+    as_numbers(std, "std", shape[1], 0, 1)
+    info = DatasetInfo(as_text(name, "name of a data set"), class_names, shape[1], shape[2], mean, std, "")
+    splits = (LabeledImages(*split, info) for split in (train, test))
+    return [(split.images, split.labels) for split in splits]
+
+
 def check_content(name: str, content: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
     """Compare what was found with what is registered; raises DataMismatchError naming the first difference."""
-    for key, registered in expected.items():
+    for key, registered in as_mapping(expected, "expected").items():
+        as_choice(key, tuple(content), "each key of expected")
+        if not isinstance(registered, Iterable):
+            raise BadInputError(f"expected {key} must be a list, got {shown(registered)}")
         wanted, found, what = list(registered), content[key], key.replace("_", " ")
         if found == wanted:
             continue

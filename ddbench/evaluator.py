@@ -10,6 +10,7 @@ import torch
 
 from ddbench.engine.passes import NetworkEngine
 from ddbench.errors import BadInputError
+from ddbench.inputs.values import as_text
 from ddbench.method import RunContext
 from ddbench.protocol import Protocol
 from ddbench.records import DistilledDataset, Metric, Phase, Reading, RealDataset
@@ -100,7 +101,7 @@ def make_evaluator(spec: str) -> Evaluator:
         UnknownNameError: no such evaluator.
         BadInputError: an empty option, or one for an evaluator that takes none.
     """
-    name, colon, option = spec.partition(":")
+    name, colon, option = as_text(spec, "name of an evaluator").partition(":")
     evaluator_class = EVALUATORS.get(name)
     if not colon:
         return evaluator_class()

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
 import torch
 from torch import Tensor
+
+from ddbench.errors import BadInputError
+from ddbench.inputs.image_tensors import as_hard_labels, as_plain
+from ddbench.inputs.values import as_count, as_flag, as_kind, as_numbers, as_text, as_texts, shown
 
 
 class ImageSource(Protocol):
@@ -28,6 +33,9 @@ class DatasetInfo:
     `mean` and `std` are per channel, of pixels scaled to [0, 1]. `class_ids` are WordNet ids where there are any.
     `fingerprint` is a hash of classes, their order, per-class counts of both splits and the image size.
     `may_be_mirrored` is False where a mirror image is no image of its class, as of a digit.
+
+    Raises:
+        BadInputError: class names that are no distinct texts, or constants that are not one finite number a channel.
     """
 
     name: str
@@ -39,6 +47,28 @@ class DatasetInfo:
     fingerprint: str
     class_ids: tuple[str, ...] = ()
     may_be_mirrored: bool = True
+
+    def __post_init__(self) -> None:
+        checked = {
+            "class_names": as_texts(self.class_names, "class_names", least=1, distinct=True),
+            "class_ids": as_texts(self.class_ids, "class_ids", distinct=True),
+            "channels": as_count(self.channels, "channels"),
+            "image_size": as_count(self.image_size, "image_size"),
+        }
+        checked["mean"] = as_numbers(self.mean, "mean", self.channels)
+        checked["std"] = as_numbers(self.std, "std", self.channels)
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        if min(self.std) <= 0:
+            raise BadInputError(f"std must be above 0 in every channel, got {min(self.std)}; it divides the pixels")
+        if self.class_ids and len(self.class_ids) != len(self.class_names):
+            raise BadInputError(
+                f"class_ids must be one for each of the {len(self.class_names)} classes or none, got "
+                f"{len(self.class_ids)}"
+            )
+        as_text(self.name, "name of a data set", may_be_empty=True)
+        as_text(self.fingerprint, "fingerprint", may_be_empty=True)
+        as_flag(self.may_be_mirrored, "may_be_mirrored")
 
     @property
     def num_classes(self) -> int:
@@ -63,11 +93,44 @@ def _per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class LabeledImages:
-    """One split of a real data set: images (N, C, H, W) uint8, held or decoded when asked for; labels (N,) int64."""
+    """One split of a real data set: images (N, C, H, W) uint8, held or decoded when asked for; labels (N,) int64.
+
+    Labels are brought to the CPU. A split may lack a class, as a part of one does; a `RealDataset` may not.
+
+    Raises:
+        BadInputError: images or labels of another shape, type or count, or a label that is no class.
+    """
 
     images: ImageSource
     labels: Tensor
     info: DatasetInfo
+
+    def __post_init__(self) -> None:
+        info = as_kind(self.info, DatasetInfo, "info of a split", "make_real_dataset makes one")
+        count = self._check_images(info)
+        labels = as_hard_labels(self.labels, count, info.num_classes, "labels of real images").cpu()
+        object.__setattr__(self, "labels", labels)
+
+    def _check_images(self, info: DatasetInfo) -> int:
+        """Return how many images there are; raises BadInputError where they are none or not of the data set's shape."""
+        images = self.images
+        if isinstance(images, Tensor) or type(images).__module__ == "numpy" or not hasattr(images, "__getitem__"):
+            images = as_plain(images, "real images")
+            if images.dtype != torch.uint8:
+                raise BadInputError(
+                    f"real images must be uint8, got {images.dtype}; give pixels 0..255 with .to(torch.uint8)"
+                )
+            object.__setattr__(self, "images", images)
+        shape = getattr(images, "shape", None)
+        if not isinstance(shape, tuple) or len(shape) != 4:
+            came = tuple(shape) if isinstance(shape, tuple) else shown(self.images)
+            raise BadInputError(f"real images must be (N, C, H, W), or a source that has this shape, got {came}")
+        if shape[0] == 0 or tuple(shape[1:]) != (info.channels, info.image_size, info.image_size):
+            raise BadInputError(
+                f"real images of {info.name} must be (N, {info.channels}, {info.image_size}, {info.image_size}) with "
+                f"at least one, got {tuple(shape)}"
+            )
+        return int(shape[0])
 
     @property
     def num_classes(self) -> int:
@@ -87,7 +150,11 @@ class LabeledImages:
 
     def on(self, device: torch.device) -> LabeledImages:
         """Return the split with its images on `device`, so that batches are taken there; those read from files stay."""
-        return replace(self, images=self.images.to(device)) if isinstance(self.images, Tensor) else self
+        if not isinstance(self.images, Tensor):
+            return self
+        there = copy(self)  # not checked again: the device may be `meta`, where shapes are all there is
+        object.__setattr__(there, "images", self.images.to(device))
+        return there
 
     def pixels(self, indices: Tensor) -> Tensor:
         """Return the images at `indices` as (n, C, H, W) uint8, on the CPU or where `on` has brought them."""
@@ -103,8 +170,29 @@ class LabeledImages:
 
 @dataclass(frozen=True, eq=False)
 class RealDataset:
-    """A real data set: both splits and what identifies them."""
+    """A real data set: both splits and what identifies them.
+
+    Raises:
+        BadInputError: splits of other images or classes than the info says, or one that lacks a class.
+    """
 
     train: LabeledImages
     test: LabeledImages
     info: DatasetInfo
+
+    def __post_init__(self) -> None:
+        hint = "make_real_dataset makes all of it from images and labels"
+        as_kind(self.info, DatasetInfo, "info of a data set", hint)
+        for name in ("train", "test"):
+            split = as_kind(getattr(self, name), LabeledImages, f"{name} split of a data set", hint)
+            if (split.info.class_names, split.images.shape[1:]) != (self.info.class_names, self.train.images.shape[1:]):
+                raise BadInputError(
+                    f"the {name} split of {self.info.name} must have its classes and images of the training split's "
+                    f"shape, got {split.num_classes} classes and {tuple(split.images.shape[1:])}"
+                )
+            if len(missing := (split.class_counts() == 0).nonzero()):
+                first = self.info.class_names[int(missing[0])]
+                raise BadInputError(
+                    f"the {name} split of {self.info.name} must have an image of every class, has none of "
+                    f"{len(missing)} of {self.info.num_classes}, such as {first!r}; leave such classes out"
+                )

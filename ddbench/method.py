@@ -6,8 +6,10 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
+from numbers import Real
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar
+from types import UnionType
+from typing import Any, ClassVar, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import torch
 from pydantic import TypeAdapter, ValidationError
@@ -15,6 +17,7 @@ from torch import Tensor
 
 from ddbench.errors import BadInputError
 from ddbench.host.source_code import Code, code_of_class, digest_of_code, has_file, read_code
+from ddbench.inputs.values import LARGEST_SEED, as_text, shown
 from ddbench.records import DistilledDataset, LabeledImages
 from ddbench.registry import METHODS, suggest
 from ddbench.work import MethodWork
@@ -202,20 +205,41 @@ def check_ipc(train: LabeledImages, ipc: int) -> str | None:
     return None
 
 
-def make_method(name: str, settings: dict[str, Any] | None = None) -> Method:
+def make_method(name: str, settings: Mapping[str, Any] | None = None) -> Method:
     """Return the method called `name` with its settings checked.
 
     Raises:
         UnknownNameError: no such method.
         BadInputError: an unknown setting (with close matches), or a value of the wrong type or out of range.
     """
-    method_class = METHODS.get(name)
-    return method_class(_make_config(name, method_class.Config, settings or {}))
+    method_class = METHODS.get(as_text(name, "name of a method"))
+    given = {} if settings is None else settings
+    if not isinstance(given, Mapping):
+        raise BadInputError(f"settings of method {name} must be a dictionary, got {shown(settings)}")
+    return method_class(_make_config(name, method_class.Config, dict(given)))
 
 
 def config_of(method: Method) -> dict[str, Any]:
     """Return a method's full settings as JSON-able values."""
     return asdict(method.config)
+
+
+def _as_kind_of(value: object, kind: Any, what: str) -> object:  # noqa: ANN401 - a type as it stands in a class
+    """Return a setting ready for pydantic, which would make a number of a bool and a bool of a number.
+
+    Raises:
+        BadInputError: a bool for a number, a float for an integer, or a number for a bool.
+    """
+    kinds = set(get_args(kind)) - {type(None)} if get_origin(kind) in (Union, UnionType) else {kind}
+    wrong = {frozenset({bool}): (int, float), frozenset({int}): (bool, float), frozenset({float}): (bool,)}
+    if type(value) in wrong.get(frozenset(kinds), ()):
+        word = {bool: "boolean", int: "integer", float: "number"}[kinds.pop()]
+        raise BadInputError(f"{what} cannot be {shown(value)}: Input should be a valid {word}")
+    if type(value) is int and abs(value) > LARGEST_SEED:  # which no loop counts to and no file holds
+        raise BadInputError(f"{what} cannot be {shown(value)}: at most {LARGEST_SEED}")
+    if kinds <= {int, float} and isinstance(value, Real) and type(value).__module__ == "numpy":
+        return value.item()  # type: ignore[attr-defined]
+    return value
 
 
 def _make_config(name: str, config_class: type[Any], settings: dict[str, Any]) -> object:
@@ -224,6 +248,8 @@ def _make_config(name: str, config_class: type[Any], settings: dict[str, Any]) -
         if key not in known:
             hint = suggest(str(key), known) if known else "it takes none"
             raise BadInputError(f"method {name} has no setting {key!r}; {hint}")
+    kinds = get_type_hints(config_class)
+    settings = {key: _as_kind_of(value, kinds[key], f"method {name}: setting {key}") for key, value in settings.items()}
     try:
         config: object = TypeAdapter(config_class).validate_python(settings)
     except ValidationError as error:
@@ -231,7 +257,8 @@ def _make_config(name: str, config_class: type[Any], settings: dict[str, Any]) -
         where = ".".join(str(part) for part in first["loc"])
         if not where:  # settings that do not go together: the method's own words say what is wrong
             raise BadInputError(f"method {name}: {first['msg'].removeprefix('Value error, ')}") from error
-        raise BadInputError(f"method {name}: setting {where} cannot be {first['input']!r}: {first['msg']}") from error
+        came = shown(first["input"]).removeprefix("text ")
+        raise BadInputError(f"method {name}: setting {where} cannot be {came}: {first['msg']}") from error
     for key in settings:
         # Infinity passes every lower bound, and JSON has no word for it.
         if isinstance(value := getattr(config, key), float) and not math.isfinite(value):

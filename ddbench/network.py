@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ddbench.errors import BadInputError, UnknownNameError
 from ddbench.host.source_code import digest_of_owner
+from ddbench.inputs.values import as_count, as_kind, as_text, shown
 from ddbench.records import DatasetInfo
 from ddbench.registry import NETWORKS, suggest
 from ddbench.seeding import draw_seed
@@ -19,11 +20,15 @@ from ddbench.seeding import draw_seed
 
 @dataclass(frozen=True)
 class InputShape:
-    """What a network is built for: channels, side length in pixels, number of classes."""
+    """What a network is built for: channels, side length in pixels, number of classes; raises BadInputError below 1."""
 
     channels: int
     image_size: int
     num_classes: int
+
+    def __post_init__(self) -> None:
+        for name in ("channels", "image_size", "num_classes"):
+            object.__setattr__(self, name, as_count(getattr(self, name), name))
 
     @classmethod
     def of(cls, info: DatasetInfo) -> InputShape:
@@ -80,6 +85,11 @@ def make_network(spec: str, shape: InputShape, generator: torch.Generator) -> Ne
         BadInputError: no such variant, or images too small for it.
     """
     family, variant = split_spec(spec)
+    as_kind(shape, InputShape, "shape", "InputShape.of(dataset.info) makes one")
+    if not isinstance(generator, torch.Generator) or generator.device.type != "cpu":
+        raise BadInputError(
+            f"generator must be a torch.Generator on the CPU, got {shown(generator)}; make_generator makes one"
+        )
     build = NETWORKS.get(family)
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         # Not torch.manual_seed: that would also reseed the generators of every GPU, which the fork does not restore.
@@ -107,6 +117,7 @@ def split_spec(spec: str) -> tuple[str, str]:
     Raises:
         UnknownNameError: no registered family begins the name.
     """
+    as_text(spec, "name of a network", may_be_empty=True)
     families = [name for name in NETWORKS.names() if re.fullmatch(rf"{re.escape(name)}([-/].+|[0-9].*)?", spec)]
     if not families:
         raise UnknownNameError(f"unknown network {spec!r}; {suggest(re.split('[-/]', spec)[0], NETWORKS.names())}")

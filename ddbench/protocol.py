@@ -7,14 +7,25 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field, StrictBool
 
 from ddbench.augment.strategies import without_flip
 from ddbench.errors import BadInputError
 from ddbench.host.files import sha256_of
 from ddbench.inputs.paths import as_path, check_regular, explain_os_error
+from ddbench.inputs.problems import Checked
 from ddbench.registry import PROTOCOLS, suggest
-from ddbench.training_recipe import CutMix, ImageAugmentation, ManyClasses, Precision, Schedule, ScheduleByIpc, Teacher
+from ddbench.training_recipe import (
+    CutMix,
+    ImageAugmentation,
+    ManyClasses,
+    Number,
+    Precision,
+    Schedule,
+    ScheduleByIpc,
+    Teacher,
+    Whole,
+)
 
 if TYPE_CHECKING:  # which imports torch
     from ddbench.images import DatasetInfo
@@ -22,7 +33,7 @@ if TYPE_CHECKING:  # which imports torch
 __all__ = ["PROTOCOLS", "Protocol", "Schedule"]
 
 
-class Protocol(BaseModel):
+class Protocol(Checked):
     """How students are trained and judged. Every field is part of the hash.
 
     Attributes:
@@ -46,18 +57,18 @@ class Protocol(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str
-    version: int = Field(ge=1)
+    version: Whole = Field(ge=1)
     network: str
     schedule: Schedule | ScheduleByIpc
     schedule_for: Mapping[str, Schedule] = {}
     real_schedule: Schedule
     optimiser: Literal["sgd"] = "sgd"
-    lr: float = 0.01
-    lr_drop: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    resets_momentum: bool = True
-    batch_size: int = 256
+    lr: Number = Field(default=0.01, ge=0)
+    lr_drop: Number = Field(default=0.1, ge=0)
+    momentum: Number = Field(default=0.9, ge=0)
+    weight_decay: Number = Field(default=5e-4, ge=0)
+    resets_momentum: StrictBool = True
+    batch_size: Whole = Field(default=256, ge=1)
     augmentation: str = ""
     augmentation_for: Mapping[str, str] = {}
     precision: Precision = "fp32"

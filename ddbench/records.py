@@ -7,10 +7,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import torch
-from pydantic import BaseModel, ConfigDict, PrivateAttr
+from pydantic import (
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import to_json
 from torch import Tensor
 
 from ddbench.errors import BadInputError
@@ -18,6 +29,12 @@ from ddbench.images import DatasetInfo as DatasetInfo
 from ddbench.images import ImageSource as ImageSource
 from ddbench.images import LabeledImages as LabeledImages
 from ddbench.images import RealDataset as RealDataset
+from ddbench.inputs.distilled_sets import PIXEL_MARGIN, as_set_images, as_set_labels
+from ddbench.inputs.distilled_sets import UNBOUNDED as UNBOUNDED
+from ddbench.inputs.image_tensors import as_plain
+from ddbench.inputs.paths import as_path
+from ddbench.inputs.problems import Checked, explain
+from ddbench.inputs.values import LARGEST_SEED, as_choice, as_count, as_flag, as_kind, as_mapping, as_positive
 
 Space = Literal["normalised", "pixels", "zca"]
 Status = Literal["ok", "skipped", "failed", "out_of_memory"]
@@ -41,6 +58,8 @@ class Whitening:
     matrix: Tensor
 
     def __post_init__(self) -> None:
+        for name in ("mean", "matrix"):
+            object.__setattr__(self, name, as_plain(getattr(self, name), f"{name} of a whitening"))
         mean, matrix = self.mean, self.matrix
         if mean.ndim != 1 or len(mean) == 0 or matrix.shape != (len(mean), len(mean)):
             raise BadInputError(
@@ -74,15 +93,16 @@ class DistilledDataset:
 
     Attributes:
         images: (M, C, H, W), float32 in `space`, or uint8 where the space is `pixels`. On the device `meta` they stand
-            for the real training images in stored order, too many to hold (`is_streamed`).
-        labels: hard (M,) int64, or soft (M, K) float32 rows that sum to one.
+            for the real training images in stored order, too many to hold (`is_streamed`). Kept without gradient.
+        labels: hard (M,) int64, or soft (M, K) float32 rows of probabilities, which sum to one.
         num_classes: K.
-        ipc: images per class; None for the whole real set.
+        ipc: images per class, the same for every class; None for the whole real set and for nothing else.
         space: `normalised` (data set mean and std removed), `pixels` (uint8 0..255, or float in [0, 1]) or `zca`
             (pixels in [0, 1], whitened).
         student_lr: learning rate students must use, where the method learned one.
         whitening: what the images are whitened with; given exactly where the space is `zca`.
-        provenance: JSON-able account of where the set comes from.
+        provenance: JSON-able account of where the set comes from. Its `pixel_margin` says how far float pixels may lie
+            outside 0..1, in widths of that range, where the usual 3 is too little: a number, or `unbounded`.
 
     Raises:
         BadInputError: a shape, type or value that no student could be trained on.
@@ -98,11 +118,19 @@ class DistilledDataset:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._check_images()
+        num_classes = as_count(self.num_classes, "num_classes")
+        ipc = None if self.ipc is None else as_count(self.ipc, "ipc")
+        as_choice(self.space, get_args(Space), "space")
+        self._check_provenance()
+        margin = self.pixel_margin() if "pixel_margin" in self.provenance else None
+        images = as_set_images(self.images, self.space, ipc, margin)
+        checked: dict[str, object] = {"num_classes": num_classes, "ipc": ipc, "images": images}
+        checked["labels"] = as_set_labels(self.labels, len(images), num_classes, ipc)
+        if self.student_lr is not None:
+            checked["student_lr"] = as_positive(self.student_lr, "student_lr")
+        for name, value in checked.items():  # as they are to be used: integers as int, tensors without gradient
+            object.__setattr__(self, name, value)
         self._check_whitening()
-        self._check_labels()
-        if self.student_lr is not None and not 0 < self.student_lr < float("inf"):
-            raise BadInputError(f"student_lr must be a positive number, got {self.student_lr}")
 
     @property
     def is_streamed(self) -> bool:
@@ -113,6 +141,11 @@ class DistilledDataset:
     def label_mode(self) -> str:
         """`hard` or `soft`."""
         return "hard" if self.labels.ndim == 1 else "soft"
+
+    def pixel_margin(self) -> float:
+        """Return how far pixels of float images may lie outside 0..1, in widths of it: what provenance says, else 3."""
+        widened = self.provenance.get("pixel_margin", PIXEL_MARGIN)
+        return float("inf") if widened == UNBOUNDED else float(widened)
 
     @property
     def num_bytes(self) -> int:
@@ -127,30 +160,31 @@ class DistilledDataset:
         """Write the set into `folder` (see `ddbench.distilled`) and return the folder."""
         from ddbench.distilled import save_distilled
 
-        return save_distilled(self, folder)
+        return save_distilled(self, as_path(folder, "folder of a distilled set"))
 
     @staticmethod
     def load(folder: Path | str) -> DistilledDataset:
         """Return the set kept in `folder`; raises where a file is missing, damaged or impossible."""
         from ddbench.distilled import load_distilled
 
-        return load_distilled(folder)
+        return load_distilled(as_path(folder, "folder of a distilled set"))
 
-    def _check_images(self) -> None:
-        images = self.images
-        if images.ndim != 4 or 0 in images.shape:
-            raise BadInputError(f"distilled images must be (M, C, H, W), got shape {tuple(images.shape)}")
-        if images.dtype not in (torch.float32, torch.uint8):
-            raise BadInputError(f"distilled images must be float32 or uint8, got {images.dtype}")
-        if self.space not in get_args(Space):
-            raise BadInputError(f"space must be one of {', '.join(map(repr, get_args(Space)))}, got {self.space!r}")
-        if images.dtype == torch.uint8 and self.space != "pixels":
-            raise BadInputError(f"uint8 images must be in space 'pixels', got {self.space!r}")
-        if images.is_floating_point() and not images.isfinite().all():
-            bad = int((~images.isfinite()).flatten(1).any(1).sum())
-            raise BadInputError(f"{bad} of {len(images)} distilled images hold NaN or infinite pixels; distil again")
+    def _check_provenance(self) -> None:
+        """Refuse what could not be kept, or what an evaluation could not read once students are trained."""
+        given = as_mapping(self.provenance, "provenance")
+        try:
+            to_json(given)
+            Origin.model_validate(given)
+        except ValidationError as error:
+            raise BadInputError(f"provenance of a distilled set: {explain(error)}; correct or leave it out") from error
+        except (ValueError, RecursionError) as error:
+            raise BadInputError(
+                f"provenance must be JSON-able: numbers, texts, lists, dictionaries; {error}"
+            ) from error
 
     def _check_whitening(self) -> None:
+        if self.whitening is not None:
+            as_kind(self.whitening, Whitening, "whitening", "fit_zca makes one")
         if (self.whitening is not None) != (self.space == "zca"):
             raise BadInputError(
                 f"whitening must be given exactly where the space is 'zca', got space {self.space!r} "
@@ -163,35 +197,13 @@ class DistilledDataset:
                 f"{len(self.whitening.mean)}; fit it on the data set the images come from"
             )
 
-    def _check_labels(self) -> None:
-        labels, count = self.labels, len(self.images)
-        if labels.ndim == 1:
-            if labels.dtype != torch.int64 or len(labels) != count:
-                raise BadInputError(f"hard labels must be ({count},) int64, got {tuple(labels.shape)} {labels.dtype}")
-            if int(labels.min()) < 0 or int(labels.max()) >= self.num_classes:
-                raise BadInputError(
-                    f"labels must lie in 0..{self.num_classes - 1} ({self.num_classes} classes), "
-                    f"got {int(labels.min())}..{int(labels.max())}"
-                )
-        elif labels.shape != (count, self.num_classes) or labels.dtype != torch.float32:
-            raise BadInputError(
-                f"soft labels must be ({count}, {self.num_classes}) float32, got {tuple(labels.shape)} {labels.dtype}"
-            )
-        elif not labels.isfinite().all():
-            raise BadInputError("soft labels hold NaN or infinite values; distil again")
-        if self.ipc is not None and count != self.ipc * self.num_classes:
-            raise BadInputError(
-                f"a set of {self.num_classes} classes at ipc {self.ipc} has {self.ipc * self.num_classes} images, "
-                f"got {count}"
-            )
-
 
 def size_words(ipc: int | None) -> str:
     """Return images per class in words; None is the whole training set."""
     return "whole set" if ipc is None else f"ipc {ipc}"
 
 
-class Record(BaseModel):
+class Record(Checked):
     """Base of what is stored: frozen, and an unknown field is an error."""
 
     # Plain JSON has no NaN and would store null, which could not be read back as a number.
@@ -244,6 +256,25 @@ class Phase(Record):
     cached: bool = False
 
 
+class Origin(Record):
+    """What of a set's provenance an evaluation reads; every entry may be missing, and others may stand beside them."""
+
+    model_config = ConfigDict(extra="allow")
+
+    method: StrictStr | None = None
+    dataset: StrictStr | None = None
+    dataset_fingerprint: StrictStr | None = None
+    config: dict[str, Any] | None = None
+    distill_seed: Annotated[StrictInt, Field(ge=0, le=LARGEST_SEED)] | None = None
+    share_prepare: StrictBool = False
+    foundation: StrictStr = ""
+    engine: dict[str, Any] = Field(default_factory=dict)
+    phases: tuple[Phase, ...] = ()
+    class_names: tuple[StrictStr, ...] | None = None
+    diverged: StrictStr | StrictBool = ""
+    pixel_margin: Annotated[float, Field(strict=True, ge=0)] | Literal["unbounded"] = PIXEL_MARGIN
+
+
 class Metric(Record):
     """A measured quantity; `values` holds one number per student, or a single one.
 
@@ -256,6 +287,16 @@ class Metric(Record):
     higher_is_better: bool
     values: tuple[float, ...]
     basis: str = ""
+
+    @field_validator("higher_is_better", "values", mode="before")
+    @classmethod
+    def _is_what_it_is(cls, given: object, field: ValidationInfo) -> object:
+        """Refuse text and bools for numbers and numbers for a bool, which pydantic would take."""
+        if field.field_name == "higher_is_better":
+            return as_flag(given, "higher_is_better")
+        if isinstance(given, list | tuple) and any(isinstance(value, bool | str) for value in given):
+            raise ValueError("values must be numbers, got a bool or text among them")
+        return given
 
     @property
     def mean(self) -> float:
@@ -304,9 +345,9 @@ class Result(Record):
     share_prepare: bool = False
     foundation: str = ""
     teacher: TeacherRecord | None = None
-    engine: dict[str, Any] = {}
-    machine: dict[str, Any] = {}
-    versions: dict[str, str] = {}
+    engine: dict[str, Any] = Field(default_factory=dict)
+    machine: dict[str, Any] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
     git_commit: str = ""
     command: str = ""
     started_at: str = ""

@@ -5,9 +5,11 @@ All are frozen. Fields without a default are always part of a protocol's hash; o
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from ddbench.inputs.problems import Checked
 
 # Of passes through a network; parameters and losses stay float32. `fp32` is float32 on every machine, `tf32` what GPUs
 # from Ampere on make of it where they may, `bf16` autocast.
@@ -15,7 +17,12 @@ Precision = Literal["fp32", "tf32", "bf16"]
 MethodPrecision = Literal["fp32", "bf16"]
 
 
-class Part(BaseModel):
+# A bool or text where a number belongs is a slip, not a number.
+Whole = Annotated[int, Field(strict=True)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
+
+class Part(Checked):
     """Base of what protocols are made of: frozen, and an unknown field is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -30,9 +37,9 @@ class Schedule(Part):
         later_drops: epoch indices of further drops.
     """
 
-    epochs: int = Field(gt=0)
-    drop_at: int = Field(gt=0)
-    later_drops: tuple[int, ...] = ()
+    epochs: Whole = Field(gt=0)
+    drop_at: Whole = Field(gt=0)
+    later_drops: tuple[Whole, ...] = ()
 
     def drops_at(self, epoch: int) -> int:
         """Return how often the rate is lowered before an epoch, counted from 0."""
@@ -49,10 +56,10 @@ class ScheduleByIpc(Part):
         factor_at_100_classes: (numerator, denominator) of the epochs at exactly 100 classes, then floored to hundreds.
     """
 
-    steps: tuple[tuple[int, int], ...]
-    beyond: int = Field(gt=0)
-    drops: tuple[tuple[int, int], ...] = Field(min_length=1)
-    factor_at_100_classes: tuple[int, int] | None
+    steps: tuple[tuple[Whole, Whole], ...]
+    beyond: Whole = Field(gt=0)
+    drops: tuple[tuple[Whole, Whole], ...] = Field(min_length=1)
+    factor_at_100_classes: tuple[Whole, Whole] | None
 
     def schedule(self, ipc: int, num_classes: int) -> Schedule:
         """Return the schedule of a set with `ipc` images in each of `num_classes` classes."""
@@ -67,10 +74,10 @@ class ScheduleByIpc(Part):
 class ManyClasses(Part):
     """What replaces a protocol's rate, weight decay and batch size above `more_than` classes."""
 
-    more_than: int
-    lr: float
-    weight_decay: float
-    batch_size: int
+    more_than: Whole
+    lr: Number
+    weight_decay: Number
+    batch_size: Whole
 
 
 class ImageAugmentation(Part):
@@ -83,17 +90,17 @@ class ImageAugmentation(Part):
         lighting: standard deviation of the weights on the principal components of colour.
     """
 
-    crop_area: tuple[float, float]
-    flip: float
-    jitter: float
-    lighting: float
+    crop_area: tuple[Number, Number]
+    flip: Number
+    jitter: Number
+    lighting: Number
 
 
 class CutMix(Part):
     """CutMix of a batch with probability `probability`, the kept area drawn from Beta(`beta`, `beta`)."""
 
-    probability: float = Field(ge=0, le=1)
-    beta: float = Field(gt=0)
+    probability: Number = Field(ge=0, le=1)
+    beta: Number = Field(gt=0)
 
 
 class Teacher(Part):
@@ -114,8 +121,8 @@ class Teacher(Part):
 
     network: str
     schedule: Schedule
-    seed: int
-    temperature: float = Field(gt=0)
+    seed: Whole
+    temperature: Number = Field(gt=0)
     loss: Literal["kl"]
     sha256: str = ""
     path: str = Field(default="", exclude=True)

@@ -30,9 +30,10 @@ FLOORS = (
     ("dataset", "distilled", "protocol", "work"),
     ("network",),
     ("host", "augment"),
-    ("inputs", "records"),
-    ("registry",),
+    ("records",),
     ("images", "training_recipe", "methods/_learning"),
+    ("inputs",),
+    ("registry",),
     ("errors", "seeding", "plugin"),  # plugin names modules of every floor and imports none before it is used
     ("lazy",),
 )

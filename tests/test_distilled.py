@@ -84,7 +84,7 @@ def distilled_sets(draw):
     if space == "pixels":
         images = images.sigmoid()
         images = images.mul(255).to(torch.uint8) if draw(st.booleans()) else images
-    labels = torch.randint(num_classes, (count,), generator=generator)
+    labels = torch.arange(num_classes).repeat(ipc)[torch.randperm(count, generator=generator)]
     if draw(st.booleans()):
         labels = torch.rand(count, num_classes, generator=generator).softmax(1)
     return DistilledDataset(

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
 import torch
 
 from ddbench import load_dataset
-from ddbench.images import LabeledImages
+from ddbench.errors import BadInputError
+from ddbench.images import LabeledImages, RealDataset
 
 CPU = torch.device("cpu")
 
@@ -47,3 +52,59 @@ def test_normalising_and_back_for_every_number_of_channels():
     expected = (pixels.double() / 255 - info.mean[0]) / info.std[0]
     torch.testing.assert_close(info.normalise(pixels).double(), expected, rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(info.to_pixels(info.normalise(pixels)), pixels / 255)
+
+
+INFO = load_dataset("digits").info
+PIXELS, LABELS = torch.zeros(20, 1, 8, 8, dtype=torch.uint8), torch.arange(10).repeat(2)
+
+REFUSED_SPLITS = {
+    "float images": ({"images": PIXELS.float()}, "real images must be uint8, got torch.float32"),
+    "other side": ({"images": torch.zeros(20, 1, 9, 9).byte()}, r"must be \(N, 1, 8, 8\) with at least one, got"),
+    "other channels": ({"images": torch.zeros(20, 3, 8, 8).byte()}, r"must be \(N, 1, 8, 8\)"),
+    "no image": ({"images": PIXELS[:0], "labels": LABELS[:0]}, "with at least one"),
+    "no images": ({"images": None}, "real images must be a torch tensor, got None"),
+    "numpy": ({"images": PIXELS.numpy()}, "convert it with torch.from_numpy"),
+    "path": ({"images": Path("images")}, "real images must be a torch tensor, got PosixPath"),
+    "int32 labels": ({"labels": LABELS.int()}, r"must be \(20,\) int64, got \(20,\) torch.int32"),
+    "fewer labels": ({"labels": LABELS[:19]}, r"must be \(20,\) int64, got \(19,\)"),
+    "a class too many": ({"labels": LABELS + 1}, r"labels must lie in 0\.\.9 \(10 classes\), got 1\.\.10"),
+    "no info": ({"info": "digits"}, "info of a split must be a DatasetInfo"),
+}
+
+
+@pytest.mark.parametrize(("changes", "words"), REFUSED_SPLITS.values(), ids=REFUSED_SPLITS)
+def test_a_split_that_cannot_be_is_refused(changes, words):
+    with pytest.raises(BadInputError, match=words):
+        LabeledImages(**{"images": PIXELS, "labels": LABELS, "info": INFO, **changes})
+
+
+def test_a_data_set_needs_every_class_in_both_splits():
+    whole = LabeledImages(PIXELS, LABELS, INFO)
+    assert RealDataset(whole, whole, INFO).info is INFO
+    lacking = LabeledImages(PIXELS, LABELS.clamp(max=8), INFO)
+    for splits in ((lacking, whole), (whole, lacking)):
+        with pytest.raises(BadInputError, match="must have an image of every class, has none of 1 of 10, such as '9'"):
+            RealDataset(*splits, INFO)
+    with pytest.raises(BadInputError, match="train split of a data set must be a LabeledImages"):
+        RealDataset(PIXELS, whole, INFO)
+
+
+REFUSED_INFOS = {
+    "one text": ({"class_names": "0123456789"}, "class_names must be a list or tuple of texts"),
+    "numbers": ({"class_names": tuple(range(10))}, "each of class_names must be text, got 0"),
+    "twice": ({"class_names": ("a",) * 10}, "class_names must differ from each other, got text 'a' twice"),
+    "none": ({"class_names": ()}, "class_names must hold at least 1"),
+    "ids": ({"class_ids": ("n1",)}, "class_ids must be one for each of the 10 classes or none, got 1"),
+    "short mean": ({"mean": ()}, "mean must be a tuple of 1 numbers, one a channel, got 0"),
+    "mean nan": ({"mean": (float("nan"),)}, "each of mean must be a finite number"),
+    "std zero": ({"std": (0.0,)}, "std must be above 0"),
+    "channels": ({"channels": 1.0}, "channels must be a whole number"),
+    "size": ({"image_size": 0}, "image_size must be at least 1"),
+}
+
+
+@pytest.mark.parametrize(("changes", "words"), REFUSED_INFOS.values(), ids=REFUSED_INFOS)
+def test_an_identity_that_cannot_be_is_refused(changes, words):
+    with pytest.raises(BadInputError, match=words):
+        replace(INFO, **changes)
+    assert replace(INFO, class_names=list(INFO.class_names)) == INFO

@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import FrozenInstanceError, replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -70,14 +71,37 @@ REFUSED = {
     "label too high": ({"labels": torch.arange(1, 4).repeat(2)}, r"labels must lie in 0\.\.2 .* got 1\.\.3"),
     "negative label": ({"labels": torch.arange(-1, 2).repeat(2)}, r"labels must lie in 0\.\.2 .* got -1\.\.1"),
     "too few classes": ({"num_classes": 2, "ipc": 3}, r"labels must lie in 0\.\.1 \(2 classes\)"),
-    "no classes": ({"num_classes": 0, "ipc": None}, "labels must lie in"),
+    "no classes": ({"num_classes": 0, "ipc": None}, "num_classes must be at least 1, got 0"),
     "soft, other classes": ({"labels": torch.ones(6, 4)}, r"soft labels must be \(6, 3\) float32, got \(6, 4\)"),
     "soft, other count": ({"labels": torch.ones(5, 3)}, r"soft labels must be \(6, 3\) float32, got \(5, 3\)"),
     "soft double": ({"labels": torch.ones(6, 3).double()}, "soft labels must be .* torch.float64"),
     "soft nan": ({"labels": spoilt(NAN, (6, 3))}, "soft labels hold NaN or infinite values"),
+    "logits": (
+        {"labels": torch.arange(18.0).view(6, 3)},
+        r"soft labels must be probabilities, .* labels\.softmax\(1\)",
+    ),
+    "soft zeros": ({"labels": torch.zeros(6, 3)}, "6 of 6 rows are not"),
+    "uneven": (
+        {"labels": torch.tensor([0, 0, 0, 1, 2, 2])},
+        "must have 2 images of each class, got 1 to 3 .class 0 has 3",
+    ),
+    "bytes as floats": ({"images": torch.full((6, 3, 4, 4), 255.0)}, "values within about -5..5, got 255..255"),
+    "pixels of bytes": ({"images": torch.full((6, 3, 4, 4), 255.0), "space": "pixels"}, "must lie in 0..1, got 255"),
+    "meta": ({"images": torch.zeros(6, 3, 4, 4, device="meta")}, "on the device 'meta' hold no pixels"),
+    "numpy": ({"images": np.zeros((6, 3, 4, 4))}, "convert it with torch.from_numpy"),
+    "no tensor": ({"labels": [0, 1, 2]}, "labels of a distilled set must be a torch tensor, got list"),
+    "ipc float": ({"ipc": 2.0}, "ipc must be a whole number, got 2.0"),
+    "classes as text": ({"num_classes": "3"}, "num_classes must be a whole number, got text '3'"),
+    "classes beyond all": ({"num_classes": 10**12}, "num_classes must be at most"),
+    "lr text": ({"student_lr": "0.1"}, "student_lr must be a positive number, got text '0.1'"),
+    "provenance a list": ({"provenance": [1]}, "provenance must be a dictionary, got list"),
+    "provenance of tensors": ({"provenance": {"x": torch.zeros(1)}}, "provenance must be JSON-able"),
+    "seed in words": ({"provenance": {"distill_seed": "x"}}, "distill_seed: input should be a valid integer, got 'x'"),
+    "phases in words": ({"provenance": {"phases": "long"}}, "phases: input should be a valid tuple"),
+    "margin below zero": ({"provenance": {"pixel_margin": -1}}, "pixel_margin"),
     "scalar labels": ({"labels": torch.tensor(0)}, "labels must be"),
     "ipc too high": ({"ipc": 3}, "3 classes at ipc 3 has 9 images, got 6"),
-    "ipc zero": ({"ipc": 0}, "at ipc 0 has 0 images, got 6"),
+    "ipc zero": ({"ipc": 0}, "ipc must be at least 1, got 0"),
     "lr zero": ({"student_lr": 0.0}, "student_lr must be a positive number, got 0.0"),
     "lr nan": ({"student_lr": NAN}, "student_lr must be a positive number, got nan"),
     "lr infinite": ({"student_lr": INFINITY}, "student_lr must be a positive number, got inf"),
@@ -97,6 +121,32 @@ def test_possible_sets_are_accepted():
     assert make_set(images=torch.zeros(6, 3, 4, 4).byte(), space="pixels").num_bytes == 6 * 3 * 16 + 6 * 8
     assert make_set(student_lr=0.02).num_bytes == 4 * 6 * 3 * 16 + 6 * 8
     assert make_set(images=torch.zeros(5, 3, 4, 4), labels=torch.zeros(5).long(), ipc=None).ipc is None
+
+
+def test_learned_tensors_are_kept_without_gradient_and_share_their_memory():
+    images, labels = torch.zeros(6, 3, 4, 4, requires_grad=True), torch.full((6, 3), 1 / 3, requires_grad=True)
+    made = make_set(images=images, labels=labels)
+    assert not made.images.requires_grad
+    assert not made.labels.requires_grad
+    assert made.images.data_ptr() == images.data_ptr()
+    assert images.requires_grad
+
+
+def test_a_set_says_how_far_its_pixels_lie_outside():
+    far = torch.full((6, 3, 4, 4), 1e6)
+    assert make_set().pixel_margin() == 3
+    assert make_set(images=far, provenance={"pixel_margin": 1e7}).pixel_margin() == 1e7
+    assert make_set(images=far, provenance={"pixel_margin": "unbounded"}).pixel_margin() == INFINITY
+    wide = make_set(images=torch.full((6, 3, 4, 4), 1.5), space="pixels", provenance={"pixel_margin": 1})
+    assert wide.pixel_margin() == 1
+
+
+def test_a_metric_holds_numbers_and_nothing_that_could_be_one():
+    right = {"name": "a", "unit": "fraction", "higher_is_better": True, "values": (1, 0.5, np.float64(0.25))}
+    assert Metric(**right).values == (1.0, 0.5, 0.25)
+    for wrong in ({"values": ("1",)}, {"values": (True,)}, {"values": 1.0}, {"higher_is_better": 1}, {"name": 3}):
+        with pytest.raises(BadInputError, match=r"^Metric: (values|higher_is_better|name)"):
+            Metric(**{**right, **wrong})
 
 
 def test_whitened_set_is_accepted_and_counts_images_and_labels_alone():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -120,7 +120,7 @@ def as_normalised(distilled: DistilledDataset, info: DatasetInfo, device: torch.
     """Return a distilled set of any space for embedding, on `device`: whitening is undone, pixels are not clipped."""
     if distilled.whitening is not None:
         pixels = unwhiten(distilled.images.to(device), distilled.whitening)
-        distilled = replace(distilled, images=pixels, space="pixels", whitening=None)
+        return TrainingSet(info.normalise(pixels), distilled.labels.to(device), info)
     return TrainingSet.of(distilled, info, device)
 
 

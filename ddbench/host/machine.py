@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from ddbench.errors import BadInputError
+from ddbench.inputs.values import shown
 
 PACKAGES = ("ddbench", "torch", "torchvision", "timm", "diffusers", "kornia", "numpy", "scipy", "scikit-learn")
 
@@ -28,9 +29,11 @@ def resolve_device(device: str | torch.device | None = None) -> torch.device:
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
+        if not isinstance(device, str | torch.device):  # torch takes a number for an index
+            raise RuntimeError("no name of a device")
         chosen = torch.device(device)
     except RuntimeError as error:
-        raise BadInputError(f"device must be cpu, cuda or cuda:<index>, got {device!r}") from error
+        raise BadInputError(f"device must be cpu, cuda or cuda:<index>, got {shown(device)}") from error
     if chosen.type not in ("cpu", "cuda"):
         raise BadInputError(f"device must be cpu, cuda or cuda:<index>, got {device!r}")
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():

@@ -1,1 +1,1 @@
-"""The door for files of a user's: paths are checked, sizes and depths bounded, and every fault is one line."""
+"""The door for what a user gives: files, paths, values and tensors are checked, and every fault is one line."""

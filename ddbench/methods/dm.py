@@ -24,7 +24,7 @@ from ddbench.method import METHODS, Method, RunContext
 from ddbench.methods._coresets.selection import draw_distinct, draw_real
 from ddbench.methods._learning.learner import Learner
 from ddbench.network import InputShape, Network, has_batch_norm, make_network
-from ddbench.records import DistilledDataset, LabeledImages
+from ddbench.records import UNBOUNDED, DistilledDataset, LabeledImages
 from ddbench.students.loop import channels_last, chunk_size
 from ddbench.training_recipe import MethodPrecision
 from ddbench.work import BY_IMAGES, MethodWork, Passes, PhaseWork, image_bytes
@@ -145,7 +145,7 @@ class DistributionMatching(Method):
             labels=torch.arange(train.num_classes).repeat_interleave(ipc),
             num_classes=train.num_classes,
             ipc=ipc,
-            provenance={"engine": {"passes": passes}},
+            provenance={"pixel_margin": UNBOUNDED, "engine": {"passes": passes}},
         )
 
     def work(self, train: LabeledImages, ipc: int) -> MethodWork:

@@ -34,7 +34,7 @@ from ddbench.methods._trajectories.experts import ExpertConfig, ExpertMethod
 from ddbench.methods._trajectories.flat_network import FlatNetwork
 from ddbench.methods._trajectories.meta_gradient import META_GRADIENTS, MetaGradient, Segment, StudentBatch
 from ddbench.network import InputShape
-from ddbench.records import DistilledDataset, LabeledImages, Whitening
+from ddbench.records import UNBOUNDED, DistilledDataset, LabeledImages, Whitening
 from ddbench.work import META, TRAINING, VALUE_BYTES, MethodWork, PhaseWork, image_bytes, profile_network
 
 LOWER = "lower image_lr, lr_lr or start_lr"
@@ -114,6 +114,7 @@ class TrajectoryMatching(ExpertMethod):
             space="normalised" if whitening is None else "zca",
             student_lr=config.start_lr,
             whitening=whitening,
+            provenance={"pixel_margin": UNBOUNDED},
         )
         lr = torch.tensor(config.start_lr, device=ctx.device)
         learner = self._make_learner(images, lr, ctx)

@@ -142,7 +142,7 @@ def _make_picture(entry: Entry, result: Result, distilled: DistilledDataset, inf
     # Only what is shown is turned into pixels: a set at IPC 50 of 100 classes is large.
     part = DistilledDataset(
         distilled.images[chosen], classes[chosen], distilled.num_classes, None, distilled.space,
-        whitening=distilled.whitening,
+        whitening=distilled.whitening, provenance=distilled.provenance,
     )  # fmt: skip
     tiles = [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in display_pixels(part, info)]
     if distilled.num_classes > CLASSES:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import traceback
+import warnings
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,9 +20,11 @@ from ddbench.errors import BadInputError, DDBenchError, DivergedError, Unsupport
 from ddbench.evaluator import DistillRun, Evaluator, make_evaluator
 from ddbench.host.machine import describe_machine, describe_versions, git_commit, resolve_device
 from ddbench.host.meter import Meter, utc_now
+from ddbench.inputs.values import as_count, as_kind, as_seed, as_text, as_texts
+from ddbench.network import InputShape, make_network, split_spec
 from ddbench.protocol import PROTOCOLS, Protocol
 from ddbench.records import DistilledDataset, Metric, Phase, Reading, RealDataset, Result, Status
-from ddbench.runs.distill import RunOptions, check_fits, distill, load_real, with_device
+from ddbench.runs.distill import RunOptions, check_dataset, check_fits, check_values, distill, load_real, with_device
 from ddbench.runs.results_store import DISTILLED_FOLDER, LAST_GOOD_FOLDER, LOG_FILE
 from ddbench.runs.suite import DEFAULT_EVALUATORS, Cell
 from ddbench.seeding import make_generator
@@ -57,15 +60,25 @@ def evaluate(
         options: data folder, log and progress.
 
     Raises:
-        BadInputError: fewer than one student, or a protocol that the set or its teacher's file does not go with.
+        UnknownNameError: no such protocol, network, evaluator or data set.
+        BadInputError: an argument of the wrong kind or out of range, or a protocol that the set or its teacher's file
+            does not go with. All is told before the first training, and most before the data set is loaded.
         DataMismatchError: the set does not fit the data set.
     """
-    if students < 1:
-        raise BadInputError(f"students must be at least 1, got {students}")
+    hint = "DistilledDataset.load(FOLDER) reads one, DistilledDataset(images=..., labels=..., ...) makes one"
+    as_kind(distilled, DistilledDataset, "distilled", hint)
     if diverged := distilled.provenance.get("diverged"):
         raise BadInputError(f"this set was left by a distillation that diverged ({diverged}); distil again")
     options = with_device(options, device)
-    chosen = PROTOCOLS.get(protocol) if isinstance(protocol, str) else protocol
+    check_dataset(dataset)
+    students, seed = as_count(students, "students"), as_seed(seed)
+    evaluators = as_texts(evaluators, "evaluators", least=1, distinct=True)
+    cross_networks = as_texts(cross_networks, "cross_networks", distinct=True)
+    for name in (*cross_networks, *(() if network is None else (network,))):
+        split_spec(name)
+    if isinstance(protocol, str):
+        protocol = PROTOCOLS.get(as_text(protocol, "protocol"))
+    chosen = as_kind(protocol, Protocol, "protocol", "give one, or the name of one: `ddbench list protocols`")
     with arithmetic_of(chosen.precision, resolve_device(options.device)):
         return _evaluate(distilled, dataset, chosen, network, students, seed, evaluators, cross_networks, options)
 
@@ -98,7 +111,10 @@ def _evaluate(
     with Meter(resolve_device(options.device)) as first_use:
         real = load_real(dataset, options)
         check_fits(distilled, real)
+        check_values(distilled, real)
         _check_protocol(chosen, distilled, real)
+        for name in cross_networks:  # a variant that there is not, or images too small for it
+            make_network(name, InputShape.of(real.info), make_generator(0, "check"))
         run.trainer(real, resolve_device(options.device)).warm_up(run.network)
     ready = find_teacher(chosen, real, resolve_device(options.device), options.track)
     if ready is not None:
@@ -153,7 +169,12 @@ def run_cell(cell: Cell, options: RunOptions, folder: Path, reuse: Path | None =
 
 
 def _check_protocol(protocol: Protocol, distilled: DistilledDataset, real: RealDataset) -> None:
-    """Raise BadInputError where a protocol's augmentation cannot be applied to a set."""
+    """Raise BadInputError where a protocol's augmentation cannot be applied to a set; warn where labels go unused."""
+    if protocol.teacher is not None and distilled.label_mode == "soft":
+        warnings.warn(
+            f"protocol {protocol.name} trains on its teacher's labels: the set's own soft labels are not used",
+            stacklevel=4,
+        )
     if protocol.image_augmentation is None:
         return
     if real.info.channels != 3:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,10 +19,13 @@ from ddbench.dataset import load_dataset
 from ddbench.engine.arithmetic import arithmetic_of
 from ddbench.engine.chunks import shrunk_chunks
 from ddbench.engine.native import native_passes
-from ddbench.errors import DataMismatchError, DivergedError, UnsupportedError
+from ddbench.errors import BadInputError, DataMismatchError, DivergedError, UnsupportedError
 from ddbench.host.files import digest_of, find_cache_dir
 from ddbench.host.machine import describe_machine, describe_versions, git_commit, resolve_device
 from ddbench.host.meter import Meter
+from ddbench.inputs.distilled_sets import check_normalised, check_whitened
+from ddbench.inputs.paths import as_path
+from ddbench.inputs.values import as_count, as_flag, as_function, as_kind, as_number, as_seed, as_text, shown
 from ddbench.method import Method, RunContext, Tracker, config_of, make_method, untracked
 from ddbench.network import InputShape, make_network
 from ddbench.records import DistilledDataset, Phase, Reading, RealDataset
@@ -35,6 +39,9 @@ class RunOptions:
     """Where and how to run, none of which may change a number: data folder, device, log file, progress, checkpoints.
 
     `students_at_once` is how many students one call trains, by the device's memory where None.
+
+    Raises:
+        BadInputError: a value of another kind.
     """
 
     data_dir: Path | str | None = None
@@ -43,6 +50,15 @@ class RunOptions:
     track: Tracker = untracked
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     students_at_once: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("data_dir", "log_path"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, as_path(getattr(self, name), name))
+        as_function(self.track, "track")
+        as_number(self.checkpoint_seconds, "checkpoint_seconds", 0)
+        if self.students_at_once is not None:
+            object.__setattr__(self, "students_at_once", as_count(self.students_at_once, "students_at_once"))
 
     def log(self, name: str, value: object) -> None:
         """Append a named value to the log file, where there is one."""
@@ -82,10 +98,15 @@ def distill(
         The set; its provenance holds method, config, data set, seed, versions and the phases with their cost.
 
     Raises:
+        UnknownNameError: no such method or data set.
+        BadInputError: an argument of the wrong kind or out of range, told before anything is loaded or made.
         UnsupportedError: the method cannot do this data set or IPC; the message is its reason.
         DataMismatchError: the method returned a set that does not fit the data set.
     """
     options = with_device(options, device)
+    check_dataset(dataset)
+    ipc, seed = as_count(ipc, "ipc"), as_seed(seed)
+    as_flag(share_prepare, "share_prepare")
     with arithmetic_of("fp32", resolve_device(options.device)):  # a method says itself where it works in less
         return _distill(method, dataset, ipc, seed, config, share_prepare, options)
 
@@ -100,7 +121,7 @@ def _distill(
     options: RunOptions,
 ) -> DistilledDataset:
     with Meter(resolve_device(options.device)) as first_use:
-        built = make_method(method, dict(config or {}))
+        built = make_method(method, config)
         real = load_real(dataset, options)
         _warm_up_device(real, resolve_device(options.device))
     check_supported(method, built, real, ipc)
@@ -141,8 +162,6 @@ def _one_account(foundation: Phase | None, prepare: Phase | None) -> list[Phase]
 
 def check_supported(name: str, method: Method, real: RealDataset, ipc: int) -> None:
     """Raise UnsupportedError with the reason where a method cannot do a data set or IPC."""
-    if method.uses_ipc and ipc < 1:
-        raise UnsupportedError(f"{name} on {real.info.name}: ipc must be at least 1, got {ipc}")
     reason = method.unsupported(real.train, ipc)
     if reason:
         raise UnsupportedError(f"{name} on {real.info.name}: {reason}")
@@ -166,6 +185,39 @@ def check_fits(distilled: DistilledDataset, real: RealDataset) -> None:
         raise DataMismatchError(
             f"the distilled set's classes are {', '.join(names[:3])}, ... and those of {info.name} "
             f"{', '.join(info.class_names[:3])}, ...; name the data set it was made from"
+        )
+
+
+def check_values(distilled: DistilledDataset, real: RealDataset) -> None:
+    """Check what of a set can be checked only beside the data set: the range of its pixels, and a whole set's size.
+
+    Raises:
+        BadInputError: pixels further outside those of real images than the set says, or a set without an IPC that is
+            not the whole training set.
+    """
+    info, images, margin = real.info, distilled.images, distilled.pixel_margin()
+    if distilled.ipc is None:
+        _check_whole(distilled, real)
+    if distilled.space == "normalised":
+        check_normalised(images, info.mean, info.std, margin, info.name)
+    elif distilled.whitening is not None and margin < math.inf:
+        check_whitened(images, distilled.whitening.mean, distilled.whitening.matrix, margin, info.name)
+
+
+def _check_whole(distilled: DistilledDataset, real: RealDataset) -> None:
+    """Raise BadInputError where a set without an IPC is not of the size of the whole training set, class by class."""
+    labels, counts = distilled.labels.cpu(), real.train.class_counts()
+    found = torch.bincount(labels, minlength=len(counts)) if distilled.label_mode == "hard" else None
+    if len(labels) != len(real.train) or (found is not None and not torch.equal(found, counts)):
+        span = "" if found is None else f", {int(found.min())} to {int(found.max())} a class"
+        raise BadInputError(
+            f"ipc None means the whole training set, {len(real.train)} images of {real.info.name}, got "
+            f"{len(labels)} images{span}; give ipc, as many images of each class: uneven sets are not supported"
+        )
+    if distilled.is_streamed and not torch.equal(labels, real.train.labels):
+        raise BadInputError(
+            f"a set on the device 'meta' stands for the training images of {real.info.name} in stored order, and its "
+            "labels are others; distil full_real again"
         )
 
 
@@ -224,6 +276,17 @@ def _warm_up_device(real: RealDataset, device: torch.device) -> None:
             torch.nn.functional.cross_entropy(network(augmented), labels).backward()
 
 
+def check_dataset(dataset: object) -> None:
+    """Raise BadInputError where a value is neither a data set nor the name of one, without loading it."""
+    if not isinstance(dataset, RealDataset):
+        if not isinstance(dataset, str):
+            raise BadInputError(
+                f"dataset must be a RealDataset or the name of one, got {shown(dataset)}; load_dataset loads one, a "
+                "folder of images as 'image_folder:PATH,size=64', and make_real_dataset makes one of tensors"
+            )
+        as_text(dataset, "dataset")
+
+
 def load_real(dataset: RealDataset | str, options: RunOptions) -> RealDataset:
     """Return a data set given as such or by name; the last two loaded by name are kept in memory."""
     return dataset if isinstance(dataset, RealDataset) else _load_named(dataset, options.data_dir)
@@ -235,6 +298,8 @@ def _load_named(spec: str, data_dir: Path | str | None) -> RealDataset:
 
 
 def with_device(options: RunOptions | None, device: torch.device | str | None) -> RunOptions:
-    """Return the options, or the default ones, on `device` where one is given."""
-    options = options or RunOptions()
+    """Return the options, or the default ones, on `device` where one is given; raises BadInputError for no options."""
+    options = (
+        RunOptions() if options is None else as_kind(options, RunOptions, "options", "make them with RunOptions()")
+    )
     return options if device is None else replace(options, device=device)

@@ -11,7 +11,7 @@ from ddbench.errors import BadInputError, UnknownNameError
 from ddbench.evaluator import make_evaluator
 from ddbench.host.files import baselines_dir, digest_of
 from ddbench.inputs.paths import as_path
-from ddbench.inputs.problems import explain
+from ddbench.inputs.problems import Checked, explain
 from ddbench.inputs.yaml import read_yaml
 from ddbench.method import config_of, make_method
 from ddbench.network import split_spec
@@ -84,7 +84,7 @@ Name = Annotated[str, Field(min_length=1)]
 Names = Annotated[tuple[Name, ...], Field(min_length=1)]
 
 
-class SuiteMethod(BaseModel):
+class SuiteMethod(Checked):
     """One method of a suite; `ipc`, `distill_seeds` and `students` override the suite's for it.
 
     `settings` override those of `preset`, which serve every data set and IPC that the method runs on.
@@ -93,13 +93,13 @@ class SuiteMethod(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str
     preset: str | None = None
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = Field(default_factory=dict)
     ipc: Budgets | None = None
     distill_seeds: Seeds | None = None
     students: Count | None = None
 
 
-class Suite(BaseModel):
+class Suite(Checked):
     """A grid: data sets x methods x IPC x networks x distillation seeds, under one protocol.
 
     `students_at_once` says how many students one call trains: an engine setting, which no cell's key depends on.

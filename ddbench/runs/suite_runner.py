@@ -20,11 +20,13 @@ from ddbench.errors import DDBenchError
 from ddbench.host.files import digest_of
 from ddbench.host.machine import resolve_device
 from ddbench.host.meter import utc_now
+from ddbench.inputs.paths import as_path
+from ddbench.inputs.values import as_function
 from ddbench.method import untracked
 from ddbench.protocol import PROTOCOLS
 from ddbench.records import DistilledDataset, RealDataset, Result
 from ddbench.runs.cell import run_cell, unfinished_result
-from ddbench.runs.distill import RunOptions, load_real
+from ddbench.runs.distill import RunOptions, load_real, with_device
 from ddbench.runs.results_store import Store, write_result
 from ddbench.runs.suite import Cell, Suite, load_suite
 
@@ -61,8 +63,10 @@ def run_suite(
     Raises:
         BadInputError: a suite, data set or folder that cannot be used; nothing has been run then.
     """
-    suite = suite if isinstance(suite, Suite) else load_suite(suite)
-    options = options or RunOptions()
+    suite = suite if isinstance(suite, Suite) else load_suite(as_path(suite, "suite"))
+    results = as_path(results, "results folder")
+    options = with_device(options, None)
+    as_function(on_event, "on_event")
     if suite.students_at_once is not None:
         options = replace(options, students_at_once=suite.students_at_once)
     device = resolve_device(options.device)

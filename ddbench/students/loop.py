@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from ddbench.augment.zca import whiten
 from ddbench.engine.chunks import in_chunks
 from ddbench.engine.passes import NetworkEngine, channels_last
 from ddbench.errors import DDBenchError
+from ddbench.inputs.values import as_choice, as_count, as_flag, as_kind, as_number, as_text
 from ddbench.method import Tracker, untracked
 from ddbench.network import Network
 from ddbench.protocol import Protocol, Schedule
@@ -59,6 +60,19 @@ class TrainingPlan:
     image_augmentation: ImageAugmentation | None = None
     cutmix: CutMix | None = None
     precision: Precision = "fp32"
+
+    def check(self) -> None:
+        """Raise BadInputError where a value is of another kind or out of range."""
+        as_kind(self.schedule, Schedule, "schedule", "make it with Schedule(epochs=..., drop_at=...)")
+        as_count(self.batch_size, "batch_size")
+        for name in ("lr", "momentum", "weight_decay", "lr_drop"):
+            as_number(getattr(self, name), name, 0)
+        as_text(self.augmentation, "augmentation", may_be_empty=True)
+        as_flag(self.resets_momentum, "resets_momentum")
+        as_choice(self.precision, get_args(Precision), "precision")
+        for name, kind in (("image_augmentation", ImageAugmentation), ("cutmix", CutMix)):
+            if getattr(self, name) is not None:
+                as_kind(getattr(self, name), kind, name, "or None for none")
 
     @classmethod
     def of(

@@ -11,7 +11,9 @@ import torch
 
 from ddbench.engine.chunks import in_chunks
 from ddbench.engine.passes import NetworkEngine, plan_engine
+from ddbench.errors import BadInputError
 from ddbench.host.meter import Meter
+from ddbench.inputs.values import as_count, as_function, as_kind, shown
 from ddbench.method import Tracker, unlogged, untracked
 from ddbench.network import InputShape, Network, make_network
 from ddbench.protocol import Protocol, Schedule
@@ -43,9 +45,19 @@ def train_network(
         track: shows progress over the epochs.
 
     Raises:
+        BadInputError: an argument of another kind, or a plan with numbers that cannot be.
         StudentDivergedError: parameters are not finite at the end.
     """
-    device = next(network.parameters()).device
+    as_kind(network, torch.nn.Module, "network", "make_network makes one")
+    as_kind(train, LabeledImages, "train", "give the `train` of a data set")
+    as_kind(plan, TrainingPlan, "plan", "make it with TrainingPlan(...)").check()
+    if not isinstance(generator, torch.Generator) or generator.device.type != "cpu":
+        raise BadInputError(f"generator must be a torch.Generator on the CPU, got {shown(generator)}")
+    as_function(track, "track")
+    parameter = next(network.parameters(), None)
+    if parameter is None:
+        raise BadInputError(f"network {type(network).__name__} has no parameters, there is nothing to train")
+    device = parameter.device
     train_student(network, TrainingSet.of_real(train, device), plan, generator, track)
     return network
 
@@ -143,8 +155,10 @@ class StudentTrainer:
             log: is given every accuracy.
 
         Raises:
+            BadInputError: no number of students.
             StudentDivergedError: a student's parameters are not finite at the end.
         """
+        students = as_count(students, "students")
         if self.protocol.teacher is not None and self.soft_labels is None:
             raise RuntimeError(f"protocol {self.protocol.name} needs its teacher's labels; `find_teacher` gives them")
         engine, test, found = self.engine_of(network), self.real.test.on(self.device), TrainedStudents()

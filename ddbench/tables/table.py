@@ -12,6 +12,7 @@ import pandas as pd
 from ddbench.analysis.aggregate import GAP, PEAKS, PHASES, Entry, Spread, costs_of, drop_duplicates, make_entries
 from ddbench.analysis.published import list_published
 from ddbench.errors import BadInputError
+from ddbench.inputs.values import shown
 from ddbench.records import Result
 from ddbench.tables.layout import (
     PROTOCOLS_LR,
@@ -91,6 +92,8 @@ def make_table(results: Sequence[Result], *, published: bool = False, mix_protoc
     Raises:
         BadInputError: no results, or several hashes of one protocol name without `mix_protocols`.
     """
+    if not isinstance(results, list | tuple) or not all(isinstance(result, Result) for result in results):
+        raise BadInputError(f"results must be a list of Result, got {shown(results)}; read_results reads them")
     if not results:
         raise BadInputError(
             "a table needs at least one result, got none; name a results folder that `ddbench run` wrote"

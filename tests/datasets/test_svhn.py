@@ -19,11 +19,13 @@ def write_official(monkeypatch, random_pixels):
 
     def write(folder) -> np.ndarray:
         folder.mkdir(exist_ok=True)
-        pixels = random_pixels(32, 32, 3, 4)
+        pixels = random_pixels(32, 32, 3, 11)
         entries = {}
         for split in ("train", "test"):
             path = folder / f"{split}_32x32.mat"
-            savemat(path, {"X": pixels, "y": np.array([[10], [1], [9], [10]], dtype=np.uint8)})
+            savemat(
+                path, {"X": pixels, "y": np.array([[10], [1], [9], [10], *([y] for y in range(2, 9))], dtype=np.uint8)}
+            )
             entries[split] = ["", path.name, hashlib.md5(path.read_bytes()).hexdigest()]
         monkeypatch.setattr(SVHN, "split_list", {**SVHN.split_list, **entries})
         return pixels
@@ -37,13 +39,13 @@ def test_the_official_files_are_read_with_ten_meaning_zero(tmp_path, write_offic
     (images, labels), _ = load_splits(tmp_path, download=False)
     assert torch.equal(images, torch.from_numpy(pixels).permute(3, 2, 0, 1))
     assert images.dtype == torch.uint8
-    assert labels.tolist() == [0, 1, 9, 0]
+    assert labels.tolist() == [0, 1, 9, 0, *range(2, 9)]
 
 
 def test_digits_may_not_be_mirrored(tmp_path, write_official, monkeypatch):
     write_official(tmp_path / "svhn")
     for split in ("TRAIN", "TEST"):
-        monkeypatch.setattr(f"ddbench.datasets.svhn.{split}_COUNTS", (2, 1, *[0] * 7, 1))
+        monkeypatch.setattr(f"ddbench.datasets.svhn.{split}_COUNTS", (2, *[1] * 9))
     assert not load_dataset("svhn", tmp_path).info.may_be_mirrored
 
 

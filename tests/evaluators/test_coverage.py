@@ -138,7 +138,7 @@ def test_real_features_are_those_of_the_network(real, context):
 
 def test_another_test_split_changes_nothing(run, real, context):
     metrics = Coverage(SMALL).evaluate(run, real, context)
-    assert Coverage(SMALL).evaluate(run, replace(real, test=None), context) == metrics
+    assert Coverage(SMALL).evaluate(run, replace(real, test=real.train), context) == metrics
 
 
 def test_the_set_is_measured_in_the_students_space_whatever_its_own(same_set, real):
@@ -168,7 +168,8 @@ def test_soft_labels_count_for_their_largest_entry(score, real):
 
 def test_a_class_without_images_lowers_coverage_and_representativeness(score, real):
     hard = random_set(real, 3)
-    found, whole = score(replace(hard, labels=hard.labels.where(hard.labels != 9, 8))), score(hard)
+    eights = torch.nn.functional.one_hot(hard.labels.where(hard.labels != 9, 8), 10).float()
+    found, whole = score(replace(hard, labels=eights)), score(hard)
     assert found["coverage"] < whole["coverage"]
     assert found["representativeness"] < whole["representativeness"] - 0.1
 

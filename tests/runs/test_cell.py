@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
+import warnings
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,7 +17,7 @@ from ddbench.engine.chunks import explain_out_of_memory
 from ddbench.errors import BadInputError, DataMismatchError, DivergedError, UnsupportedError
 from ddbench.records import DistilledDataset
 from ddbench.registry import METHODS
-from ddbench.runs.cell import run_cell
+from ddbench.runs.cell import _check_protocol, run_cell
 from ddbench.runs.distill import RunOptions
 from ddbench.runs.suite import Cell
 from ddbench.testing import SMOKE_PROTOCOL
@@ -60,7 +63,7 @@ def test_distilling_takes_a_data_set_name_and_the_same_seed_gives_the_same_set()
 
 @pytest.mark.parametrize("ipc", [0, -1, 1000])
 def test_an_impossible_ipc_is_refused_with_the_range(digits, ipc):
-    with pytest.raises(UnsupportedError, match=r"ipc must be .*1"):
+    with pytest.raises(UnsupportedError if ipc > 0 else BadInputError, match=r"ipc must be .*1"):
         distill("random_real", digits, ipc)
 
 
@@ -116,6 +119,101 @@ def test_a_set_of_another_data_set_is_refused(digits):
 def test_no_students_are_refused(digits):
     with pytest.raises(BadInputError, match="students must be at least 1"):
         evaluate(distill("random_real", digits, 1), digits, SMOKE_PROTOCOL, students=0)
+
+
+def one_each(digits, ipc=1):
+    """Images of each digit, normalised, and their labels."""
+    rows = torch.cat([digits.train.of_class(label)[:ipc] for label in range(10)])
+    return digits.train.normalised(rows), digits.train.labels[rows]
+
+
+WRONG = {
+    "no set": ({"distilled": None}, "distilled must be a DistilledDataset, got None; DistilledDataset.load"),
+    "path": ({"distilled": Path("set")}, "distilled must be a DistilledDataset, got PosixPath"),
+    "path for data": ({"dataset": Path("digits")}, "dataset must be a RealDataset or the name of one, got PosixPath"),
+    "tensor for data": ({"dataset": torch.zeros(3)}, "dataset must be a RealDataset or the name of one, got Tensor"),
+    "no protocol": ({"protocol": None}, "protocol must be a Protocol, got None"),
+    "text for students": ({"students": "5"}, "students must be a whole number, got text '5'"),
+    "bool for a seed": ({"seed": True}, "seed must be a whole number, got True"),
+    "negative seed": ({"seed": -1}, "seed must be at least 0, got -1"),
+    "network": ({"network": 3}, "name of a network must be text, got 3"),
+    "one evaluator": ({"evaluators": "accuracy"}, "evaluators must be a list or tuple of texts"),
+    "cross network": ({"cross_networks": ("convnet-q",)}, "network convnet has no option 'q'"),
+    "options": ({"options": {"device": "cpu"}}, "options must be a RunOptions, got dict"),
+    "device": ({"device": 0}, "device must be cpu, cuda or"),
+}
+
+
+@pytest.mark.parametrize(("changes", "words"), WRONG.values(), ids=WRONG)
+def test_wrong_arguments_are_refused_before_students_train(digits, changes, words):
+    made = DistilledDataset(*one_each(digits), 10, 1)
+    entered = []
+    options = RunOptions(track=lambda items, *_: entered.append(1) or items)
+    arguments = {"distilled": made, "dataset": digits, "protocol": SMOKE_PROTOCOL, "students": 1, "options": options}
+    with pytest.raises(BadInputError, match=words):
+        evaluate(**{**arguments, **changes})
+    assert not entered
+
+
+def test_pixels_that_no_real_image_has_are_refused_unless_the_set_says_so(digits):
+    images, labels = one_each(digits)
+    far = DistilledDataset(images * 12, labels, 10, 1)
+    with pytest.raises(BadInputError, match="normalised images of digits must have pixels at most 3 outside"):
+        evaluate(far, digits, SMOKE_PROTOCOL, students=1)
+    wide = far.with_provenance(pixel_margin="unbounded")
+    assert evaluate(wide, digits, SMOKE_PROTOCOL, students=1).status == "ok"
+
+
+def test_a_set_of_uneven_classes_is_never_taken_for_the_whole_one(digits):
+    rows = torch.cat([digits.train.of_class(label)[: 6 + 8 * (label % 2)] for label in range(10)])
+    uneven = DistilledDataset(digits.train.normalised(rows), digits.train.labels[rows], 10, None)
+    with pytest.raises(BadInputError, match=r"ipc None means the whole training set, 1442 .* got 100 images, 6 to 14"):
+        evaluate(uneven, digits, SMOKE_PROTOCOL, students=1)
+    assert evaluate(distill("full_real", digits, 1), digits, SMOKE_PROTOCOL, students=1).ipc is None
+
+
+def test_images_that_require_a_gradient_are_evaluated_like_those_without(digits):
+    images, labels = one_each(digits)
+    learned = DistilledDataset(images.clone().requires_grad_(), labels, 10, 1)
+    results = [
+        evaluate(made, digits, SMOKE_PROTOCOL, students=1)
+        for made in (learned, DistilledDataset(images, labels, 10, 1))
+    ]
+    assert results[0].metric("test_accuracy") == results[1].metric("test_accuracy")
+    assert results[0].config == results[1].config
+
+
+def test_soft_labels_that_a_teacher_replaces_are_named(digits):
+    images, labels = one_each(digits)
+    soft = DistilledDataset(images, torch.nn.functional.one_hot(labels, 10).float(), 10, 1)
+    protocol = SMOKE_PROTOCOL.model_copy(update={"name": "taught", "teacher": PROTOCOLS.get("soft-label").teacher})
+    with pytest.warns(UserWarning, match="taught trains on its teacher's labels: the set's own soft labels are not"):
+        _check_protocol(protocol, soft, digits)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _check_protocol(SMOKE_PROTOCOL, soft, digits)
+
+
+def test_an_integer_of_numpy_is_the_seed_it_is(digits):
+    first, second = (distill("random_real", digits, ipc, seed) for ipc, seed in ((1, 3), (np.int64(1), np.int64(3))))
+    assert torch.equal(first.images, second.images)
+    assert type(second.ipc) is int
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"method": 42}, "name of a method must be text, got 42"),
+        ({"dataset": torch.zeros(2)}, "dataset must be a RealDataset or the name of one"),
+        ({"ipc": 1.5}, "ipc must be a whole number, got 1.5"),
+        ({"seed": "x"}, "seed must be a whole number, got text 'x'"),
+        ({"config": [1]}, "settings of method random_real must be a dictionary"),
+        ({"share_prepare": 1}, "share_prepare must be True or False"),
+    ],
+)
+def test_distilling_refuses_wrong_arguments(digits, changes, words):
+    with pytest.raises(BadInputError, match=words):
+        distill(**{"method": "random_real", "dataset": digits, "ipc": 1, **changes})
 
 
 def test_cell_keeps_set_and_log(tmp_path):

@@ -248,7 +248,7 @@ def test_pixels_train_as_their_normalised_images_do():
 
 
 def test_a_distilled_set_in_any_space_reaches_the_students_normalised():
-    images, labels = toy_pixels(6)
+    images, labels = toy_pixels(6)[0], torch.arange(3).repeat(2)
     everything = torch.arange(6)
     spaces = {"normalised": INFO.normalise(images), "pixels": images.float() / 255}
     sets = [DistilledDataset(images, labels, 3, ipc=2, space="pixels")]
@@ -260,7 +260,7 @@ def test_a_distilled_set_in_any_space_reaches_the_students_normalised():
 
 
 def test_a_whitened_set_reaches_the_students_as_it_is():
-    images, labels = toy_pixels(6)
+    images, labels = toy_pixels(6)[0], torch.arange(3).repeat(2)
     whitening = fit_zca(toy_split())
     distilled = DistilledDataset(whiten(images, whitening), labels, 3, ipc=2, space="zca", whitening=whitening)
     data = TrainingSet.of(distilled, INFO, torch.device("cpu"))

@@ -22,7 +22,7 @@ from ddbench.methods._coresets.selection import draw_distinct
 from ddbench.methods._gradient_matching.gradients import NetworkGradients, Tensors, gradient_chunk_size
 from ddbench.methods._learning.learner import Learner
 from ddbench.network import InputShape, has_batch_norm, make_network
-from ddbench.records import DistilledDataset, LabeledImages
+from ddbench.records import UNBOUNDED, DistilledDataset, LabeledImages
 from ddbench.work import META, TRAINING, MethodWork, Passes, PhaseWork, image_bytes
 
 # (outer loops, inner epochs) by IPC, as in the reference code, which defines no others.
@@ -114,7 +114,7 @@ class GradientMatching(Method):
             labels=work.labels.cpu(),
             num_classes=train.num_classes,
             ipc=ipc,
-            provenance={"engine": {"gradients": work.gradients.mode}},
+            provenance={"pixel_margin": UNBOUNDED, "engine": {"gradients": work.gradients.mode}},
         )
 
     def work(self, train: LabeledImages, ipc: int) -> MethodWork:
