@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+import xxhash
 from platformdirs import user_cache_path
 from torch import Tensor
 
 from ddbench.errors import BadInputError, DataMismatchError
 from ddbench.host.files import digest_of
+from ddbench.images import CONTENT_PREFIX
 from ddbench.records import DatasetInfo, ImageSource, LabeledImages, RealDataset
 from ddbench.registry import DATASETS
 
 DATA_DIR_VARIABLE = "DDBENCH_DATA_DIR"
+_READ_AT_ONCE = 256  # images that are not held in memory
 
 
 class DatasetLoader(Protocol):
@@ -84,6 +87,8 @@ def make_real_dataset(
     class_ids: tuple[str, ...] = (),
     may_be_mirrored: bool = True,
     expected: Mapping[str, Any] | None = None,
+    image_digests: tuple[str, str] | None = None,
+    is_fixed: bool | None = None,
 ) -> RealDataset:
     """Assemble a data set and its identity.
 
@@ -97,6 +102,9 @@ def make_real_dataset(
         class_ids: WordNet ids in label order, where there are any.
         may_be_mirrored: whether a mirror image is one of its class; no part of the fingerprint.
         expected: any of `train_counts`, `test_counts` (per class), `image_shape` that the registered data has.
+        image_digests: of the training and the test images, where the files they come from say what they are without
+            being decoded; otherwise they are of the pixels, all of which are read.
+        is_fixed: whether the name stands for this content alone; by default, where something is `expected`.
 
     Raises:
         DataMismatchError: the content differs from `expected`; the message names the difference.
@@ -113,6 +121,8 @@ def make_real_dataset(
         **counts,
     }
     check_content(name, content, expected or {})
+    digests = image_digests or (_digest_images(train[0]), _digest_images(test[0]))
+    identity = {**content, "images": digests, "labels": [_digest_tensor(labels) for _, labels in (train, test)]}
     info = DatasetInfo(
         name=name,
         class_names=class_names,
@@ -120,11 +130,27 @@ def make_real_dataset(
         image_size=int(train[0].shape[2]),
         mean=mean,
         std=std,
-        fingerprint=digest_of(content),
+        fingerprint=CONTENT_PREFIX + digest_of(identity),
         class_ids=class_ids,
         may_be_mirrored=may_be_mirrored,
+        layout=digest_of(content),
+        is_fixed=expected is not None if is_fixed is None else is_fixed,
     )
     return RealDataset(LabeledImages(*train, info), LabeledImages(*test, info), info)
+
+
+def _digest_images(images: ImageSource) -> str:
+    """Return 32 hexadecimal digits of all pixels (N, C, H, W); the same held in memory or not."""
+    if isinstance(images, Tensor):
+        return _digest_tensor(images)
+    digest = xxhash.xxh3_128()
+    for rows in torch.arange(images.shape[0]).split(_READ_AT_ONCE):
+        digest.update(images[rows].contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def _digest_tensor(values: Tensor) -> str:
+    return xxhash.xxh3_128_hexdigest(values.detach().cpu().contiguous().numpy().data)
 
 
 def check_content(name: str, content: Mapping[str, Any], expected: Mapping[str, Any]) -> None:

@@ -278,6 +278,7 @@ class Result(Record):
     method: str
     dataset: str
     dataset_fingerprint: str = ""
+    dataset_layout: str = ""
     ipc: int | None
     network: str
     students: int

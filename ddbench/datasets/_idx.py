@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ddbench.errors import DataMismatchError, DataMissingError
+from ddbench.host.file_digests import note_files
 
 _UINT8 = 0x08
 
@@ -30,6 +31,7 @@ def read_idx(path: Path, dimensions: int) -> Tensor:
     Raises:
         DataMismatchError: anything but exactly that, with `dimensions` dimensions.
     """
+    note_files(path.parent, path)
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
