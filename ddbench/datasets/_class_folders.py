@@ -138,7 +138,8 @@ def _scan(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _is_image(name: str) -> bool:
-    return Path(name).suffix.lower() in SUFFIXES
+    stem, dot, suffix = name.rpartition(".")  # a Path for each of a million names would cost more than reading them
+    return bool(stem and dot) and f".{suffix.lower()}" in SUFFIXES
 
 
 def _is_number(name: str) -> bool:

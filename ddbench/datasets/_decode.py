@@ -96,7 +96,7 @@ def _decode(encoded: bytes | Path, name: str, channels: int, size: int, resize: 
         raise
     except UnidentifiedImageError as error:
         raise DataMismatchError(
-            f"cannot decode the image {name} (empty, damaged or none of {', '.join(_FORMATS)}); fetch or copy it again, "
+            f"cannot decode the image {name} (empty, damaged or not {', '.join(_FORMATS)}); fetch or copy it again, "
             "or convert it"
         ) from error
     except Exception as error:  # Pillow's readers raise errors of every kind at damaged files

@@ -99,10 +99,11 @@ def open_images(listings: Sequence[Listing], size: int, *, resize: bool = True) 
         DataMismatchError: a file that is empty, cannot be read or decoded, or has the wrong size.
     """
     is_held = sum(len(paths) for paths, _ in listings) * 3 * size**2 <= IN_MEMORY_BYTES
-    splits = []
-    for paths, labels in listings:
-        files = digest_files(paths)
+    digested = [digest_files(paths) for paths, _ in listings]
+    for files in digested:
         _check_none_is_empty(files)
+    splits = []
+    for files, (_, labels) in zip(digested, listings, strict=True):
         images = _read_all(files, size, resize) if is_held else ImageFiles(files, size)
         how = {"size": size, "resize": resize, "decoding": CACHE_VERSION}
         splits.append(Split(images, labels, digest_of({"files": files.digest, **how})))

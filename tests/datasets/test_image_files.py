@@ -85,3 +85,21 @@ def test_a_damaged_file_is_named_when_asked_for(listing):
 def test_another_size_is_an_error_where_resizing_is_off(listing):
     with pytest.raises(DataMismatchError, match=r"2\.PNG should be 10x10, found 20x10"):
         open_images([listing], 10, resize=False)
+
+
+def test_a_file_that_changes_after_its_set_was_opened_is_refused_and_not_kept(listing, write_image):
+    source = ImageFiles(digest_files(listing[0]), 8)
+    write_image(listing[0][1], (9, 9, 9), (20, 10))
+    with pytest.raises(DataMismatchError, match=r"2\.PNG has changed since it was first read; start again"):
+        source[torch.tensor([0, 1])]
+    fresh = ImageFiles(digest_files(listing[0]), 8)
+    assert fresh[torch.tensor([1])].eq(9).all()
+
+
+def test_the_digest_is_of_bytes_and_size_held_or_not(listing, monkeypatch, write_image):
+    (held,), (larger,) = open_images([listing], 8), open_images([listing], 9)
+    monkeypatch.setattr(_image_files, "IN_MEMORY_BYTES", 0)
+    (filed,) = open_images([listing], 8)
+    assert filed.digest == held.digest != larger.digest
+    write_image(listing[0][0], (9, 9, 9), (10, 10))
+    assert open_images([listing], 8)[0].digest != held.digest

@@ -51,7 +51,7 @@ def evaluate(
     is_same_name = distilled.provenance.get("dataset") == result.dataset
     if is_same_name and is_of_content(made_from) and made_from != result.dataset_fingerprint:
         warnings.warn(
-            f"{folder} was made from {result.dataset} when its fingerprint was {made_from}; its files have changed, it is "
+            f"{folder} was made from {result.dataset} when that was {made_from}; its files have changed, it is "
             f"now {result.dataset_fingerprint}",
             stacklevel=2,
         )
