@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+import xxhash
 from platformdirs import user_cache_path
 from torch import Tensor
 
 from ddbench.errors import BadInputError, DataMismatchError
 from ddbench.host.files import digest_of
+from ddbench.images import CONTENT_PREFIX
 from ddbench.inputs.image_tensors import as_plain
 from ddbench.inputs.paths import as_path
 from ddbench.inputs.values import as_choice, as_flag, as_mapping, as_numbers, as_text, shown
@@ -22,6 +24,7 @@ from ddbench.records import DatasetInfo, ImageSource, LabeledImages, RealDataset
 from ddbench.registry import DATASETS, suggest
 
 DATA_DIR_VARIABLE = "DDBENCH_DATA_DIR"
+_READ_AT_ONCE = 256  # images that are not held in memory
 
 
 _NOT_OPTIONS = ("data_dir", "download")  # parameters of every loader, which are given apart from the options
@@ -120,6 +123,8 @@ def make_real_dataset(
     class_ids: tuple[str, ...] = (),
     may_be_mirrored: bool = True,
     expected: Mapping[str, Any] | None = None,
+    image_digests: tuple[str, str] | None = None,
+    is_fixed: bool | None = None,
 ) -> RealDataset:
     """Assemble a data set and its identity.
 
@@ -133,6 +138,9 @@ def make_real_dataset(
         class_ids: WordNet ids in label order, where there are any.
         may_be_mirrored: whether a mirror image is one of its class; no part of the fingerprint.
         expected: any of `train_counts`, `test_counts` (per class), `image_shape` that the registered data has.
+        image_digests: of the training and the test images, where the files they come from say what they are without
+            being decoded; otherwise they are of the pixels, all of which are read.
+        is_fixed: whether the name stands for this content alone; by default, where something is `expected`.
 
     Raises:
         BadInputError: images that are not uint8, labels that are not int64, in range and of their count, names, mean or
@@ -153,6 +161,8 @@ def make_real_dataset(
         **counts,
     }
     check_content(name, content, {} if expected is None else expected)
+    digests = image_digests or (_digest_images(train[0]), _digest_images(test[0]))
+    identity = {**content, "images": digests, "labels": [_digest_tensor(labels) for _, labels in (train, test)]}
     info = DatasetInfo(
         name=name,
         class_names=class_names,
@@ -160,9 +170,11 @@ def make_real_dataset(
         image_size=int(train[0].shape[2]),
         mean=mean,
         std=std,
-        fingerprint=digest_of(content),
+        fingerprint=CONTENT_PREFIX + digest_of(identity),
         class_ids=class_ids,
         may_be_mirrored=may_be_mirrored,
+        layout=digest_of(content),
+        is_fixed=expected is not None if is_fixed is None else is_fixed,
     )
     return RealDataset(LabeledImages(*train, info), LabeledImages(*test, info), info)
 
@@ -189,6 +201,20 @@ def _check_parts(
     info = DatasetInfo(as_text(name, "name of a data set"), class_names, shape[1], shape[2], mean, std, "")
     splits = (LabeledImages(*split, info) for split in (train, test))
     return [(split.images, split.labels) for split in splits]
+
+
+def _digest_images(images: ImageSource) -> str:
+    """Return 32 hexadecimal digits of all pixels (N, C, H, W); the same held in memory or not."""
+    if isinstance(images, Tensor):
+        return _digest_tensor(images)
+    digest = xxhash.xxh3_128()
+    for rows in torch.arange(images.shape[0]).split(_READ_AT_ONCE):
+        digest.update(images[rows].contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def _digest_tensor(values: Tensor) -> str:
+    return xxhash.xxh3_128_hexdigest(values.detach().cpu().contiguous().numpy().data)
 
 
 def check_content(name: str, content: Mapping[str, Any], expected: Mapping[str, Any]) -> None:

@@ -14,6 +14,14 @@ from ddbench.errors import BadInputError
 from ddbench.inputs.image_tensors import as_hard_labels, as_plain
 from ddbench.inputs.values import as_count, as_flag, as_kind, as_numbers, as_text, as_texts, shown
 
+# Fingerprints that begin so are of pixels, labels and class names; older ones, 16 bare digits, were of counts alone.
+CONTENT_PREFIX = "c1-"
+
+
+def is_of_content(fingerprint: str) -> bool:
+    """Return whether a fingerprint follows from a data set's content, as all have since version 0.3."""
+    return fingerprint.startswith(CONTENT_PREFIX)
+
 
 class ImageSource(Protocol):
     """Images that may be a tensor or files decoded when asked for: (N, C, H, W) uint8."""
@@ -31,8 +39,11 @@ class DatasetInfo:
     """Identity of a data set: what a method and a table need to know about it.
 
     `mean` and `std` are per channel, of pixels scaled to [0, 1]. `class_ids` are WordNet ids where there are any.
-    `fingerprint` is a hash of classes, their order, per-class counts of both splits and the image size.
+    `fingerprint` is a hash of the pixels and labels of both splits in their order, of classes and of the image size;
+    `layout` one of classes, their order, per-class counts and the image size alone, which is what older results carry.
     `may_be_mirrored` is False where a mirror image is no image of its class, as of a digit.
+    `is_fixed` is True where the name stands for one content, as that of an official data set does; what is measured on
+    any other set is told apart by its fingerprint as well.
 
     Raises:
         BadInputError: class names that are no distinct texts, or constants that are not one finite number a channel.
@@ -47,6 +58,8 @@ class DatasetInfo:
     fingerprint: str
     class_ids: tuple[str, ...] = ()
     may_be_mirrored: bool = True
+    layout: str = ""
+    is_fixed: bool = False
 
     def __post_init__(self) -> None:
         checked = {
@@ -74,6 +87,11 @@ class DatasetInfo:
     def num_classes(self) -> int:
         """Number of classes, K."""
         return len(self.class_names)
+
+    @property
+    def cell_fingerprint(self) -> str:
+        """What a cell's key takes in beside the name: the fingerprint, nothing where the name says it all."""
+        return "" if self.is_fixed else self.fingerprint
 
     def normalise(self, images: Tensor) -> Tensor:
         """Return (n, C, H, W) float32 with mean and std removed; takes uint8 0..255 or float pixels in [0, 1]."""

@@ -326,6 +326,7 @@ class Result(Record):
     method: str
     dataset: str
     dataset_fingerprint: str = ""
+    dataset_layout: str = ""
     ipc: int | None
     network: str
     students: int

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from statistics import fmean, median, stdev
 from typing import Any
 
+from ddbench.analysis.data_identity import DataIdentity
+from ddbench.images import is_of_content
 from ddbench.records import Reading, Result
 
 GAP = "\N{EN DASH}"  # shown where nothing was run or nothing applies
@@ -186,17 +188,24 @@ def varying_keys(configs: Iterable[dict[str, Any]]) -> tuple[str, ...]:
 def drop_duplicates(results: Sequence[Result]) -> tuple[list[Result], list[list[Result]]]:
     """Split off results that measure the same thing again.
 
-    Same means: the same key, or the same method, config, IPC, protocol hash and pair of seeds. The first by start time
-    stays, one that ended well before one that did not, and one that is whole before one that was altered.
+    Same means: the same key, or the same data, network, method, config, IPC, protocol hash and pair of seeds. The first
+    by start time stays, one that ended well before one that did not, one that is whole before one that was altered, and
+    one whose data is known by content before one of an older version.
 
     Returns:
         The results to use, and each group of several with the kept one first.
     """
     groups: dict[tuple[Any, ...], list[Result]] = defaultdict(list)
     identities: dict[str, tuple[Any, ...]] = {}
-    for result in sorted(results, key=lambda r: (r.is_altered, r.status != "ok", r.started_at)):
-        seeds = (result.distill_seed, result.eval_seed)
-        identity = (result.method, _as_text(result.config), result.ipc, result.protocol_hash, *seeds)
+    data = DataIdentity(results)
+
+    def order(result: Result) -> tuple[bool, bool, bool, str]:
+        is_older = not is_of_content(result.dataset_fingerprint)
+        return result.is_altered, result.status != "ok", is_older, result.started_at
+
+    for result in sorted(results, key=order):
+        place = (result.dataset, data.of(result), result.network, result.method, _as_text(result.config), result.ipc)
+        identity = (*place, result.protocol_hash, result.distill_seed, result.eval_seed)
         groups[identities.setdefault(result.key, identity) if result.key else identity].append(result)
     return [group[0] for group in groups.values()], [group for group in groups.values() if len(group) > 1]
 

@@ -14,6 +14,7 @@ from statistics import fmean
 from typing import Any
 
 from ddbench.analysis.aggregate import Entry, drop_duplicates, make_entries, values_by_seed
+from ddbench.analysis.data_identity import DataIdentity
 from ddbench.analysis.significance import Estimate, difference_of_means, holm, paired_difference
 from ddbench.errors import BadInputError
 from ddbench.records import Result
@@ -214,10 +215,11 @@ def _check_contents(results: Iterable[Result]) -> None:
     found: dict[tuple[str, str, str], list[Result]] = defaultdict(list)
     for result in results:
         found[_place(result)].append(result)
+    data = DataIdentity(result for group in found.values() for result in group)
     for (dataset, protocol, network), group in sorted(found.items()):
         for what, values in (
             (f"protocol {protocol}", {result.protocol_hash for result in group}),
-            ("the data", {result.dataset_fingerprint for result in group} - {""}),
+            ("the data", {data.of(result) for result in group} - {""}),
         ):
             if len(values) > 1:
                 raise BadInputError(

@@ -8,8 +8,10 @@ from statistics import fmean
 from typing import Any, Literal
 
 from ddbench.analysis.aggregate import MAKING, drop_duplicates, values_by_seed, varying_keys
+from ddbench.analysis.data_identity import DataIdentity
 from ddbench.claims.kinds import ANY_MACHINE, COST_METRIC, ClaimedEntry, is_cost
 from ddbench.errors import BadInputError
+from ddbench.images import is_of_content
 from ddbench.records import Reading, Result
 
 Unjudged = Literal["not measured", "not comparable", "inconclusive"]
@@ -63,7 +65,7 @@ def differences(entry: ClaimedEntry, result: Result) -> list[str]:
     if entry.students not in (None, result.students):
         found.append(f"{result.students} students per set instead of {entry.students}")
     # A cell that failed before its data was read has no fingerprint.
-    if entry.fingerprint is not None and result.dataset_fingerprint not in ("", entry.fingerprint):
+    if entry.fingerprint is not None and result.dataset_fingerprint and not _is_of_data(entry, result):
         found.append(f"data {result.dataset_fingerprint} instead of {entry.fingerprint}")
     return found
 
@@ -161,12 +163,23 @@ def _check_alike(entry: ClaimedEntry, results: Sequence[Result]) -> None:
             f"results of {entry.title} have several settings ({', '.join(keys)} differ); "
             "name those meant in the settings of its `cell`"
         )
-    for name, key in (("students", "students"), ("dataset_fingerprint", "fingerprint")):
-        found = sorted({str(getattr(result, name)) for result in results})
+    data = DataIdentity(results)
+    students, fingerprints = {str(result.students) for result in results}, {data.of(result) for result in results}
+    for key, values in (("students", students), ("fingerprint", fingerprints)):
+        found = sorted(values)
         if len(found) > 1:
             raise BadInputError(
                 f"results of {entry.title} differ in {key} ({', '.join(found)}); name the claim's, {key} in its `cell`"
             )
+
+
+def _is_of_data(entry: ClaimedEntry, result: Result) -> bool:
+    """Return whether a result is of the claim's data; where either was recorded before content counted, by layout."""
+    if entry.fingerprint == result.dataset_fingerprint:
+        return True
+    layouts = {entry.layout or entry.fingerprint, result.dataset_layout or result.dataset_fingerprint}
+    both = is_of_content(entry.fingerprint or "") and is_of_content(result.dataset_fingerprint)
+    return not both and len(layouts) == 1
 
 
 def _identity(result: Result) -> tuple[Any, ...]:

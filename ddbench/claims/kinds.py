@@ -39,6 +39,7 @@ class ClaimedEntry(Strict):
         ipc: images per class, `full` for the whole training set; left out in scaling claims alone.
         settings: the method's settings that results must have; those left out are not looked at.
         students: per distilled set; not looked at if not given, as is `fingerprint`, of the data set.
+        layout: of the data set: what results carry that were recorded before fingerprints were of its content.
     """
 
     method: str
@@ -49,6 +50,7 @@ class ClaimedEntry(Strict):
     settings: dict[str, Any] = {}
     students: Annotated[int, Field(ge=1)] | None = None
     fingerprint: str | None = None
+    layout: str | None = None
 
     @property
     def budget(self) -> int | None:

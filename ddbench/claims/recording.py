@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from ddbench.analysis.aggregate import drop_duplicates
+from ddbench.analysis.data_identity import DataIdentity
 from ddbench.claims.evidence import UnjudgedError, values_of
 from ddbench.claims.file import load_claims
 from ddbench.claims.kinds import FEWEST_RECORDED
 from ddbench.claims.prediction import predict
 from ddbench.errors import BadInputError
 from ddbench.host.files import digest_of, staged_file
+from ddbench.images import is_of_content
 from ddbench.records import Result
 
 LEVEL = 0.05
@@ -94,21 +96,23 @@ def write_recording(recording: Recording, path: Path) -> None:
 
 def _entries(results: Iterable[Result]) -> list[list[Result]]:
     """Group results into entries of one method, data, IPC, network, protocol, settings and machine."""
+    results = list(results)
+    data = DataIdentity(results)
     groups: dict[str, list[Result]] = defaultdict(list)
     for result in results:
-        groups[_digest(result)].append(result)
+        groups[_digest(result, data.of(result))].append(result)
     return list(groups.values())
 
 
-def _digest(result: Result) -> str:
-    names = ("method", "dataset", "dataset_fingerprint", "ipc", "network", "protocol_hash", "students", "config")
+def _digest(result: Result, data: str) -> str:
+    names = ("method", "dataset", "ipc", "network", "protocol_hash", "students", "config")
     content = result.model_dump(mode="json", include=set(names))
-    return digest_of({**content, "machine": result.machine.get("id")})
+    return digest_of({**content, "dataset_fingerprint": data, "machine": result.machine.get("id")})
 
 
 def _drafts(name: str, runs: Sequence[Result]) -> list[_Draft]:
     """Return the drafts of one entry: accuracy, time of each phase, peaks of each phase."""
-    first = runs[0]
+    first = next((run for run in runs if is_of_content(run.dataset_fingerprint)), runs[0])
     cell = {
         "method": first.method,
         "dataset": first.dataset,
@@ -117,6 +121,7 @@ def _drafts(name: str, runs: Sequence[Result]) -> list[_Draft]:
         "ipc": first.ipc or "full",
         "students": first.students,
         "fingerprint": first.dataset_fingerprint,
+        **({"layout": first.dataset_layout} if first.dataset_layout else {}),
         "settings": {key: value for key, value in first.config.items() if value is not None},
     }
     drafts = []
@@ -196,7 +201,7 @@ def _names(groups: Sequence[Sequence[Result]]) -> list[str]:
         names.append(re.sub(r"[^A-Za-z0-9_.=-]+", "-", name))
     counts = Counter(names)
     return [
-        name if counts[name] == 1 else f"{name}-{_digest(runs[0])[:4]}"
+        name if counts[name] == 1 else f"{name}-{_digest(runs[0], runs[0].dataset_fingerprint)[:4]}"
         for name, runs in zip(names, groups, strict=True)
     ]
 

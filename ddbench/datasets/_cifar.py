@@ -10,6 +10,7 @@ import torch
 from ddbench.datasets._fetch import missing, read_or_fetch
 from ddbench.datasets._parquet import Split, find_parquet, read_parquet_split
 from ddbench.errors import DataMismatchError
+from ddbench.host.file_digests import note_files
 
 
 def load_cifar(name: str, data_dir: Path, *, num_classes: int, download: bool) -> tuple[Split, Split]:
@@ -52,6 +53,7 @@ def _read_official(archive: Any, data_dir: Path) -> tuple[Split, Split]:  # noqa
     meta = (archive.meta["filename"], archive.meta["md5"])
     for filename, md5 in (*archive.train_list, *archive.test_list, meta):
         path = data_dir / archive.base_folder / filename
+        note_files(path)
         if not check_integrity(path, md5):
             raise DataMismatchError(
                 f"{path} is missing or not the official file (MD5 should be {md5}); "

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ddbench.errors import BadInputError, DataMismatchError, DataMissingError
+from ddbench.host.file_digests import note_files
 from ddbench.inputs.packed import read_packed
 
 _UINT8 = 0x08
@@ -29,6 +30,7 @@ def read_idx(path: Path, dimensions: int) -> Tensor:
     Raises:
         DataMismatchError: anything but exactly that, with `dimensions` dimensions.
     """
+    note_files(path.parent, path)
     start = 4 + 4 * dimensions
 
     def size_of(header: bytes) -> int:

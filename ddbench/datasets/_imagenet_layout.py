@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from ddbench.dataset import check_size, make_real_dataset
-from ddbench.datasets._image_files import IMAGENET_MEAN, IMAGENET_STD, list_class_folders, open_images
+from ddbench.datasets._class_folders import PassedOver, list_class_folders
+from ddbench.datasets._image_files import IMAGENET_MEAN, IMAGENET_STD, open_images
+from ddbench.datasets._image_files import Split as FileSplit
 from ddbench.datasets._parquet import Split, find_parquet, read_parquet_names, read_parquet_split
 from ddbench.errors import DataMismatchError, DataMissingError
 from ddbench.records import ImageSource, RealDataset
@@ -60,10 +62,12 @@ def load_imagenet_subset(
     folder = data_dir / source if source else _find_ilsvrc(name, data_dir, wnids[0])
     train_parquet, val_parquet = (find_parquet(folder, split) for split in ("train", "val"))
     splits: Sequence[tuple[ImageSource, Tensor]]
+    digests = None
     if source and train_parquet and val_parquet:
         splits = [_read_parquet(paths, wnids, side) for paths in (train_parquet, val_parquet)]
     else:
-        splits = _read_folders(name, folder, wnids, side, is_ilsvrc=not source)
+        train, test = _read_folders(name, folder, wnids, side, is_ilsvrc=not source)
+        splits, digests = (train[:2], test[:2]), (train.digest, test.digest)
     return make_real_dataset(
         _shown_name(name, source, side),
         splits[0],
@@ -73,6 +77,8 @@ def load_imagenet_subset(
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,
         expected=expected,
+        image_digests=digests,
+        is_fixed=not source or expected is not None,
     )
 
 
@@ -94,10 +100,8 @@ def _find_ilsvrc(name: str, data_dir: Path, first: str) -> Path:
     )
 
 
-def _read_folders(
-    name: str, folder: Path, wnids: Sequence[str], size: int, *, is_ilsvrc: bool
-) -> list[tuple[ImageSource, Tensor]]:
-    listings = []
+def _read_folders(name: str, folder: Path, wnids: Sequence[str], size: int, *, is_ilsvrc: bool) -> list[FileSplit]:
+    listings, passed = [], PassedOver()
     for split in ("train", "val"):
         absent = [wnid for wnid in wnids if not (folder / split / wnid).is_dir()]
         if absent:
@@ -105,10 +109,11 @@ def _read_folders(
                 f"{folder} should hold {{train,val}}/<WordNet id>{'' if is_ilsvrc else ' or {train,val}-*.parquet'}; "
                 f"{len(absent)} of {len(wnids)} folders are missing in {split}, such as {absent[0]}; put them there"
             )
-        paths, labels = list_class_folders(folder / split / wnid for wnid in wnids)
+        paths, labels = list_class_folders((folder / split / wnid for wnid in wnids), passed)
         if is_ilsvrc:
             _check_ilsvrc(name, folder, split, wnids, labels)
         listings.append((paths, labels))
+    passed.warn(folder)
     return open_images(listings, size)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from ddbench.datasets._decode import decode_images
 from ddbench.datasets._decoded_cache import cached_tensors
 from ddbench.errors import DataMismatchError
+from ddbench.host.file_digests import note_files
 from ddbench.inputs.paths import check_regular
 
 MOST_TO_ONE, SLACK = 50, 64 * 2**20  # what a file may unpack to: encoded images hardly shrink, labels do
@@ -25,6 +26,7 @@ _LABEL_COLUMNS = ("label", "fine_label")
 
 def find_parquet(folder: Path, split: str) -> list[Path]:
     """Return the parquet files of one split (`train`, `test` or `val`), sorted by name; empty where there are none."""
+    note_files(folder)
     return sorted(folder.glob(f"{split}-*.parquet"))
 
 

@@ -10,6 +10,7 @@ from ddbench.dataset import make_real_dataset
 from ddbench.datasets._fetch import missing, read_or_fetch
 from ddbench.datasets._parquet import Split, find_parquet, read_parquet_split
 from ddbench.errors import DataMismatchError
+from ddbench.host.file_digests import note_files
 from ddbench.records import RealDataset
 from ddbench.registry import DATASETS
 
@@ -71,6 +72,7 @@ def _read_official(folder: Path, split: str) -> Split:
     from torchvision.datasets.utils import check_integrity
 
     _, filename, md5 = SVHN.split_list[split]
+    note_files(folder / filename)
     if not check_integrity(folder / filename, md5):
         raise DataMismatchError(
             f"{folder / filename} is missing or not the official file (MD5 should be {md5}); delete it and fetch again"

@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 
 from ddbench.dataset import make_real_dataset
-from ddbench.datasets._image_files import IMAGENET_MEAN, IMAGENET_STD, Listing, list_class_folders, open_images
+from ddbench.datasets._class_folders import Listing, class_names_in, list_class_folders
+from ddbench.datasets._image_files import IMAGENET_MEAN, IMAGENET_STD, open_images
 from ddbench.errors import BadInputError, DataMismatchError, DataMissingError
 from ddbench.inputs.documents import read_text
 from ddbench.records import RealDataset
@@ -35,13 +36,14 @@ def load_tiny_imagenet(data_dir: Path, *, download: bool = False) -> RealDataset
             f"dataset tiny_imagenet is not in {data_dir} (looked for {FOLDER}/{{train,val}}); it is not fetched for "
             f"you: unpack the official {FOLDER}.zip there"
         )
-    classes = sorted(path.name for path in (root / "train").iterdir() if path.is_dir())
+    classes = class_names_in(root / "train")
     listings = [list_class_folders(root / "train" / wnid for wnid in classes), list_validation(root / "val", classes)]
     train, test = open_images(listings, 64, resize=False)
     return make_real_dataset(
         "tiny_imagenet",
-        train,
-        test,
+        train[:2],
+        test[:2],
+        image_digests=(train.digest, test.digest),
         class_names=tuple(classes),
         class_ids=tuple(classes),
         mean=IMAGENET_MEAN,

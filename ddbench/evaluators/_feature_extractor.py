@@ -144,12 +144,17 @@ def _train(name: str, train: LabeledImages, ctx: RunContext) -> Network:
     network = _make_network(name, train.info).to(ctx.device)
     epochs = max(1, round(UPDATES * BATCH_SIZE / len(train)))
     plan = TrainingPlan(Schedule(epochs=epochs, drop_at=epochs), LEARNING_RATE, BATCH_SIZE, augmentation="")
-    generator = make_generator(SEED, "extractor", train.info.fingerprint, "training")
+    generator = make_generator(SEED, "extractor", _seed_name(train.info), "training")
     return train_network(network, train, plan, generator, ctx.track)
 
 
 def _make_network(name: str, info: DatasetInfo) -> Network:
-    return make_network(name, InputShape.of(info), make_generator(SEED, "extractor", info.fingerprint, "initial", name))
+    return make_network(name, InputShape.of(info), make_generator(SEED, "extractor", _seed_name(info), "initial", name))
+
+
+def _seed_name(info: DatasetInfo) -> str:
+    """Return what seeds are split by: the layout, as ever, so that extractors of a data set stay the same."""
+    return info.layout or info.fingerprint
 
 
 def _key_of(name: str, info: DatasetInfo) -> WorkKey:

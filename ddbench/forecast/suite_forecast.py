@@ -40,7 +40,7 @@ from ddbench.runs.distill import RunOptions, check_supported, load_real
 from ddbench.runs.preparation import prepared_key
 from ddbench.runs.results_store import RESULT_FILE, Store
 from ddbench.runs.suite import Cell, Suite
-from ddbench.runs.suite_runner import FINISHED, check_data
+from ddbench.runs.suite_runner import FINISHED, check_protocols, check_recorded, look_at_data, of_data
 from ddbench.students.loop import TrainingPlan, chunk_size
 from ddbench.students.teacher import teacher_plan
 from ddbench.work import MethodWork, PhaseWork, count_bytes, count_flops
@@ -165,10 +165,14 @@ def forecast_suite(
 
     Raises:
         BadInputError: a suite or data set that cannot be used, or a damaged result.
+        DataMismatchError: a result is of other data than the name stands for now.
     """
     cells = suite.cells()
     if elsewhere is None:
-        check_data(cells, options)
+        check_protocols(cells, options)
+    infos = look_at_data(cells, options)
+    cells = [of_data(cell, infos) for cell in cells]
+    check_recorded(cells, results, infos)
     forecaster = Forecaster(cells, results, options, elsewhere)
     return [forecaster.forecast(cell) for cell in cells]
 
@@ -190,7 +194,7 @@ class Forecaster:
         finished = [cell for cell in cells if (kept := results.get(cell.key)) and kept.status == "ok"]
         self._distilled = {cell.distill_key for cell in finished}
         self._done_before: set[object] = set()
-        self._calibrations: dict[str, Calibration] = {}
+        self._calibrations: dict[tuple[str, str], Calibration] = {}
         with Meter(torch.device("cpu")) as meter:
             pass
         self._base_bytes = meter.reading.peak_host_bytes or 0
@@ -288,7 +292,7 @@ class Forecaster:
         return PhaseForecast(seconds_now, flops, "unknown" if seconds_now is None else "calibrated")
 
     def _calibration(self, real: RealDataset) -> Calibration:
-        name = real.info.name
+        name = (real.info.name, real.info.fingerprint)
         if name not in self._calibrations:
             elsewhere = self._elsewhere
             self._calibrations[name] = (
@@ -325,8 +329,8 @@ class Forecaster:
         return found
 
     def _of_dataset(self, real: RealDataset) -> list[Result]:
-        name = (real.info.name, real.info.fingerprint)
-        return [result for result in self._earlier if (result.dataset, result.dataset_fingerprint) == name]
+        name, known = real.info.name, (real.info.fingerprint, real.info.layout)
+        return [result for result in self._earlier if result.dataset == name and result.dataset_fingerprint in known]
 
     def _is_shared(self, work: object) -> bool:
         """Return whether an earlier cell does this work, and remember that this one does."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ddbench.analysis.aggregate import Entry, Spread
+from ddbench.analysis.data_identity import DataIdentity
 from ddbench.tables.layout import ipc_name, spread_text
 from ddbench.tables.table import Panel
 
@@ -36,10 +37,11 @@ class Matrix:
 def matrices_of(panels: Sequence[Panel]) -> tuple[Matrix, ...]:
     """Return one matrix per data set and protocol that has sets measured on several networks."""
     found: dict[tuple[str, str, str], dict[RowKey, dict[str, Spread]]] = {}
+    data = DataIdentity(result for panel in panels for entry in panel.entries for result in entry.results)
     for panel in panels:
         for entry in panel.entries:
             first = entry.results[0]
-            where = (first.dataset, first.protocol, next((r.dataset_fingerprint for r in entry.ok), ""))
+            where = (first.dataset, first.protocol, next(map(data.of, entry.ok), ""))
             rows = found.setdefault(where, {})
             row = rows.setdefault((*entry.row, entry.ipc), {})
             if entry.accuracy:  # students of the entry's own network count before those of a cross measurement

@@ -16,10 +16,18 @@ import torch
 from ddbench.distilled import load_distilled, save_distilled
 from ddbench.engine.arithmetic import arithmetic_of
 from ddbench.engine.chunks import explain_out_of_memory, is_out_of_memory, shrunk_chunks
-from ddbench.errors import BadInputError, DDBenchError, DivergedError, UnsupportedError, tidy
+from ddbench.errors import (
+    BadInputError,
+    DataMismatchError,
+    DDBenchError,
+    DivergedError,
+    UnsupportedError,
+    tidy,
+)
 from ddbench.evaluator import DistillRun, Evaluator, make_evaluator
 from ddbench.host.machine import describe_machine, describe_versions, git_commit, resolve_device
 from ddbench.host.meter import Meter, utc_now
+from ddbench.images import is_of_content
 from ddbench.inputs.values import as_count, as_kind, as_seed, as_text, as_texts
 from ddbench.network import InputShape, make_network, split_spec
 from ddbench.protocol import PROTOCOLS, Protocol
@@ -154,6 +162,7 @@ def run_cell(cell: Cell, options: RunOptions, folder: Path, reuse: Path | None =
             cross_networks=cell.cross_networks,
             options=options,
         )
+        _check_data_stayed(cell, distilled, result)
         return result.model_copy(update={"key": cell.key, "started_at": started_at})
     except UnsupportedError as error:
         return unfinished_result(cell, options, "skipped", str(error), started_at)
@@ -166,6 +175,14 @@ def run_cell(cell: Cell, options: RunOptions, folder: Path, reuse: Path | None =
             return unfinished_result(cell, options, "out_of_memory", explain_out_of_memory(error), started_at)
         options.log("traceback", traceback.format_exc())
         return unfinished_result(cell, options, "failed", tidy(f"{type(error).__name__}: {error}"), started_at)
+
+
+def _check_data_stayed(cell: Cell, distilled: DistilledDataset, result: Result) -> None:
+    """Raise DataMismatchError where the data changed between the suite's start, distilling and evaluating."""
+    made_from = str(distilled.provenance.get("dataset_fingerprint", ""))
+    seen = {cell.dataset_fingerprint, result.dataset_fingerprint, made_from if is_of_content(made_from) else ""}
+    if len(seen - {""}) > 1:
+        raise DataMismatchError(f"the files of {cell.dataset} changed while the suite ran; run it again")
 
 
 def _check_protocol(protocol: Protocol, distilled: DistilledDataset, real: RealDataset) -> None:
@@ -257,9 +274,15 @@ def _result_of(
         "share_prepare": origin.get("share_prepare", False),
     }
     return Result(
-        key=Cell(**identity, evaluators=evaluators, cross_networks=run.networks).key,
+        key=Cell(
+            **identity,
+            evaluators=evaluators,
+            cross_networks=run.networks,
+            dataset_fingerprint=real.info.cell_fingerprint,
+        ).key,
         **identity,
         dataset_fingerprint=real.info.fingerprint,
+        dataset_layout=real.info.layout,
         status="ok",
         metrics=metrics,
         phases=run.phases,

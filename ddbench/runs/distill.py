@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,12 @@ import torch
 
 from ddbench.augment.dsa import dsa_augment
 from ddbench.augment.strategies import DSA_STRATEGY
-from ddbench.dataset import load_dataset
+from ddbench.dataset import find_data_dir, load_dataset
 from ddbench.engine.arithmetic import arithmetic_of
 from ddbench.engine.chunks import shrunk_chunks
 from ddbench.engine.native import native_passes
 from ddbench.errors import BadInputError, DataMismatchError, DivergedError, UnsupportedError
+from ddbench.host.file_digests import FileNotes, noting_files
 from ddbench.host.files import digest_of, find_cache_dir
 from ddbench.host.machine import describe_machine, describe_versions, git_commit, resolve_device
 from ddbench.host.meter import Meter
@@ -288,13 +288,27 @@ def check_dataset(dataset: object) -> None:
 
 
 def load_real(dataset: RealDataset | str, options: RunOptions) -> RealDataset:
-    """Return a data set given as such or by name; the last two loaded by name are kept in memory."""
+    """Return a data set given as such or by name.
+
+    The last two loaded by name are kept in memory, for as long as the files they were read from look as they did.
+    """
     return dataset if isinstance(dataset, RealDataset) else _load_named(dataset, options.data_dir)
 
 
-@lru_cache(maxsize=2)
+_loaded: dict[tuple[str, str], tuple[RealDataset, FileNotes]] = {}
+_MOST_LOADED = 2
+
+
 def _load_named(spec: str, data_dir: Path | str | None) -> RealDataset:
-    return load_dataset(spec, data_dir)
+    key = (spec, str(find_data_dir(data_dir).absolute()))
+    kept = _loaded.pop(key, None)
+    if kept is None or not kept[1].still_hold():
+        with noting_files() as notes:
+            kept = load_dataset(spec, data_dir), notes
+    while len(_loaded) >= _MOST_LOADED:
+        _loaded.pop(next(iter(_loaded)))
+    _loaded[key] = kept
+    return kept[0]
 
 
 def with_device(options: RunOptions | None, device: torch.device | str | None) -> RunOptions:

@@ -25,7 +25,11 @@ DEFAULT_EVALUATORS = ("accuracy", "wall_clock", "peak_memory")
 
 
 class Cell(BaseModel):
-    """What one result is a function of; `config` is the method's full config."""
+    """What one result is a function of.
+
+    `config` is the method's full config. `dataset_fingerprint` is given once the data set has been looked at, where its
+    name does not stand for one content: a folder of the user's may hold other pictures tomorrow.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     method: str
@@ -41,24 +45,30 @@ class Cell(BaseModel):
     evaluators: tuple[str, ...] = DEFAULT_EVALUATORS
     cross_networks: tuple[str, ...] = ()
     share_prepare: bool = False
+    dataset_fingerprint: str = ""
 
     @property
     def key(self) -> str:
         """Content hash, 16 hexadecimal digits; the order of settings and of evaluators does not enter it."""
         content = self.model_dump(mode="json")
         content["evaluators"] = sorted(self.evaluators)
-        return digest_of(content)
+        return digest_of(_without_empty_fingerprint(content))
 
     @property
     def distill_key(self) -> str:
         """Content hash of what the distilled set depends on; cells that differ only in evaluation share it."""
-        names = ("method", "config", "dataset", "ipc", "distill_seed", "share_prepare")
-        return digest_of(self.model_dump(mode="json", include=set(names)))
+        names = ("method", "config", "dataset", "ipc", "distill_seed", "share_prepare", "dataset_fingerprint")
+        return digest_of(_without_empty_fingerprint(self.model_dump(mode="json", include=set(names))))
 
     @property
     def title(self) -> str:
         """A few words for progress bars and messages."""
         return f"{self.method} on {self.dataset}, {size_words(self.ipc)}, {self.network}, seed {self.distill_seed}"
+
+
+def _without_empty_fingerprint(content: dict[str, Any]) -> dict[str, Any]:
+    """Return a cell's content as keys have always been made of it where the data set's name says all."""
+    return {name: value for name, value in content.items() if name != "dataset_fingerprint" or value}
 
 
 def _as_seeds(value: object) -> object:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, suppress
@@ -16,7 +16,7 @@ import torch
 
 from ddbench.distilled import load_distilled
 from ddbench.engine.arithmetic import check_precision
-from ddbench.errors import DDBenchError
+from ddbench.errors import DataMismatchError, DDBenchError
 from ddbench.host.files import digest_of
 from ddbench.host.machine import resolve_device
 from ddbench.host.meter import utc_now
@@ -24,7 +24,7 @@ from ddbench.inputs.paths import as_path
 from ddbench.inputs.values import as_function
 from ddbench.method import untracked
 from ddbench.protocol import PROTOCOLS
-from ddbench.records import DistilledDataset, RealDataset, Result
+from ddbench.records import DatasetInfo, DistilledDataset, RealDataset, Result
 from ddbench.runs.cell import run_cell, unfinished_result
 from ddbench.runs.distill import RunOptions, load_real, with_device
 from ddbench.runs.results_store import Store, write_result
@@ -62,6 +62,7 @@ def run_suite(
 
     Raises:
         BadInputError: a suite, data set or folder that cannot be used; nothing has been run then.
+        DataMismatchError: the folder holds results of a data set whose content is another now; nothing has been run.
     """
     suite = suite if isinstance(suite, Suite) else load_suite(as_path(suite, "suite"))
     results = as_path(results, "results folder")
@@ -71,9 +72,12 @@ def run_suite(
         options = replace(options, students_at_once=suite.students_at_once)
     device = resolve_device(options.device)
     cells = suite.cells()
-    check_data(cells, options)
+    check_protocols(cells, options)
+    infos = look_at_data(cells, options)
+    cells = [of_data(cell, infos) for cell in cells]
     store = Store(results)
     store.prepare()
+    check_recorded(cells, store, infos)
     done: list[Result] = []
     with ExitStack() as stack:
         run = stack.enter_context(CellProcess()).run if device.type == "cuda" else run_cell
@@ -97,12 +101,32 @@ def run_suite(
     return done
 
 
-def check_data(cells: list[Cell], options: RunOptions) -> None:
-    """Load every data set and look at every protocol, so that what is missing is told before hours of work."""
+def check_protocols(cells: list[Cell], options: RunOptions) -> None:
+    """Look at every protocol, so that what this device cannot do is told before hours of work."""
     for protocol in dict.fromkeys(cell.protocol for cell in cells):
         check_precision(PROTOCOLS.get(protocol).precision, resolve_device(options.device))
-    for spec in dict.fromkeys(cell.dataset for cell in cells):
-        load_real(spec, options)
+
+
+def look_at_data(cells: list[Cell], options: RunOptions) -> dict[str, DatasetInfo]:
+    """Load every data set, so that what is missing is told before hours of work, and return what each is, by spec."""
+    return {spec: load_real(spec, options).info for spec in dict.fromkeys(cell.dataset for cell in cells)}
+
+
+def of_data(cell: Cell, infos: Mapping[str, DatasetInfo]) -> Cell:
+    """Return a cell that says of which content its data set is, where the name does not."""
+    return cell.model_copy(update={"dataset_fingerprint": infos[cell.dataset].cell_fingerprint})
+
+
+def check_recorded(cells: Iterable[Cell], store: Store, infos: Mapping[str, DatasetInfo]) -> None:
+    """Raise DataMismatchError where a finished result is of other data under the same name, which stands for one."""
+    for cell in cells:
+        found, info = store.get(cell.key), infos[cell.dataset]
+        fingerprint = found.dataset_fingerprint if found is not None and found.status in FINISHED else ""
+        if fingerprint and fingerprint not in (info.fingerprint, info.layout):
+            raise DataMismatchError(
+                f"{store.root / cell.key} is of {info.name} with the fingerprint {fingerprint}, but its files now give "
+                f"{info.fingerprint}; put the files back, or name another results folder"
+            )
 
 
 def _find_reusable(cell: Cell, cells: list[Cell], store: Store, options: RunOptions) -> Path | None:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from ddbench.analysis.aggregate import GAP, Entry, varying_keys
 from ddbench.analysis.comparison import FEWEST_SEEDS, Compared, Comparison, Group
+from ddbench.analysis.data_identity import older_data_notes
 from ddbench.tables.layout import entry_text, ipc_name, spread_text, status_words
 from ddbench.tables.table import Panel, Table
 
@@ -113,7 +114,8 @@ def _explain(comparison: Comparison, group: Group) -> list[str]:
         notes.append(f"Left out: {what} has no counterpart to compare with.")
     if group.duplicates:
         notes.append(f"Duplicate results left out: {group.duplicates}; `ddbench table` lists them.")
-    return notes + _sharing_notes(comparison, group.rows)
+    results = [result for row in group.rows for entry in (row.a, row.b) for result in entry.results]
+    return notes + _sharing_notes(comparison, group.rows) + older_data_notes(results)
 
 
 def _row_notes(comparison: Comparison, row: Compared) -> list[str]:

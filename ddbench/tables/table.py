@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from ddbench.analysis.aggregate import GAP, PEAKS, PHASES, Entry, Spread, costs_of, drop_duplicates, make_entries
+from ddbench.analysis.data_identity import DataIdentity, older_data_notes
 from ddbench.analysis.published import list_published
 from ddbench.errors import BadInputError
 from ddbench.inputs.values import shown
@@ -186,15 +187,10 @@ def _published_fields(entry: Entry, published: Published) -> dict[str, Any]:
 
 
 def _group(results: Sequence[Result]) -> list[list[Result]]:
-    fingerprints: dict[str, list[str]] = defaultdict(list)
-    for result in results:
-        if result.dataset_fingerprint and result.dataset_fingerprint not in fingerprints[result.dataset]:
-            fingerprints[result.dataset].append(result.dataset_fingerprint)
+    data = DataIdentity(results)
     groups: dict[tuple[str, str, str, str], list[Result]] = defaultdict(list)
     for result in results:
-        # A cell that failed before its data was read has no fingerprint: it stands with the first one.
-        fingerprint = result.dataset_fingerprint or next(iter(fingerprints[result.dataset]), "")
-        groups[result.dataset, result.protocol, result.network, fingerprint].append(result)
+        groups[result.dataset, result.protocol, result.network, data.of(result)].append(result)
     return [groups[key] for key in sorted(groups)]
 
 
@@ -211,7 +207,7 @@ def _check_hashes(results: Sequence[Result]) -> None:
 
 def _make_panel(results: Sequence[Result], several: set[tuple[str, str, str]], *, published: bool) -> Panel:
     first = results[0]
-    fingerprint = next((result.dataset_fingerprint for result in results if result.dataset_fingerprint), "")
+    fingerprint = DataIdentity(results).of(first)
     data = f" (data {fingerprint})" if (first.dataset, first.protocol, first.network) in several else ""
     hashes = sorted({result.protocol_hash for result in results})
     kept, duplicates = drop_duplicates(results)
@@ -227,8 +223,11 @@ def _make_panel(results: Sequence[Result], several: set[tuple[str, str, str]], *
         accuracy=accuracy,
         cost=cost_frame(entries),
         others=other_frame(entries),
-        notes=explain(
-            entries, duplicates, citations if published else None, has_gap=bool((accuracy == GAP).any(axis=None))
+        notes=(
+            *explain(
+                entries, duplicates, citations if published else None, has_gap=bool((accuracy == GAP).any(axis=None))
+            ),
+            *older_data_notes(results),
         ),
         rows=tuple(
             tidy_row(entry, numbers, first.protocol, sum(copies[id(result)] for result in entry.results))

@@ -174,6 +174,14 @@ def test_what_cannot_be_compared_is_refused(fields, reason):
     assert "\n" not in str(error.value)
 
 
+def test_an_older_result_is_compared_with_one_of_the_same_layout_and_not_with_another():
+    new = {"dataset_fingerprint": "c1-aa", "dataset_layout": "f1"}
+    assert compare_methods("dm", "mtt", make_runs("dm", 70) + make_runs("mtt", 60, **new)).tests == 1
+    other = make_runs("mtt", 60, dataset_fingerprint="c1-aa", dataset_layout="f2")
+    with pytest.raises(BadInputError, match="content of the data, got c1-aa, f1"):
+        compare_methods("dm", "mtt", make_runs("dm", 70) + other)
+
+
 # The command
 
 

@@ -185,6 +185,38 @@ def test_results_of_other_circumstances_are_not_comparable(tmp_path, changes, me
     assert exit_code([verdict]) == 3
 
 
+@pytest.mark.parametrize(
+    ("named", "result", "verdict"),
+    [
+        ('fingerprint = "data"', {"dataset_fingerprint": "c1-a", "dataset_layout": "data"}, "supported"),
+        ('fingerprint = "data"', {"dataset_fingerprint": "c1-a", "dataset_layout": "other"}, "not comparable"),
+        ('fingerprint = "c1-a", layout = "data"', {"dataset_fingerprint": "data"}, "supported"),
+        ('fingerprint = "c1-a"', {"dataset_fingerprint": "data"}, "not comparable"),
+        (
+            'fingerprint = "c1-b", layout = "data"',
+            {"dataset_fingerprint": "c1-a", "dataset_layout": "data"},
+            "not comparable",
+        ),
+        (
+            'fingerprint = "c1-a", layout = "data"',
+            {"dataset_fingerprint": "c1-a", "dataset_layout": "data"},
+            "supported",
+        ),
+    ],
+)
+def test_claims_and_results_of_before_content_counted_meet_by_layout(tmp_path, named, result, verdict):
+    cell = f'cell = {{ method = "dm", ipc = 10, {named} }}'
+    assert one(tmp_path, GATE.replace(CELL, cell), make_results(GOOD, **result)).verdict == verdict
+
+
+def test_results_of_before_and_after_are_one_entry_where_nothing_speaks_against_it(tmp_path):
+    old, new = make_results(GOOD), make_results(GOOD, dataset_fingerprint="c1-a", dataset_layout="data")
+    assert one(tmp_path, GATE, [*old[:1], *new[1:]]).verdict == "supported"
+    other = make_results(GOOD, dataset_fingerprint="c1-b", dataset_layout="data")
+    with pytest.raises(BadInputError, match="differ in fingerprint"):
+        one(tmp_path, GATE, [*new[:2], *other[2:]])
+
+
 def test_what_is_not_measured_says_why(tmp_path):
     verdict = one(tmp_path, GATE, make_results(GOOD, ipc=1))
     assert (verdict.verdict, verdict.moved) == (

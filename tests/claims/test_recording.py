@@ -49,6 +49,27 @@ def test_recorded_file_holds_the_runs_it_was_made_from(tmp_path):
     assert {verdict.verdict for verdict in verdicts} == {"supported"}
 
 
+def test_recorded_file_holds_content_and_layout_and_judges_results_of_either(tmp_path):
+    new = {"dataset_fingerprint": "c1-a", "dataset_layout": "data"}
+    path, _ = recorded(tmp_path, runs(**new))
+    entry = load_claims(path).claims[0].cell
+    assert (entry.fingerprint, entry.layout) == ("c1-a", "data")
+    for changes in (new, {"dataset_fingerprint": "data"}):
+        assert {verdict.verdict for verdict in judge(path, runs(**changes))} == {"supported"}
+    other = {**new, "dataset_fingerprint": "c1-b"}
+    assert {verdict.verdict for verdict in judge(path, runs(**other))} == {"not comparable"}
+
+
+def test_runs_on_two_data_sets_of_one_name_are_two_entries(tmp_path):
+    two = [
+        run.model_copy(update={"key": f"{name}{run.key}", "dataset_fingerprint": name})
+        for name in ("c1-a", "c1-b")
+        for run in runs()
+    ]
+    path, _ = recorded(tmp_path, two)
+    assert len(load_claims(path).claims) == 8
+
+
 def test_entries_that_a_name_cannot_tell_apart_get_a_hash(tmp_path):
     path, _ = recorded(tmp_path, [*runs(), *runs(config={"steps": 5})])
     ids = [claim.id for claim in load_claims(path).claims]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ddbench.datasets._decoded_cache import TENSORS_FILE, cached_tensors
+from ddbench.errors import DataMismatchError
 from ddbench.host.cached_work import MANIFEST
 
 
@@ -45,15 +46,27 @@ def test_another_variant_is_built_anew(source, counted):
     assert len(calls) == 2
 
 
-def test_a_changed_source_is_built_anew(source, counted):
+def test_a_changed_source_is_built_anew_and_a_touched_or_moved_one_is_not(source, counted):
     calls, build = counted
     cached_tensors([source], "v", build)
     os.utime(source, ns=(1, 1))
     cached_tensors([source], "v", build)
-    source.write_bytes(b"longer content")
+    cached_tensors([source.rename(source.with_name("moved.bin"))], "v", build)
+    assert len(calls) == 1
+    source.write_bytes(b"CONTENT")
     os.utime(source, ns=(1, 1))
     cached_tensors([source], "v", build)
-    assert len(calls) == 3
+    assert len(calls) == 2
+
+
+def test_what_changes_while_it_is_decoded_is_refused_and_not_kept(source, counted, decoded_cache):
+    def build() -> dict[str, Tensor]:
+        source.write_bytes(b"changed")
+        return counted[1]()
+
+    with pytest.raises(DataMismatchError, match=r"source\.bin has changed since it was first read; start again"):
+        cached_tensors([source], "v", build)
+    assert not list(decoded_cache.glob(f"*/{TENSORS_FILE}"))
 
 
 @pytest.mark.parametrize("keep", [0, 4, 40])

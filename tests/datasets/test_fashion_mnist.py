@@ -14,7 +14,8 @@ def test_the_official_files_have_the_registered_content(data_dir):
     assert real.train.images.float().div(255).mean().item() == pytest.approx(0.2860, abs=1e-4)
     assert real.train.labels[:10].tolist() == [9, 0, 0, 3, 0, 2, 7, 2, 5, 5]
     assert real.info.class_names[9] == "ankle boot"
-    assert real.info.fingerprint == "f2cc57babfcaf351"
+    assert real.info.fingerprint == "c1-1905b12bad376907"
+    assert real.info.layout == "f2cc57babfcaf351"
 
 
 def test_missing_files_name_the_command(tmp_path):

@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from ddbench.datasets import _image_files
-from ddbench.datasets._image_files import ImageFiles, list_class_folders, list_images, open_images
+from ddbench.datasets._class_folders import list_class_folders
+from ddbench.datasets._image_files import ImageFiles, open_images
 from ddbench.errors import DataMismatchError
+from ddbench.host.file_digests import digest_files
 
 
 @pytest.fixture
@@ -17,28 +19,8 @@ def listing(tmp_path, write_image):
     return list_class_folders(tmp_path / name for name in ("a", "b"))
 
 
-def test_files_come_in_label_order_and_sorted_within_a_class(listing):
-    paths, labels = listing
-    assert [path.name for path in paths] == ["1.png", "2.PNG", "z.png"]
-    assert labels.tolist() == [0, 0, 1]
-
-
-def test_other_and_hidden_files_are_left_out_and_nested_ones_kept(tmp_path, write_image):
-    write_image(tmp_path / "images" / "a.png")
-    (tmp_path / "boxes.txt").touch()
-    (tmp_path / "._a.png").touch()
-    assert list_images(tmp_path) == [tmp_path / "images" / "a.png"]
-
-
-def test_a_class_without_images_is_named(tmp_path, write_image):
-    write_image(tmp_path / "a" / "1.png")
-    (tmp_path / "b").mkdir()
-    with pytest.raises(DataMismatchError, match=r"^folder [^\n]*b holds no image [^\n]*$"):
-        list_class_folders(tmp_path / name for name in ("a", "b"))
-
-
 def test_few_images_are_held_as_one_tensor(listing):
-    ((images, labels),) = open_images([listing], 8)
+    ((images, labels, _),) = open_images([listing], 8)
     assert isinstance(images, torch.Tensor)
     assert images.shape == (3, 3, 8, 8)
     assert images[:, :, 0, 0].tolist() == [[255, 0, 0], [0, 255, 0], [0, 0, 255]]
@@ -46,9 +28,9 @@ def test_few_images_are_held_as_one_tensor(listing):
 
 
 def test_many_images_stay_in_their_files(listing, monkeypatch):
-    ((held, _),) = open_images([listing], 8)
+    ((held, *_),) = open_images([listing], 8)
     monkeypatch.setattr(_image_files, "IN_MEMORY_BYTES", 3 * 3 * 8 * 8 - 1)
-    ((source, labels),) = open_images([listing], 8)
+    ((source, labels, _),) = open_images([listing], 8)
     assert isinstance(source, ImageFiles)
     assert source.shape == held.shape
     chosen = torch.tensor([2, 0, 2])
@@ -59,19 +41,19 @@ def test_many_images_stay_in_their_files(listing, monkeypatch):
 
 
 def test_an_image_that_is_not_held_is_decoded_once(listing, monkeypatch):
-    source = ImageFiles(tuple(listing[0]), 8)
+    source = ImageFiles(digest_files(listing[0]), 8)
     first = source[torch.tensor([2, 0])]
     monkeypatch.setattr(_image_files, "decode_images", lambda *args, **kwargs: pytest.fail("decoded again"))
-    assert torch.equal(ImageFiles(tuple(listing[0]), 8)[torch.tensor([2, 0])], first)
+    assert torch.equal(ImageFiles(digest_files(listing[0]), 8)[torch.tensor([2, 0])], first)
     with pytest.raises(pytest.fail.Exception):
         source[torch.tensor([1])]
     with pytest.raises(pytest.fail.Exception):
-        ImageFiles(tuple(listing[0]), 9)[torch.tensor([0])]
+        ImageFiles(digest_files(listing[0]), 9)[torch.tensor([0])]
 
 
 def test_images_too_many_for_the_disk_are_decoded_every_time(listing, monkeypatch):
     monkeypatch.setattr(_image_files, "ON_DISK_BYTES", 3 * 3 * 8 * 8 - 1)
-    source = ImageFiles(tuple(listing[0]), 8)
+    source = ImageFiles(digest_files(listing[0]), 8)
     source[torch.tensor([0])]
     monkeypatch.setattr(_image_files, "decode_images", lambda *args, **kwargs: pytest.fail("decoded again"))
     with pytest.raises(pytest.fail.Exception):
@@ -80,21 +62,21 @@ def test_images_too_many_for_the_disk_are_decoded_every_time(listing, monkeypatc
 
 def test_all_splits_count_towards_what_is_held(listing, monkeypatch):
     monkeypatch.setattr(_image_files, "IN_MEMORY_BYTES", 3 * 3 * 8 * 8)
-    assert all(isinstance(images, ImageFiles) for images, _ in open_images([listing, listing], 8))
-    assert all(isinstance(images, torch.Tensor) for images, _ in open_images([listing], 8))
+    assert all(isinstance(images, ImageFiles) for images, *_ in open_images([listing, listing], 8))
+    assert all(isinstance(images, torch.Tensor) for images, *_ in open_images([listing], 8))
 
 
 def test_held_images_are_decoded_once(listing, monkeypatch):
     open_images([listing], 8)
     monkeypatch.setattr(_image_files, "decode_images", lambda *args, **kwargs: pytest.fail("decoded again"))
-    ((images, _),) = open_images([listing], 8)
+    ((images, *_),) = open_images([listing], 8)
     assert images[2, :, 0, 0].tolist() == [0, 0, 255]
 
 
 def test_a_damaged_file_is_named_when_asked_for(listing):
     path = listing[0][1]
     path.write_bytes(path.read_bytes()[:30])
-    source = ImageFiles(tuple(listing[0]), 8)
+    source = ImageFiles(digest_files(listing[0]), 8)
     assert source[torch.tensor([0])].shape == (1, 3, 8, 8)
     with pytest.raises(DataMismatchError, match=r"2\.PNG"):
         source[torch.tensor([0, 1])]
@@ -103,3 +85,21 @@ def test_a_damaged_file_is_named_when_asked_for(listing):
 def test_another_size_is_an_error_where_resizing_is_off(listing):
     with pytest.raises(DataMismatchError, match=r"2\.PNG should be 10x10, found 20x10"):
         open_images([listing], 10, resize=False)
+
+
+def test_a_file_that_changes_after_its_set_was_opened_is_refused_and_not_kept(listing, write_image):
+    source = ImageFiles(digest_files(listing[0]), 8)
+    write_image(listing[0][1], (9, 9, 9), (20, 10))
+    with pytest.raises(DataMismatchError, match=r"2\.PNG has changed since it was first read; start again"):
+        source[torch.tensor([0, 1])]
+    fresh = ImageFiles(digest_files(listing[0]), 8)
+    assert fresh[torch.tensor([1])].eq(9).all()
+
+
+def test_the_digest_is_of_bytes_and_size_held_or_not(listing, monkeypatch, write_image):
+    (held,), (larger,) = open_images([listing], 8), open_images([listing], 9)
+    monkeypatch.setattr(_image_files, "IN_MEMORY_BYTES", 0)
+    (filed,) = open_images([listing], 8)
+    assert filed.digest == held.digest != larger.digest
+    write_image(listing[0][0], (9, 9, 9), (10, 10))
+    assert open_images([listing], 8)[0].digest != held.digest

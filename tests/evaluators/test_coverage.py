@@ -120,10 +120,13 @@ def test_the_extractor_depends_on_the_data_set_alone(real, context, own_cache, m
     context.generator.manual_seed(1)
     again = find_feature_space(SMALL, real.train, context)
     assert (again.fingerprint, again.folder.name) == (first.fingerprint, first.folder.name)
-    info = replace(real.info, fingerprint="another")
-    other = find_feature_space(SMALL, replace(real.train, info=info), context)
-    assert other.fingerprint != first.fingerprint
-    assert other.folder.name != first.folder.name
+    found = []
+    for changes in ({"fingerprint": "c1-another"}, {"layout": "another"}):
+        info = replace(real.info, **changes)
+        found.append(find_feature_space(SMALL, replace(real.train, info=info), context))
+    assert len({space.folder.name for space in (first, *found)}) == 3
+    assert found[0].fingerprint == first.fingerprint  # the same pixels here: seeds are those of old results
+    assert found[1].fingerprint != first.fingerprint
 
 
 def test_real_features_are_those_of_the_network(real, context):

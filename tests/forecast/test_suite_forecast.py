@@ -29,7 +29,7 @@ def keep(store, cell, seconds, status="ok", **changes):
     from ddbench import load_dataset
 
     info = load_dataset("digits").info
-    fields = cell.model_dump(exclude={"evaluators", "cross_networks"})
+    fields = cell.model_dump(exclude={"evaluators", "cross_networks", "dataset_fingerprint"})
     result = Result(
         key=cell.key,
         **{**fields, **changes},

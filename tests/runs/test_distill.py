@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import time
@@ -12,19 +13,22 @@ from typing import ClassVar
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from ddbench import PROTOCOLS
 from ddbench.cli.main import main
+from ddbench.dataset import load_dataset
 from ddbench.distilled import load_distilled
 from ddbench.errors import DivergedError
+from ddbench.host import file_digests
 from ddbench.host.cached_work import MANIFEST
 from ddbench.host.files import CACHE_DIR_VARIABLE
 from ddbench.method import METHODS, Foundation, Method, NoConfig, Tracker, untracked
 from ddbench.records import DistilledDataset, Reading
 from ddbench.runs import distill as distilling
 from ddbench.runs.cell import run_cell
-from ddbench.runs.distill import RunOptions, distill
+from ddbench.runs.distill import RunOptions, distill, load_real
 from ddbench.runs.results_store import LAST_GOOD_FOLDER
 from ddbench.runs.suite import Cell
 from tests._killing import ITEM_SECONDS, Loop, distil_toy, kill_in_loops, run_whole, slowly
@@ -288,3 +292,52 @@ def test_native_code_is_compiled_before_the_phases_are_billed(monkeypatch):
     monkeypatch.setattr(METHODS.get("random_real"), "distill", lambda *args: events.append("distill") or plain(*args))
     distill("random_real", "digits", 1, device="cpu")
     assert events == ["native code", "distill"]
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Two classes of one picture in each split."""
+    for split in ("train", "test"):
+        for shade, name in ((50, "a"), (200, "b")):
+            path = tmp_path / "pictures" / split / name / "0.png"
+            path.parent.mkdir(parents=True)
+            Image.new("L", (8, 8), shade).save(path)
+    return tmp_path / "pictures"
+
+
+@pytest.mark.parametrize("settled", [True, False])
+@pytest.mark.parametrize("change", ["picture", "added", "removed", "class renamed"])
+def test_a_folder_that_changed_between_two_calls_is_read_again(pictures, own_cache, monkeypatch, change, settled):
+    if settled:  # as if nothing had been written for a while
+        monkeypatch.setattr(file_digests, "RECENT_SECONDS", -1.0)
+    spec = f"image_folder:{pictures},size=8"
+    first = load_real(spec, RunOptions())
+    assert load_real(spec, RunOptions()).info == first.info
+    assert (load_real(spec, RunOptions()) is first) == settled
+    picture = pictures / "train" / "a" / "0.png"
+    match change:
+        case "picture":
+            times = picture.stat().st_atime_ns, picture.stat().st_mtime_ns
+            Image.new("L", (8, 8), 51).save(picture)
+            os.utime(picture, ns=times)
+        case "added":
+            shutil.copy(picture, picture.with_name("1.png"))
+        case "removed":
+            shutil.copy(picture, picture.with_name("1.png"))
+            load_real(spec, RunOptions())
+            picture.unlink()
+            Image.new("L", (8, 8), 3).save(picture.with_name("2.png"))
+        case "class renamed":
+            for split in ("train", "test"):
+                (pictures / split / "a").rename(pictures / split / "c")
+    again = load_real(spec, RunOptions())
+    assert again.info.fingerprint != first.info.fingerprint
+    assert again.info == load_dataset(spec).info
+
+
+def test_the_last_two_data_sets_are_kept_in_memory(pictures):
+    one, other = load_real("digits", RunOptions()), load_real("digits", RunOptions(data_dir=pictures))
+    assert load_real("digits", RunOptions()) is one is not other
+    load_real("digits", RunOptions(data_dir=pictures / "train"))
+    assert load_real("digits", RunOptions()) is one
+    assert load_real("digits", RunOptions(data_dir=pictures)) is not other

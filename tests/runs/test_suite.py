@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ddbench.errors import BadInputError, DDBenchError, UnknownNameError
+from ddbench.host.files import baselines_dir
 from ddbench.protocol import PROTOCOLS
 from ddbench.runs.presets import load_preset
-from ddbench.runs.suite import Suite, load_suite
+from ddbench.runs.results_store import read_results
+from ddbench.runs.suite import Cell, Suite, load_suite
 
 SMALL = {"name": "small", "protocol": "quick", "datasets": ["digits"], "methods": ["random_real"], "ipc": [1]}
 TEXT = "name: small\nprotocol: quick\ndatasets: [digits]\nmethods: [random_real]\nipc: [1]\n"
@@ -293,3 +295,19 @@ def test_any_text_is_a_suite_or_a_ddbench_error(tmp_path_factory, text):
     path.write_text(text, encoding="utf-8")
     with pytest.raises(DDBenchError, match=r"suite\.yaml"):
         load_suite(path)
+
+
+def test_a_fingerprint_enters_keys_where_there_is_one():
+    cell = cell_of()
+    assert cell.dataset_fingerprint == ""
+    filled = [cell.model_copy(update={"dataset_fingerprint": name}) for name in ("c1-a", "c1-b")]
+    assert len({found.key for found in (cell, *filled)}) == 3
+    assert len({found.distill_key for found in (cell, *filled)}) == 3
+
+
+def test_keys_of_recorded_results_are_what_they_were():
+    names = set(Cell.model_fields) - {"evaluators", "cross_networks", "dataset_fingerprint"}
+    results = read_results([baselines_dir() / "results" / "xeon_2_cores" / "digits_gate.jsonl"])
+    assert len(results) > 10
+    for result in results:
+        assert Cell(**{name: getattr(result, name) for name in names}).key == result.key

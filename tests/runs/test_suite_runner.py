@@ -10,16 +10,24 @@ import subprocess
 import sys
 import warnings
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from ddbench import run_suite
-from ddbench.errors import BadInputError, DDBenchError
+from ddbench.errors import BadInputError, DataMismatchError, DDBenchError
+from ddbench.forecast.suite_forecast import forecast_suite
+from ddbench.host import file_digests
+from ddbench.host.cached_work import cached_work
+from ddbench.host.file_digests import digest_files, recomputed_digests
 from ddbench.registry import METHODS
+from ddbench.runs import distill as distilling
 from ddbench.runs.distill import RunOptions
-from ddbench.runs.results_store import Store, read_results
+from ddbench.runs.results_store import Store, read_results, write_result
 from ddbench.runs.suite import load_suite
 from ddbench.runs.suite_runner import CellProcess
+from ddbench.tables.table import make_table
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 CPU = RunOptions(device="cpu")
@@ -235,3 +243,143 @@ def test_cells_of_a_gpu_share_a_process_until_one_fails(tmp_path, own_cache):
         folder.mkdir()
         killed = process.run(good, CPU, folder, None)
     assert (killed.status, killed.reason[:35]) == ("failed", "the cell's process was killed from ")
+
+
+def make_folder(root, write, *, size=16):
+    """Two classes whose stripes lie, three training and two test pictures of each."""
+    for split, count in (("train", 3), ("test", 2)):
+        for label, name in enumerate(("level", "upright")):
+            for index in range(count):
+                pixels = np.full((size, size), 20 * index, dtype=np.uint8)
+                pixels[:: 2 + label] = 200
+                write(pixels, root / split / name / f"{index}.png")
+    return root
+
+
+@pytest.fixture
+def write_picture():
+    def write(pixels, path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+
+    return write
+
+
+@pytest.fixture
+def pictures(tmp_path, write_picture):
+    return make_folder(tmp_path / "pictures", write_picture)
+
+
+def folder_suite(path, *folders, **changes):
+    specs = [f"image_folder:{folder},size=16" for folder in folders]
+    return load_suite(write_suite(path, datasets=specs, distill_seeds=1, **changes))
+
+
+def swap_labels(folder):
+    for split in ("train", "test"):
+        (folder / split / "level").rename(folder / split / "x")
+        (folder / split / "upright").rename(folder / split / "level")
+        (folder / split / "x").rename(folder / split / "upright")
+
+
+def test_a_folder_whose_pictures_changed_is_run_again_and_the_old_result_stays(tmp_path, pictures, write_picture):
+    suite, store = folder_suite(tmp_path / "s.yaml", pictures), tmp_path / "r"
+    (first,) = run_suite(suite, store, CPU)
+    assert run_suite(suite, store, CPU) == [first]
+    swap_labels(pictures)
+    (swapped,) = run_suite(suite, store, CPU)
+    write_picture(np.full((16, 16), 7, dtype=np.uint8), pictures / "test" / "level" / "0.png")
+    (changed,) = run_suite(suite, store, CPU)
+    kept = read_results([store])
+    assert {result.key for result in kept} == {first.key, swapped.key, changed.key}
+    assert len({result.dataset_fingerprint for result in kept}) == len({result.key for result in kept}) == 3
+    assert {result.dataset_layout for result in kept} == {first.dataset_layout}
+    assert first in kept
+
+
+def test_a_folder_that_was_copied_or_touched_is_not_run_again(tmp_path, pictures):
+    suite = folder_suite(tmp_path / "s.yaml", pictures)
+    (first,) = run_suite(suite, tmp_path / "r", CPU)
+    for path in pictures.rglob("*.png"):
+        path.write_bytes(path.read_bytes())
+    assert run_suite(suite, tmp_path / "r", CPU) == [first]
+
+
+def test_two_folders_of_one_name_are_two_data_sets(tmp_path, pictures, write_picture):
+    other = make_folder(tmp_path / "elsewhere" / "pictures", write_picture)
+    swap_labels(other)
+    suite = folder_suite(tmp_path / "s.yaml", pictures, other)
+    first, second = run_suite(suite, tmp_path / "r", CPU)
+    assert first.dataset == second.dataset
+    assert first.dataset_fingerprint != second.dataset_fingerprint
+    assert len(make_table([first, second]).panels) == 2
+
+
+def test_a_dry_run_knows_what_a_run_would_do(tmp_path, pictures):
+    suite, store = folder_suite(tmp_path / "s.yaml", pictures), Store(tmp_path / "r")
+    run_suite(suite, store.root, CPU)
+    assert [forecast.state for forecast in forecast_suite(suite, store, CPU)] == ["done"]
+    swap_labels(pictures)
+    assert [forecast.state for forecast in forecast_suite(suite, store, CPU)] == [""]
+
+
+def test_a_folder_that_changes_while_the_suite_runs_fails_its_cell(tmp_path, pictures):
+    suite = folder_suite(tmp_path / "s.yaml", pictures)
+
+    def change(event):
+        if event.result is None:
+            swap_labels(pictures)
+
+    (failed,) = run_suite(suite, tmp_path / "r", CPU, change)
+    assert failed.status == "failed"
+    assert failed.reason.endswith("changed while the suite ran; run it again")
+    (done,) = run_suite(suite, tmp_path / "r", CPU)
+    assert done.status == "ok"
+    assert done.key != failed.key
+
+
+@pytest.mark.parametrize("fingerprint", ["c1-0123456789abcdef", "0123456789abcdef"], ids=["content", "layout"])
+def test_an_official_set_of_other_content_than_recorded_stops_the_run(tmp_path, fingerprint):
+    suite, store = write_suite(tmp_path / "s.yaml", distill_seeds=1), Store(tmp_path / "r")
+    (first,) = run_suite(suite, store.root, CPU)
+    with store.writing(first.key) as folder:
+        write_result(first.model_copy(update={"dataset_fingerprint": fingerprint}), folder)
+    for look in (
+        lambda: run_suite(suite, store.root, CPU),
+        lambda: forecast_suite(load_suite(suite), store, CPU),
+    ):
+        with pytest.raises(DataMismatchError, match=rf"is of digits with the fingerprint {fingerprint}, but its files"):
+            look()
+    assert store.get(first.key).dataset_fingerprint == fingerprint
+
+
+def test_a_result_of_an_older_version_stands_where_its_layout_does(tmp_path):
+    suite, store = write_suite(tmp_path / "s.yaml", distill_seeds=1), Store(tmp_path / "r")
+    (first,) = run_suite(suite, store.root, CPU)
+    older = first.model_copy(update={"dataset_fingerprint": first.dataset_layout, "dataset_layout": ""})
+    with store.writing(first.key) as folder:
+        write_result(older, folder)
+    assert run_suite(suite, store.root, CPU) == [older]
+
+
+def test_a_kept_digest_that_lies_is_found_out_by_verify(tmp_path, pictures, monkeypatch):
+    monkeypatch.setattr(file_digests, "RECENT_SECONDS", -1.0)
+    suite = folder_suite(tmp_path / "s.yaml", pictures)
+    (first,) = run_suite(suite, tmp_path / "r", CPU)
+    path = pictures / "test" / "level" / "0.png"
+    before = digest_files([path])
+    Image.fromarray(np.full((16, 16), 9, dtype=np.uint8)).save(path)
+    # As if nothing could be seen of it: the digests of the changed file's split are those of the old one.
+    split = sorted((pictures / "test").rglob("*.png"))
+    new = digest_files(split)
+    lie = new.digests.replace(digest_files([path]).digests, before.digests)
+    assert lie != new.digests
+    with cached_work(file_digests._key_of(new)) as work:
+        (work.folder / file_digests.DIGESTS_FILE).write_bytes(lie)
+        work.keep()
+    file_digests._known.clear()
+    assert run_suite(suite, tmp_path / "r", CPU) == [first]
+    distilling._loaded.clear()  # as in a process of its own
+    with recomputed_digests(), pytest.warns(UserWarning, match="were wrong and have been replaced"):
+        (again,) = run_suite(suite, tmp_path / "r", CPU)
+    assert again.dataset_fingerprint != first.dataset_fingerprint

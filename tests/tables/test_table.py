@@ -285,6 +285,31 @@ def test_data_of_another_fingerprint_is_another_panel_and_a_failure_without_one_
     assert len(make_table([make_result(), early]).panels) == 1
 
 
+def test_older_results_of_the_same_layout_stand_with_those_of_known_content_and_one_note_says_so():
+    new = {"dataset_fingerprint": "c1-aa", "dataset_layout": "f1"}
+    (panel,) = make_table([make_result(), make_result("dc", **new), make_result("dc", seed=1, **new)]).panels
+    assert panel.accuracy["method"].tolist() == ["dc", "dm"]
+    assert panel.header[0] == "data fingerprint: c1-aa"
+    assert "(data" not in panel.title
+    assert panel.notes[-1].startswith("1 of 3 results were recorded before fingerprints were of the content")
+    for alone in ([make_result()], [make_result("dc", **new)]):
+        assert not any("fingerprints were of the content" in note for note in make_table(alone).panels[0].notes)
+
+
+def test_where_one_layout_has_two_contents_the_older_results_stand_alone():
+    new = {"dataset_layout": "f1"}
+    results = [make_result(), *(make_result("dc", dataset_fingerprint=f"c1-{x}", **new) for x in "ab")]
+    titles = [panel.title for panel in make_table(results).panels]
+    assert [title[:18] for title in titles] == ["digits (data c1-a)", "digits (data c1-b)", "digits (data f1), "]
+
+
+def test_a_run_of_known_content_is_shown_rather_than_an_older_one_of_the_same():
+    new = {"dataset_fingerprint": "c1-aa", "dataset_layout": "f1", "started_at": "2026-03-01"}
+    (panel,) = make_table([make_result(started_at="2026-01-01"), make_result(**new, key="k2")]).panels
+    assert panel.rows[0]["dataset_fingerprint"] == "c1-aa"
+    assert panel.rows[0]["duplicates"] == 1
+
+
 def test_what_belongs_to_the_set_is_a_column_only_where_rows_differ():
     assert list(pivot([make_result(), make_result("dc")]).columns) == ["IPC 10"]
     learned = [make_result("mtt", seed=seed, student_lr=0.01 * (seed + 1), label_mode="soft") for seed in range(2)]

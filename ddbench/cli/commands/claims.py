@@ -58,6 +58,7 @@ def judge_claims(
         _show(verdicts)
         verdicts = _judge_again(loaded, verdicts, sources, rerun, device, data_dir)
     _show(verdicts)
+    _note_older_data(loaded, sources)
     return problems.exit_code or exit_code(verdicts)
 
 
@@ -98,6 +99,16 @@ def _judge_again(
     return confirm(
         file, verdicts, [result for suite in suites for result in run_cells(suite, folder, device, data_dir)]
     )
+
+
+def _note_older_data(file: ClaimsFile, sources: Sources) -> None:
+    """Say it where claims and results meet of which one was recorded before fingerprints were of the content."""
+    from ddbench.images import is_of_content
+
+    claimed = [entry.fingerprint for claim in file.claims for entry in claim.entries if entry.fingerprint]
+    found = [result.dataset_fingerprint for result in sources.results if result.dataset_fingerprint]
+    if {*map(is_of_content, claimed)} and len({*map(is_of_content, (*claimed, *found))}) > 1:
+        say("some were recorded before fingerprints were of the content: their data is compared by classes and counts")
 
 
 def _show(verdicts: Sequence[Verdict]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +31,8 @@ def evaluate(
 ) -> None:
     """Train students on a distilled set and print their test accuracy and its cost."""
     from ddbench.distilled import load_distilled
+    from ddbench.host.file_digests import recomputed_digests
+    from ddbench.images import is_of_content
     from ddbench.runs.cell import evaluate as run_evaluate
     from ddbench.runs.results_store import Store, write_result
     from ddbench.runs.suite import DEFAULT_EVALUATORS
@@ -39,11 +42,19 @@ def evaluate(
     if name is None:
         raise BadInputError(f"{folder} does not say which data set it was made from; name it with --dataset")
     chosen = tuple(evaluator or DEFAULT_EVALUATORS)
-    with taken_back_if_empty(results or folder), progress(data_dir) as options:
+    with taken_back_if_empty(results or folder), progress(data_dir) as options, recomputed_digests():
         if results is not None:
             Store(results).prepare()
         result = run_evaluate(
             distilled, name, protocol, network, students, seed, device, evaluators=chosen, options=options
+        )
+    made_from = str(distilled.provenance.get("dataset_fingerprint", ""))
+    is_same_name = distilled.provenance.get("dataset") == result.dataset
+    if is_same_name and is_of_content(made_from) and made_from != result.dataset_fingerprint:
+        warnings.warn(
+            f"{folder} was made from {result.dataset} when that was {made_from}; its files have changed, it is "
+            f"now {result.dataset_fingerprint}",
+            stacklevel=2,
         )
     show_table([result], published=False)
     accuracy = result.metric("test_accuracy")

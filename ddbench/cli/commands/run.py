@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,6 +28,9 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what each cell will cost, and which are done.")
     ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read every file of the data sets again; trust no kept digest of one.")
+    ] = False,
     calibration: Annotated[
         Path | None,
         typer.Option(
@@ -36,15 +40,17 @@ def run(
     ] = None,
 ) -> int:
     """Run every cell of a suite that has no result yet; exit code 1 if any cell has no number."""
+    from ddbench.host.file_digests import recomputed_digests
     from ddbench.runs.suite import find_suite, load_suite
 
     loaded = load_suite(find_suite(suite))
-    if dry_run:
-        _forecast(loaded, results, device, data_dir, calibration)
-        return 0
-    if calibration is not None:
+    if calibration is not None and not dry_run:
         raise BadInputError("--calibration goes with --dry-run: a run measures what it costs; leave one of them out")
-    done = run_cells(loaded, results, device, data_dir)
+    with recomputed_digests() if verify else nullcontext():
+        if dry_run:
+            _forecast(loaded, results, device, data_dir, calibration)
+            return 0
+        done = run_cells(loaded, results, device, data_dir)
     show_table(done, published=False)
     return report_unfinished(done)
 

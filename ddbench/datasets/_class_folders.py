@@ -1,0 +1,150 @@
+"""Image files found by class folder; what is passed over is counted and said once, with the reason."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ddbench.errors import DataMismatchError
+from ddbench.host.file_digests import note_files
+from ddbench.inputs.paths import explain_os_error
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff")
+
+HIDDEN = "hidden or a system's own"
+OTHER_KIND = "of kinds that are not read"
+LINKED = "links to folders"
+SPECIAL = "no regular files"
+LOOSE = "beside the class folders"
+# What operating systems and archive programs leave behind, beside names that begin with a dot.
+_SYSTEM_NAMES = ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "@eadir", "$recycle.bin")
+_EXAMPLES = 3
+
+Listing = tuple[list[Path], Tensor]
+
+
+@dataclass
+class PassedOver:
+    """What a search for images left out: how many by reason, and a few examples of each."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, reason: str, name: str) -> None:
+        """Count a file or folder; files of other kinds are shown by their suffix."""
+        self.counts[reason] += 1
+        shown = (Path(name).suffix or name) if reason == OTHER_KIND else name
+        if shown not in self.examples[reason] and len(self.examples[reason]) < _EXAMPLES:
+            self.examples[reason].append(shown)
+
+    def warn(self, root: Path) -> None:
+        """Say in one line what was left out below `root`, where anything was."""
+        found = [f"{count} {reason} ({', '.join(self.examples[reason])})" for reason, count in self.counts.items()]
+        if found:
+            warnings.warn(f"{root}: passed over {'; '.join(found)}", stacklevel=4)
+
+
+def list_images(folder: Path, passed: PassedOver | None = None) -> list[Path]:
+    """Return the image files under `folder`, at any depth, sorted by path.
+
+    Hidden files and folders, those of operating systems, links to folders and files of other kinds are left out.
+
+    Args:
+        folder: where to look.
+        passed: counts what is left out.
+
+    Raises:
+        DataMismatchError: a folder that cannot be read.
+    """
+    return sorted(_find_images(folder, PassedOver() if passed is None else passed))
+
+
+def list_class_folders(folders: Iterable[Path], passed: PassedOver | None = None) -> Listing:
+    """Return the image files of one folder per class, in label order, and their labels (N,) int64.
+
+    Raises:
+        DataMismatchError: a class without images, or a folder that cannot be read.
+    """
+    paths: list[Path] = []
+    labels: list[int] = []
+    for label, folder in enumerate(folders):
+        found = list_images(folder, passed)
+        if not found:
+            raise DataMismatchError(f"folder {folder} holds no image ({', '.join(SUFFIXES)}); add some or remove it")
+        paths += found
+        labels += [label] * len(found)
+    return paths, torch.tensor(labels, dtype=torch.int64)
+
+
+def class_names_in(folder: Path, passed: PassedOver | None = None) -> list[str]:
+    """Return the names of a folder's class folders in label order: as numbers where all are, else as text."""
+    passed = PassedOver() if passed is None else passed
+    names = []
+    for entry in _scan(folder):
+        if is_hidden(entry.name):
+            passed.add(HIDDEN, entry.name)
+        elif entry.is_dir():
+            names.append(entry.name)
+        else:
+            passed.add(LOOSE if _is_image(entry.name) else OTHER_KIND, entry.name)
+    return sorted(names, key=_as_number) if all(map(_is_number, names)) else sorted(names)
+
+
+def same_but_for_spelling(names: Iterable[str]) -> list[tuple[str, ...]]:
+    """Return groups of names that differ in upper and lower case or in Unicode form alone."""
+    groups: dict[str, set[str]] = defaultdict(set)
+    for name in names:
+        groups[unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())].add(name)
+    return [tuple(sorted(group)) for group in groups.values() if len(group) > 1]
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether a file or folder is hidden, or one that an operating system keeps for itself."""
+    return name.startswith(".") or name.lower() in _SYSTEM_NAMES
+
+
+def _find_images(folder: Path, passed: PassedOver) -> Iterator[Path]:
+    for entry in _scan(folder):
+        is_link_to_folder = entry.is_symlink() and entry.is_dir()
+        if is_hidden(entry.name):
+            passed.add(HIDDEN, entry.name)
+        elif is_link_to_folder:
+            passed.add(LINKED, entry.name)
+        elif entry.is_dir():
+            yield from _find_images(folder / entry.name, passed)
+        elif not _is_image(entry.name):
+            passed.add(OTHER_KIND, entry.name)
+        elif entry.is_file() or entry.is_symlink():  # a link that leads nowhere is told when it is looked at
+            yield folder / entry.name
+        else:
+            passed.add(SPECIAL, entry.name)
+
+
+def _scan(folder: Path) -> list[os.DirEntry[str]]:
+    note_files(folder)
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise DataMismatchError(f"the folder {folder} {explain_os_error(error)}") from error
+
+
+def _is_image(name: str) -> bool:
+    stem, dot, suffix = name.rpartition(".")  # a Path for each of a million names would cost more than reading them
+    return bool(stem and dot) and f".{suffix.lower()}" in SUFFIXES
+
+
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdigit()
+
+
+def _as_number(name: str) -> tuple[int, str]:
+    return int(name), name
