@@ -19,6 +19,7 @@ from ddbench.host.files import (
     staged_folder,
     write_text,
 )
+from ddbench.host.leftovers import this_place
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +183,7 @@ with staged_folder(Path({str(target)!r})) as staging:
 """
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"writing\n"
-        assert names(tmp_path) == [f".tmp-target-{process.pid}"]
+        assert names(tmp_path) == [f".tmp-target-{this_place()}-{process.pid}"]
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     assert not target.exists()
