@@ -17,13 +17,20 @@ from ddbench.host.files import CACHE_DIR_VARIABLE
 from ddbench.images import DatasetInfo, LabeledImages
 from ddbench.method import RunContext
 
-ON_REQUEST = ("slow", "long", "speed")
+ON_REQUEST = ("slow", "long", "speed", "campaign")
 MOST_PROCESSES = 4  # each takes a second to import what it needs, and 1.5 GB at most
 
 # The same examples in every run: a fresh clone must not fail by luck. `--hypothesis-profile=thorough` draws others.
 settings.register_profile("steady", derandomize=True, deadline=None)
 settings.register_profile("thorough", deadline=None, max_examples=1000, print_blob=True)
 settings.load_profile("steady")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of the campaigns; here, because a folder's own conftest is read too late where none is named."""
+    group = parser.getgroup("campaigns", "campaigns of tests/campaigns, which run with `-m campaign`")
+    group.addoption("--campaign-seed", type=int, action="append", help="seed of the cases; repeatable (default: 0)")
+    group.addoption("--campaign-size", choices=("sample", "full"), default="sample", help="how many cases to try")
 
 
 @pytest.hookimpl(tryfirst=True)
