@@ -56,8 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return PIPE_CLOSED
     except OSError as error:
         let_go_of_output()  # it may be what is full
-        where = "what was to be written" if error.filename is None else error.filename
-        _say(f"cannot use {where}: {error.strerror or error}; choose a place that is writable and not full")
+        what = "read or write a file" if error.filename is None else f"use {error.filename}"
+        _say(f"cannot {what}: {error.strerror or error}; choose a place that is writable and not full")
         return 2
     finally:
         warnings.formatwarning = plain
@@ -73,6 +73,10 @@ def _run(arguments: Sequence[str] | None) -> int:
             return 0
         _say(text)
         return 2
+    except SystemExit as error:  # how typer ends where nobody reads any more
+        if isinstance(error.__context__, BrokenPipeError):
+            raise error.__context__ from error
+        raise
     except (MemoryError, RuntimeError) as error:
         from ddbench.engine.chunks import explain_out_of_memory, is_out_of_memory
 
@@ -84,8 +88,13 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 def _flush() -> None:
     """Write what is printed, while an error can still be told."""
-    if not sys.stdout.closed:
-        sys.stdout.flush()
+    try:
+        if not sys.stdout.closed:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "the standard output") from error
 
 
 def _say(text: str) -> None:
