@@ -15,11 +15,27 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 CAPSET = {"x86_64": 126, "aarch64": 91}
+POINTS = ("mkdir", "rename", "replace", "fsync", "unlink", "rmdir", "utime")
+USED = (  # none of those that load large libraries and are not called
+    *(
+        "cli.main",
+        "cli.progress",
+        "claims",
+        "claims.recording",
+        "forecast.suite_forecast",
+        "report.page",
+        "report.plots",
+    ),
+    *("tables.comparison_table", "runs.suite_runner", "evaluators.accuracy", "evaluators.wall_clock"),
+    *("evaluators.peak_memory", "methods.random_real", "methods.dm", "methods.mtt", "datasets.digits"),
+    *("networks.convnet", "protocols.quick"),
+)
 DEAF = ("<closed>", "<pipe>")  # a stream that is closed, and a pipe whose reader has gone
 
 
@@ -38,8 +54,10 @@ class Call:
         small_disk: a folder on which a file system of 64 KiB is mounted, filled but for `free_bytes`, for the call
             alone; what it leaves there is then copied to a folder of that name with `.seen`.
         free_bytes: of the small disk; -1 for one that is read-only.
-        dies_at: a point such as `os.rename:3` at which the process is killed; empty for none.
+        dies_at: `rename:3` kills the process before the third `os.rename`, `rename+3` after it; `count` only writes how
+            often each of `POINTS` is passed to `points.json`; empty for none.
         dies_by: signal of that.
+        keeps_every_state: checkpoints are written at every step of a loop.
         seconds: after which it is killed as hanging.
     """
 
@@ -55,6 +73,7 @@ class Call:
     free_bytes: int = 0
     dies_at: str = ""
     dies_by: int = signal.SIGKILL
+    keeps_every_state: bool = False
     seconds: float = 120
 
 
@@ -107,16 +126,12 @@ def _serve() -> None:
 
 def _import_all() -> None:
     """Import what commands import when they run, and take the first steps that load more."""
-    import pkgutil
     from importlib import import_module
 
     import torch
 
-    import ddbench
-
-    for found in pkgutil.walk_packages(ddbench.__path__, "ddbench."):
-        if not found.name.endswith("__main__"):
-            import_module(found.name)
+    for name in USED:
+        import_module(f"ddbench.{name}")
     parameter = torch.zeros(1, requires_grad=True)
     torch.optim.SGD([parameter], lr=0.0).step()
     import_module("matplotlib.backends.backend_svg")
@@ -137,21 +152,10 @@ def _wait(process: int, seconds: float) -> int | None:
 
 
 def _be(call: Call) -> None:
-    """Become a process of the command line."""
-    code = 70
+    """Become a process of the command line, and end."""
+    code, points = 70, {}
     try:
-        sys.stdin.close()
-        _set_streams(call)
-        os.chdir(call.folder)
-        os.environ.update(call.environment)
-        if call.small_disk:
-            _mount(Path(call.small_disk), call.free_bytes)
-        if not call.is_root_of_all:
-            _drop_capabilities()
-        if call.file_bytes is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (call.file_bytes, resource.RLIM_INFINITY))
-        if call.dies_at:
-            _die_at(call.dies_at, call.dies_by)
+        points = _move_to(call)
         sys.argv = ["ddbench", *call.arguments]
         from ddbench.cli.main import main
 
@@ -166,9 +170,32 @@ def _be(call: Call) -> None:
         traceback.print_exc()
         code = 1
     finally:
+        if points:
+            Path("points.json").write_text(json.dumps({name: calls[0] for name, calls in points.items()}))
         if call.small_disk:
             shutil.copytree(call.small_disk, f"{call.small_disk}.seen", symlinks=True)
         os._exit(code)
+
+
+def _move_to(call: Call) -> dict[str, list[int]]:
+    """Go to the place of a call; returns counts of what the process does, where they are asked for."""
+    sys.stdin.close()
+    _set_streams(call)
+    os.chdir(call.folder)
+    os.environ.update(call.environment)
+    if call.small_disk:
+        _mount(Path(call.small_disk), call.free_bytes)
+    if not call.is_root_of_all:
+        _drop_capabilities()
+    if call.file_bytes is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (call.file_bytes, resource.RLIM_INFINITY))
+    if call.keeps_every_state:
+        _keep_every_state()
+    if call.dies_at == "count":
+        return _count_points()
+    if call.dies_at:
+        _die_at(call.dies_at, call.dies_by)
+    return {}
 
 
 def _set_streams(call: Call) -> None:
@@ -220,23 +247,39 @@ def _drop_capabilities() -> None:
 
 
 def _die_at(point: str, number: int) -> None:
-    """Kill this process just before the n-th time something is done, `os.rename:3`, or just after, `os.rename+3`."""
+    """Kill this process just before or just after it does something for the n-th time."""
     after = "+" in point
     name, _, count = point.partition("+" if after else ":")
-    left = int(count)
-    plain = getattr(os, name)
+    _watch(name, lambda calls: calls == int(count) and not after, lambda calls: calls == int(count) and after, number)
+
+
+def _watch(name: str, before: Callable[[int], bool], after: Callable[[int], bool], number: int) -> list[int]:
+    plain, calls = getattr(os, name), [0]
 
     def counted(*args: object, **options: object) -> object:
-        nonlocal left
-        left -= 1
-        if left == 0 and not after:
+        calls[0] += 1
+        now = calls[0]
+        if before(now):
             os.kill(os.getpid(), number)
         result = plain(*args, **options)
-        if left == 0 and after:
+        if after(now):
             os.kill(os.getpid(), number)
         return result
 
     setattr(os, name, counted)
+    return calls
+
+
+def _count_points() -> dict[str, list[int]]:
+    return {name: _watch(name, lambda calls: False, lambda calls: False, 0) for name in POINTS}
+
+
+def _keep_every_state() -> None:
+    from functools import partial
+
+    from ddbench.runs import distill
+
+    distill.RunOptions = partial(distill.RunOptions, checkpoint_seconds=0)
 
 
 if __name__ == "__main__":
