@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 def run_cells(suite: Suite, results: Path, device: str | None, data_dir: Path | None) -> list[Result]:
     """Run the cells of a suite that have no result yet, with progress, and return the results of all."""
     from ddbench.cli.progress import run_cells as run_with_bars
+    from ddbench.host.cache_contents import clear_cache
     from ddbench.runs.distill import RunOptions
 
+    clear_cache()
     return run_with_bars(suite, results, RunOptions(data_dir=data_dir, device=device))
 
 
@@ -78,8 +80,10 @@ def escaped_for(encoding: str | None, text: str) -> str:
 def progress(data_dir: Path | None = None) -> Iterator[RunOptions]:
     """Yield the options of a run that shows progress bars while the block runs."""
     from ddbench.cli.progress import progress_bars
+    from ddbench.host.cache_contents import clear_cache
     from ddbench.runs.distill import RunOptions
 
+    clear_cache()
     with progress_bars() as bars:
         yield RunOptions(data_dir=data_dir, track=bars.track)
 

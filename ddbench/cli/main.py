@@ -21,6 +21,8 @@ from ddbench.errors import DDBenchError, tidy
 # Some releases of typer carry a copy of click: the base of their usage errors is found through a public one.
 UsageMistake: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
+INTERRUPTED = 130  # exit code after Ctrl+C
+
 commands = import_module("ddbench.cli.commands")  # by name: they stand on this room, not it on them
 for found in iter_modules(commands.__path__, f"{commands.__name__}."):
     import_module(found.name)
@@ -37,8 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.environ["PYTHONSAFEPATH"] = "1"  # of processes that are started: they look for no modules in a folder
     plain, warnings.formatwarning = warnings.formatwarning, _format_warning
     try:
-        with signals_end_the_run():
+        with signals_end_the_run() as arrived:
             code = _run(arguments)
+        if arrived:
+            raise EndedBySignal(arrived[0])
+        if code == INTERRUPTED:  # typer's own word for it
+            raise KeyboardInterrupt
         _flush()
         return code
     except EndedBySignal as error:
@@ -50,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 128 + error.number
     except (KeyboardInterrupt, typer.Abort):
         _say("interrupted; rerun the same command to continue")
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
         let_go_of_output()
         return PIPE_CLOSED

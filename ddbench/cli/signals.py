@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
 
 LONGEST_END = 10.0  # seconds; then the process is killed, which loses nothing either
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -31,20 +32,35 @@ class EndedBySignal(KeyboardInterrupt):
 
 
 @contextmanager
-def signals_end_the_run() -> Iterator[None]:
+def signals_end_the_run() -> Iterator[list[int]]:
     """Raise EndedBySignal in the main thread where SIGTERM or SIGHUP arrives while the block runs.
 
+    Yields the numbers of those that have arrived, because libraries turn every KeyboardInterrupt into something else.
     A signal that is ignored stays so: that is what `nohup` does.
     """
+    arrived: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield arrived
         return
+
+    last = threading.Timer(LONGEST_END, os.kill, (os.getpid(), signal.SIGTERM))
+    last.daemon = True
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:
+        arrived.append(number)
+        for other in SIGNALS:
+            # A closed terminal may say so twice; somebody who asks twice for an end means it.
+            signal.signal(other, signal.SIG_DFL if other == signal.SIGTERM else signal.SIG_IGN)
+        last.start()
+        raise EndedBySignal(number)
+
     ours = [number for number in SIGNALS if signal.getsignal(number) == signal.SIG_DFL]
     for number in ours:
-        signal.signal(number, _end)
+        signal.signal(number, end)
     try:
-        yield
+        yield arrived
     finally:
+        last.cancel()
         for number in ours:
             signal.signal(number, signal.SIG_DFL)
 
@@ -53,13 +69,3 @@ def end_like(number: int) -> None:
     """End this process as a signal does, so that whoever waits for it sees which one."""
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
-
-
-def _end(number: int, frame: FrameType | None) -> None:
-    for other in SIGNALS:
-        # A closed terminal may say so twice; somebody who asks twice for an end means it.
-        signal.signal(other, signal.SIG_DFL if other == signal.SIGTERM else signal.SIG_IGN)
-    last = threading.Timer(LONGEST_END, os.kill, (os.getpid(), signal.SIGTERM))
-    last.daemon = True
-    last.start()
-    raise EndedBySignal(number)

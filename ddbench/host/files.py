@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
 import shutil
 import stat
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -85,7 +85,9 @@ def staged_file(path: Path) -> Iterator[Path]:
                 yield Path(folder) / path.name
                 _pour(Path(folder) / path.name, path)
             return
-        target = path.resolve() if path.is_symlink() else path
+        target = Path(os.path.realpath(path)) if path.is_symlink() else path
+        if target.is_symlink():  # a loop leads nowhere
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         temporary = staging_path(target)
         remove_leftovers(target)
         try:
@@ -151,8 +153,6 @@ def _pour(source: Path, target: Path) -> None:
     """Write the bytes of a file to what is no regular file, or to a descriptor of this process where it stands."""
     number = _descriptor_of(target)
     descriptor = os.open(target, os.O_WRONLY) if number is None else os.dup(number)
-    if sys.stdout is not None:
-        sys.stdout.flush()
     with source.open("rb") as file, open(descriptor, "wb") as stream:  # noqa: PTH123 - a descriptor
         shutil.copyfileobj(file, stream)
 

@@ -5,6 +5,7 @@ HTML is escaped by its templates, which pass every text through `visible` first.
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 
@@ -30,6 +31,11 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 def visible(text: str) -> str:
     r"""Return text in one line whose control and direction-changing characters are shown, `\x1b`, instead of acting."""
     return "".join(ascii(c)[1:-1] if unicodedata.category(c)[0] == "C" or c in "\u2028\u2029" else c for c in text)
+
+
+def json_text(text: str) -> str:
+    r"""Return JSON whose characters that act on a terminal are escaped, `\u202e`, which means the same to readers."""
+    return "".join(json.dumps(c)[1:-1] if unicodedata.category(c)[0] == "C" and c != "\n" else c for c in text)
 
 
 def markdown(text: str) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ddbench.errors import BadInputError
 from ddbench.registry import suggest
-from ddbench.tables.escaping import csv_cell, latex, markdown, visible
+from ddbench.tables.escaping import csv_cell, json_text, latex, markdown, visible
 from ddbench.tables.html import page_templates
 from ddbench.tables.table import Table
 
@@ -109,7 +109,7 @@ def render_json(table: Table) -> str:
         for panel in table.panels
     ]
     content = {"accuracy_unit": "percent", "blocks": panels}
-    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
 def render_latex(table: Table) -> str:

@@ -352,10 +352,12 @@ def look(case: Case, folder: Path, call: Call, code: int | None) -> tuple[str, s
         return "traceback", said[-700:]
     if code not in case.codes:
         return "exit code", f"{code} instead of {case.codes}: {said[-300:]}"
-    lines = [line for line in said.splitlines() if not line.startswith("ddbench: warning: ")]
+    # Beside the line about the place there may be warnings, and a line for each cell that a run has done.
+    lines = [line for line in said.splitlines() if not line.startswith(("ddbench: warning: ", "["))]
     if code == 2 and said and (len(lines) != 1 or len(lines[0]) > 320 or not lines[0].startswith("ddbench: ")):
         return "not one line", said[-500:]
-    if code == 2 and not said and call.stderr == str(folder / "stderr"):
+    can_speak = call.stderr == str(folder / "stderr") and call.file_bytes != 0
+    if code == 2 and not said and can_speak:
         return "not a word", ""
     left = [path for top in (folder, folder / "there.seen") for path in top.rglob(".tmp-*")]
     if left:
