@@ -1,6 +1,18 @@
 """ddbench: a benchmark for dataset distillation. Importing it imports no torch; names are loaded when first used."""
 
-from __future__ import annotations
+import sys
+
+# `python -m ddbench` puts the working folder where modules are looked for first, and a torch.py, a typing.py or the
+# records of a plug-in that lie there would be run. Where this package itself lies there, the folder comes last.
+# While Python looks for the program to run, argv[0] is `-m`.
+if (
+    sys.argv[:1] == ["-m"]
+    and sys.orig_argv[-len(sys.argv)].removeprefix("-m").split(".")[0] == __name__
+    and not sys.flags.safe_path
+):
+    first = sys.path.pop(0)
+    if __path__[0] == f"{first}/{__name__}":
+        sys.path.append(first)
 
 from typing import TYPE_CHECKING
 

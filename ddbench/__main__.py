@@ -1,4 +1,4 @@
-"""`python -m ddbench` is the command line."""
+"""`python -m ddbench` is the command line, the working folder left out of where modules are looked for."""
 
 import sys
 

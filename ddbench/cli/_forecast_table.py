@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ddbench.cli._showing import console, say
+from ddbench.cli._showing import console, plain_text, say
 
 if TYPE_CHECKING:
     from ddbench.forecast.suite_forecast import CellForecast, PhaseForecast
@@ -33,7 +33,7 @@ def show_forecast(forecasts: Sequence[CellForecast]) -> None:
         work = f"{sum(phase.flops for phase in phases.values()) / 1e12:,.3g}" if phases else ""
         memory = describe_bytes(forecast.peak_bytes) if phases else ""
         note = "; ".join(part for part in (forecast.state, _describe_basis(forecast)) if part)
-        table.add_row(forecast.cell.title, *cost, work, memory, note)
+        table.add_row(*map(plain_text, (forecast.cell.title, *cost, work, memory, note)))
     console().print(table)
     for line in summarise(forecasts):
         say(line)

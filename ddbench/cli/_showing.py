@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -12,6 +13,8 @@ from ddbench.errors import tidy
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table as RichTable
+    from rich.text import Text
 
     from ddbench.records import Result
     from ddbench.runs.distill import RunOptions
@@ -23,8 +26,10 @@ if TYPE_CHECKING:
 def run_cells(suite: Suite, results: Path, device: str | None, data_dir: Path | None) -> list[Result]:
     """Run the cells of a suite that have no result yet, with progress, and return the results of all."""
     from ddbench.cli.progress import run_cells as run_with_bars
+    from ddbench.host.cache_contents import clear_cache
     from ddbench.runs.distill import RunOptions
 
+    clear_cache()
     return run_with_bars(suite, results, RunOptions(data_dir=data_dir, device=device))
 
 
@@ -33,7 +38,7 @@ def report_unfinished(results: Sequence[Result]) -> int:
     unfinished = [result for result in results if result.status != "ok"]
     for result in unfinished:
         status = result.status.replace("_", " ")
-        print(tidy(f"ddbench: {status}: {result.title}: {result.reason}"), file=sys.stderr)
+        print(f"ddbench: {tidy(f'{status}: {result.title}: {result.reason}')}", file=sys.stderr)
     return 1 if unfinished else 0
 
 
@@ -64,7 +69,7 @@ def show_table(results: Sequence[Result], *, published: bool) -> None:
 
 def show_or_write(table: Table, format: TextFormat | Literal["terminal"], out: Path | None) -> None:
     """Print a table, or write it to a file; the terminal's own form is Markdown in a file."""
-    from ddbench.host.files import write_text
+    from ddbench.host.files import is_special, write_text
     from ddbench.tables.formats import render
 
     if format == "terminal" and out is None:
@@ -72,18 +77,30 @@ def show_or_write(table: Table, format: TextFormat | Literal["terminal"], out: P
         return
     text = render(table, "md" if format == "terminal" else format)
     if out is None:
-        print(text)
-    else:
-        write_text(out, text)
+        print(escaped_for(sys.stdout.encoding, text) if format == "json" else text)
+        return
+    write_text(out, text)
+    if not is_special(out):  # which may be the very stream
         say(f"written to {out}")
+
+
+def escaped_for(encoding: str | None, text: str) -> str:
+    r"""Return JSON that a stream of an encoding can take: its other characters as \uXXXX, which mean the same."""
+    try:
+        text.encode(encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(json.loads(text), indent=1) + "\n"
+    return text
 
 
 @contextmanager
 def progress(data_dir: Path | None = None) -> Iterator[RunOptions]:
     """Yield the options of a run that shows progress bars while the block runs."""
     from ddbench.cli.progress import progress_bars
+    from ddbench.host.cache_contents import clear_cache
     from ddbench.runs.distill import RunOptions
 
+    clear_cache()
     with progress_bars() as bars:
         yield RunOptions(data_dir=data_dir, track=bars.track)
 
@@ -92,9 +109,37 @@ def console() -> Console:
     """Return a console on the output stream as it is now."""
     from rich.console import Console
 
-    return Console()
+    class Output(Console):
+        """One that leaves a closed pipe to the program, which ends as others do."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    return Output()
 
 
 def say(text: str) -> None:
-    """Print a line as it is: not wrapped, not coloured."""
-    console().print(text, soft_wrap=True, markup=False, highlight=False)
+    """Print text as it is, not wrapped and not coloured; characters that act, of names for one, are escaped."""
+    from ddbench.tables.escaping import visible
+
+    lines = "\n".join(map(visible, text.split("\n")))
+    console().print(lines, soft_wrap=True, markup=False, highlight=False)
+
+
+def plain_text(text: str) -> Text:
+    """Return a text that is read as no markup and does not act on the terminal."""
+    from rich.text import Text
+
+    from ddbench.tables.escaping import visible
+
+    return Text(visible(text))
+
+
+def list_of(rows: Iterable[Sequence[str]], headings: Sequence[str], title: str | None = None) -> RichTable:
+    """Return a table of plain texts without lines."""
+    from rich.table import Table
+
+    table = Table(*headings, title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for row in rows:
+        table.add_row(*map(plain_text, row))
+    return table

@@ -55,9 +55,12 @@ def diagnose(data_dir: Path | None = None) -> list[Finding]:
 
 
 def check_torch_build() -> Finding:
-    """Import torchvision in a process of its own: with a torch from another build it fails at import."""
+    """Import torchvision in a process of its own: with a torch from another build it fails at import.
+
+    Without the working folder (`-P`), which may hold modules of these names.
+    """
     probe = subprocess.run(
-        [sys.executable, "-c", "import torchvision"], capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-P", "-c", "import torchvision"], capture_output=True, text=True, timeout=300, check=False
     )
     return explain_torch_build(probe.returncode, probe.stderr, describe_versions())
 

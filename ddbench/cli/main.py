@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Annotated
@@ -12,10 +14,14 @@ from typing import Annotated
 import typer
 
 from ddbench.cli._app import app
+from ddbench.cli.signals import EndedBySignal, end_like, signals_end_the_run
+from ddbench.cli.streams import PIPE_CLOSED, let_go_of_output, prepare_streams
 from ddbench.errors import DDBenchError, tidy
 
 # Some releases of typer carry a copy of click: the base of their usage errors is found through a public one.
 UsageMistake: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+
+INTERRUPTED = 130  # exit code after Ctrl+C
 
 commands = import_module("ddbench.cli.commands")  # by name: they stand on this room, not it on them
 for found in iter_modules(commands.__path__, f"{commands.__name__}."):
@@ -23,8 +29,47 @@ for found in iter_modules(commands.__path__, f"{commands.__name__}."):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 2 with one line for bad input, never a traceback for it."""
+    """Run the command line and return its exit code: 2 with one line for bad input, never a traceback for it.
+
+    Args:
+        arguments: those of the program where None, which then also ends as a signal does that told it to.
+    """
+    prepare_streams()
+    if arguments is None:
+        os.environ["PYTHONSAFEPATH"] = "1"  # of processes that are started: they look for no modules in a folder
     plain, warnings.formatwarning = warnings.formatwarning, _format_warning
+    try:
+        with signals_end_the_run() as arrived:
+            code = _run(arguments)
+        if arrived:
+            raise EndedBySignal(arrived[0])
+        if code == INTERRUPTED:  # typer's own word for it
+            raise KeyboardInterrupt
+        _flush()
+        return code
+    except EndedBySignal as error:
+        _say(f"ended by {error.name}; rerun the same command to continue")
+        if arguments is None:
+            with suppress(OSError):
+                _flush()
+            end_like(error.number)
+        return 128 + error.number
+    except (KeyboardInterrupt, typer.Abort):
+        _say("interrupted; rerun the same command to continue")
+        return INTERRUPTED
+    except BrokenPipeError:
+        let_go_of_output()
+        return PIPE_CLOSED
+    except OSError as error:
+        let_go_of_output()  # it may be what is full
+        what = "read or write a file" if error.filename is None else f"use {error.filename}"
+        _say(f"cannot {what}: {error.strerror or error}; choose a place that is writable and not full")
+        return 2
+    finally:
+        warnings.formatwarning = plain
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
         code = app(args=arguments, standalone_mode=False, prog_name="ddbench")
         return code if isinstance(code, int) else 0
@@ -32,27 +77,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
         text = error.format_message() if hasattr(error, "format_message") else str(error)
         if not text:  # a bare `ddbench` has printed its help
             return 0
-        print(tidy(f"ddbench: {text}"), file=sys.stderr)
+        _say(text)
         return 2
-    except (KeyboardInterrupt, typer.Abort):
-        print("ddbench: interrupted; rerun the same command to continue", file=sys.stderr)
-        return 130
+    except SystemExit as error:  # how typer ends where nobody reads any more
+        if isinstance(error.__context__, BrokenPipeError):
+            raise error.__context__ from error
+        raise
     except (MemoryError, RuntimeError) as error:
         from ddbench.engine.chunks import explain_out_of_memory, is_out_of_memory
 
         if not is_out_of_memory(error):
             raise
-        print(tidy(f"ddbench: {explain_out_of_memory(error)}"), file=sys.stderr)
+        _say(explain_out_of_memory(error))
         return 1
-    finally:
-        warnings.formatwarning = plain
+
+
+def _flush() -> None:
+    """Write what is printed, while an error can still be told."""
+    try:
+        if not sys.stdout.closed:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "the standard output") from error
+
+
+def _say(text: str) -> None:
+    """Print one line on the error stream, if that takes it."""
+    with suppress(OSError):
+        print(f"ddbench: {tidy(text)}", file=sys.stderr, flush=True)
 
 
 def _format_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
     """Return a warning as one line, without the place in the code where it arose."""
-    return tidy(f"ddbench: warning: {message}") + "\n"
+    return f"ddbench: warning: {tidy(str(message))}\n"
 
 
 @app.callback(invoke_without_command=True)

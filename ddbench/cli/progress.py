@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sized
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +16,7 @@ from ddbench.records import Result
 from ddbench.runs.distill import RunOptions
 from ddbench.runs.suite import Suite
 from ddbench.runs.suite_runner import CellEvent, run_suite
+from ddbench.tables.escaping import visible
 
 T = TypeVar("T")
 
@@ -38,17 +39,24 @@ class Bars:
             self.progress.remove_task(task)
 
 
+class _Errors(Console):
+    """The error stream; one that nobody reads any more ends no run."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 @contextmanager
 def progress_bars() -> Iterator[Bars]:
     """Show progress bars while the block runs."""
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    console = Console(stderr=True)
+    console = _Errors(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield Bars(progress)
 
@@ -59,9 +67,11 @@ def run_cells(suite: Suite, results: Path, options: RunOptions) -> list[Result]:
         task = bars.progress.add_task(suite.name, total=None)
 
         def show(event: CellEvent) -> None:
-            bars.progress.update(task, total=event.total, completed=event.index, description=event.cell.title)
+            bars.progress.update(task, total=event.total, completed=event.index, description=visible(event.cell.title))
             if event.result is not None and not event.was_there:
-                bars.progress.console.print(describe_cell(event), soft_wrap=True, markup=False, highlight=False)
+                line = visible(describe_cell(event))
+                with suppress(OSError):  # a full or closed error stream ends no run
+                    bars.progress.console.print(line, soft_wrap=True, markup=False, highlight=False)
 
         return run_suite(suite, results, replace(options, track=bars.track), show)
 

@@ -6,15 +6,21 @@ path. It is recorded in every Result.
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypeVar
 
 import torch
 
+from ddbench.errors import BadInputError
 from ddbench.host.files import find_cache_dir
+from ddbench.host.private_folder import make_private_folder
 from ddbench.training_recipe import Precision
 
 P = ParamSpec("P")
@@ -81,7 +87,8 @@ def _set_up_compiler() -> None:
     to 10 s on two cores. Past its limit of recompilations torch would run a function eagerly without a word of it; the
     limit counts over a whole process, so that a cell's engine would depend on the cells before it.
     """
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(find_cache_dir() / "inductor"))
+    if "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(_code_folder())
     import torch._inductor.config
 
     inductor: Any = torch._inductor.config
@@ -89,6 +96,22 @@ def _set_up_compiler() -> None:
         inductor.cpp.vec_isa_ok = True
     dynamo: Any = torch._dynamo.config
     dynamo.recompile_limit = max(dynamo.recompile_limit, RECOMPILE_LIMIT)
+
+
+def _code_folder() -> Path:
+    """Return where torch keeps compiled code: in the cache folder, or for this process alone where others write there.
+
+    Never torch's own place, a name in the shared temporary folder that anybody may have taken.
+    """
+    folder = find_cache_dir() / "inductor"
+    try:
+        make_private_folder(folder)
+    except BadInputError as error:
+        warnings.warn(f"compiled code is not kept: {error}", stacklevel=4)
+        temporary = Path(tempfile.mkdtemp(prefix="ddbench-"))
+        atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+        return temporary
+    return folder
 
 
 def _compiler_errors() -> tuple[type[Exception], ...]:

@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from ddbench.host.cached_work import MANIFEST, read_manifest
 from ddbench.host.files import find_cache_dir
+from ddbench.host.leftovers import clear_leftovers
 
 # Folders of cached work whose names end with the digest of their key, and what older versions left in the same places.
 KEPT = re.compile(r"(.*-)?[0-9a-f]{16}")
@@ -60,6 +61,17 @@ def remove(entry: CacheEntry) -> bool:
     except (Timeout, OSError):
         return False
     return not entry.path.exists()
+
+
+def clear_cache() -> None:
+    """Remove temporary files and folders that killed processes left anywhere in the cache folder."""
+    cache = find_cache_dir()
+    clear_leftovers(cache)
+    for kind in _children(cache):
+        if kind.is_dir() and kind.name not in COMPILED:
+            for folder in (kind, *_children(kind)):
+                clear_leftovers(folder)
+    clear_leftovers(cache / "native")
 
 
 def _remove_path(path: Path) -> None:

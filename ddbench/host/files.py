@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
 import shutil
+import stat
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,12 +18,15 @@ from typing import TYPE_CHECKING, Any
 from platformdirs import user_cache_path
 from safetensors import SafetensorError
 
-from ddbench.errors import BadInputError, DataMismatchError
+from ddbench.errors import BadInputError, DataMismatchError, DDBenchError
+from ddbench.host.leftovers import beating, remove_leftovers, staging_path
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 CACHE_DIR_VARIABLE = "DDBENCH_CACHE_DIR"
+STREAMS = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
+LINKS = 40  # as many as Linux follows
 
 
 def sha256_of(path: Path) -> str:
@@ -67,21 +73,31 @@ def write_text(path: Path, text: str) -> None:
 def staged_file(path: Path) -> Iterator[Path]:
     """Yield a temporary name beside `path`; the file written there takes its place, synced, when the block ends.
 
+    A link stays one, and what it leads to is replaced. What is no regular file, such as a named pipe, `/dev/null` or
+    `/dev/stdout`, is written to instead of being replaced.
+
     Raises:
         BadInputError: the place cannot be written to.
     """
-    temporary = path.with_name(f".tmp-{path.name}-{os.getpid()}")
-    try:
-        yield temporary
-        sync(temporary)
-        temporary.replace(path)
-        sync(path.parent)
-    except (OSError, SafetensorError) as error:  # safetensors has an error of its own for a full or missing disk
-        reason = getattr(error, "strerror", None) or error
-        raise BadInputError(f"cannot write {path}: {reason}; choose a writable place") from error
-    finally:
-        with suppress(OSError):  # where the folder itself cannot be reached, the error above says so
-            temporary.unlink(missing_ok=True)
+    with _explained(path):
+        if is_special(path):
+            with tempfile.TemporaryDirectory(prefix="ddbench-") as folder:
+                yield Path(folder) / path.name
+                _pour(Path(folder) / path.name, path)
+            return
+        target = Path(os.path.realpath(path)) if path.is_symlink() else path
+        if target.is_symlink():  # a loop leads nowhere
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        temporary = staging_path(target)
+        remove_leftovers(target)
+        try:
+            yield temporary
+            sync(temporary)
+            temporary.replace(target)
+            sync(target.parent)
+        finally:
+            with suppress(OSError):  # where the folder itself cannot be reached, an error says so
+                temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -89,20 +105,70 @@ def staged_folder(target: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `target` that takes its place, synced, when the block ends without an error.
 
     Raises:
-        BadInputError: the place cannot be written to.
+        BadInputError: the place cannot be written to, or is a link: what that leads to is somebody else's.
     """
-    staging = target.parent / f".tmp-{target.name}-{os.getpid()}"
+    if target.is_symlink():
+        raise BadInputError(f"{target} is a link and would be replaced; name the folder that it leads to, or a new one")
+    staging = staging_path(target)
     make_folder(target.parent)
-    _remove_leftovers(target)
-    make_folder(staging)
+    remove_leftovers(target)
+    with _explained(target):
+        staging.mkdir()
+        try:
+            with beating(staging):
+                yield staging
+            for path in staging.rglob("*"):
+                sync(path)
+            _replace_folder(staging, target)
+            sync(target.parent)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def is_special(path: Path) -> bool:
+    """Return whether what lies at a path, links followed, is written to and never replaced: a pipe, a device."""
+    if _descriptor_of(path) is not None:
+        return True
     try:
-        yield staging
-        for path in staging.rglob("*"):
-            sync(path)
-        _replace_folder(staging, target)
-        sync(target.parent)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _descriptor_of(path: Path) -> int | None:
+    """Return the number behind names such as `/dev/stdout`, which may stand for a regular file; None for others."""
+    for _ in range(LINKS):
+        name = os.path.abspath(path)  # noqa: PTH100 - links are not to be followed
+        found = re.fullmatch(r"/(?:dev|proc/self)/fd/([0-9]+)", name)
+        if found or name in STREAMS:
+            return STREAMS[name] if found is None else int(found[1])
+        if not path.is_symlink():
+            return None
+        path = path.parent / path.readlink()
+    return None
+
+
+def _pour(source: Path, target: Path) -> None:
+    """Write the bytes of a file to what is no regular file, or to a descriptor of this process where it stands."""
+    number = _descriptor_of(target)
+    descriptor = os.open(target, os.O_WRONLY) if number is None else os.dup(number)
+    with source.open("rb") as file, open(descriptor, "wb") as stream:  # noqa: PTH123 - a descriptor
+        shutil.copyfileobj(file, stream)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn errors of the system, and of libraries that write, into one line about the place."""
+    try:
+        yield
+    except DDBenchError:  # which some errors of the system are too
+        raise
+    except BrokenPipeError:  # whoever read has enough
+        raise
+    except (OSError, SafetensorError) as error:  # safetensors has an error of its own for a full or missing disk
+        reason = getattr(error, "strerror", None) or error
+        raise BadInputError(f"cannot write {path}: {reason}; choose a writable place") from error
 
 
 def make_folder(path: Path) -> None:
@@ -126,38 +192,12 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def leftovers(target: Path) -> list[Path]:
-    """Return the staging folders of `target` whose process was killed."""
-    names = re.compile(rf"\.tmp-{re.escape(target.name)}-([0-9]+)(-old)?")
-    found = [(path, names.fullmatch(path.name)) for path in target.parent.iterdir()]
-    return [path for path, name in found if name and (int(name[1]) == os.getpid() or not _is_alive(int(name[1])))]
-
-
-def _remove_leftovers(target: Path) -> None:
-    """Remove what killed processes left of `target`; one killed between two renames gets its old folder back."""
-    for leftover in leftovers(target):
-        if leftover.name.endswith("-old") and not target.exists():
-            leftover.rename(target)
-        else:
-            shutil.rmtree(leftover, ignore_errors=True)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 def _replace_folder(staging: Path, target: Path) -> None:
     if not target.exists():
         staging.rename(target)
         return
     # A folder cannot be renamed over a filled one: the old one steps aside first and goes when the new one stands.
-    old = target.parent / f".tmp-{target.name}-{os.getpid()}-old"
+    old = staging.with_name(f"{staging.name}-old")
     target.rename(old)
     staging.rename(target)
     shutil.rmtree(old, ignore_errors=True)

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from ddbench.augment.zca import unwhiten
+from ddbench.host.files import staged_file
 from ddbench.records import DatasetInfo, DistilledDataset
 
 COLUMNS = 10  # images shown per class; more would be too small to see
@@ -21,6 +22,9 @@ def save_grid(distilled: DistilledDataset, info: DatasetInfo, path: Path) -> Pat
     """Write a PNG with the first images of every class and return its path.
 
     For display only: values outside the pixel range are clipped and small images enlarged without smoothing.
+
+    Raises:
+        BadInputError: a place that cannot be written to.
     """
     pixels = display_pixels(distilled, info)
     classes = distilled.labels if distilled.labels.ndim == 1 else distilled.labels.argmax(1)
@@ -37,7 +41,8 @@ def save_grid(distilled: DistilledDataset, info: DatasetInfo, path: Path) -> Pat
         for column, image in enumerate(pixels[row]):
             tile = Image.fromarray(image.permute(1, 2, 0).numpy()).resize((side, side), Image.Resampling.NEAREST)
             canvas.paste(tile, (margin + column * (side + GAP), top))
-    canvas.save(path, format="PNG")
+    with staged_file(path) as temporary:
+        canvas.save(temporary, format="PNG")
     return path
 
 

@@ -20,7 +20,8 @@ from pydantic import ValidationError
 
 from ddbench.distilled import SIDECAR
 from ddbench.errors import BadInputError
-from ddbench.host.files import digest_of, leftovers, make_folder, staged_folder, write_text
+from ddbench.host.files import digest_of, is_special, make_folder, staged_folder, write_text
+from ddbench.host.leftovers import clear_leftovers, leftovers
 from ddbench.inputs.documents import LARGEST, decode, parse_json, read_bytes
 from ddbench.inputs.paths import as_path, explain_os_error
 from ddbench.inputs.problems import explain
@@ -43,8 +44,9 @@ class Store:
         self.root = Path(root)
 
     def prepare(self) -> None:
-        """Make the folder; raises BadInputError where it cannot be written."""
+        """Make the folder and clear away what killed runs left; raises BadInputError where it cannot be written."""
         make_folder(self.root)
+        clear_leftovers(self.root, spare=lambda folder: (folder / DISTILLED_FOLDER / SIDECAR).is_file())
 
     def get(self, key: str) -> Result | None:
         """Return the stored result of a cell; None, with a warning, for one that is damaged, altered or another's."""
@@ -73,9 +75,16 @@ class Store:
 
     @contextmanager
     def writing(self, key: str) -> Iterator[Path]:
-        """Yield a staging folder that becomes the cell's folder when the block ends without an error."""
+        """Yield a staging folder that becomes the cell's folder when the block ends without an error.
+
+        A run that is told to end keeps the distilled set it may have made, see `rescue`.
+        """
         with staged_folder(self.root / key) as staging:
-            yield staging
+            try:
+                yield staging
+            except (KeyboardInterrupt, SystemExit):
+                self._put_aside(staging, key)
+                raise
 
     def rescue(self, key: str) -> Path | None:
         """Return the distilled set of a run of this cell that was killed while evaluating it, None where there is none.
@@ -86,15 +95,18 @@ class Store:
         """
         rescued = self._rescued(key)
         for leftover in leftovers(self.root / key):
-            made = leftover / DISTILLED_FOLDER
-            if (made / SIDECAR).is_file() and not rescued.exists():
-                made.rename(rescued)
+            self._put_aside(leftover, key)
         found = (rescued, self._aside(key) / DISTILLED_FOLDER)
         return next((folder for folder in found if folder.exists()), None)
 
     def forget_rescued(self, key: str) -> None:
         """Remove the set that was put aside for a cell: its result is there."""
         shutil.rmtree(self._rescued(key), ignore_errors=True)
+
+    def _put_aside(self, staging: Path, key: str) -> None:
+        made, rescued = staging / DISTILLED_FOLDER, self._rescued(key)
+        if (made / SIDECAR).is_file() and not rescued.exists():
+            made.rename(rescued)
 
     def _rescued(self, key: str) -> Path:
         return self.root / f".rescued-{key}"
@@ -151,7 +163,8 @@ def read_results(sources: Iterable[Path | str], on_problem: OnProblem | None = N
 
 def write_lines(results: Iterable[Result], path: Path) -> None:
     """Write results as JSON lines, one result a line with its digest: the form of recorded baselines."""
-    make_folder(path.parent)
+    if not is_special(path):
+        make_folder(path.parent)
     write_text(path, "".join(_with_digest(result).model_dump_json() + "\n" for result in results))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from math import isfinite
 from typing import TYPE_CHECKING, Literal, overload
@@ -12,6 +11,7 @@ import pandas as pd
 
 from ddbench.errors import BadInputError
 from ddbench.registry import suggest
+from ddbench.tables.escaping import csv_cell, json_text, latex, markdown, visible
 from ddbench.tables.html import page_templates
 from ddbench.tables.table import Table
 
@@ -20,21 +20,6 @@ if TYPE_CHECKING:
 
 TextFormat = Literal["md", "csv", "latex", "html", "json"]
 NAME_COLUMNS = ("method", "metric", "config", "protocol hash", "machine", "space", "labels", "verdict")
-
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    **{character: f"\\{character}" for character in "&%$#_{}"},
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "\N{PLUS-MINUS SIGN}": r"$\pm$",
-    "\N{MULTIPLICATION SIGN}": r"$\times$",
-    "\N{EN DASH}": "--",
-    "\N{DAGGER}": r"\textdagger{}",
-    "\N{DOUBLE DAGGER}": r"\textdaggerdbl{}",
-}
 
 
 @overload
@@ -69,7 +54,7 @@ def render_terminal(table: Table) -> Group:
 
     shown: list[RenderableType] = []
     for panel in table.panels:
-        shown += [Text(panel.title, style="bold"), *(Text(line) for line in panel.header), Text()]
+        shown += [Text(visible(panel.title), style="bold"), *(Text(visible(line)) for line in panel.header), Text()]
         for caption, frame in panel.parts:
             # Folded, not cut off: in a narrow terminal a number may break over lines but is never lost.
             grid = RichTable(
@@ -77,11 +62,13 @@ def render_terminal(table: Table) -> Group:
             )
             for name in frame.columns:
                 justify: Literal["left", "right"] = "left" if name in NAME_COLUMNS else "right"
-                grid.add_column(Text(name), justify=justify, overflow="fold", no_wrap=name in ("method", "verdict"))
+                grid.add_column(
+                    Text(visible(name)), justify=justify, overflow="fold", no_wrap=name in ("method", "verdict")
+                )
             for row in _body(frame):
-                grid.add_row(*(Text(text) for text in row))
+                grid.add_row(*(Text(visible(text)) for text in row))
             shown += [grid, Text()]
-        shown += [*(Text(note) for note in panel.notes), Text()]
+        shown += [*(Text(visible(note)) for note in panel.notes), Text()]
     return Group(*shown)
 
 
@@ -89,16 +76,21 @@ def render_markdown(table: Table) -> str:
     """Return GitHub-flavoured Markdown: a heading per panel, padded tables, notes as a list."""
     parts = []
     for panel in table.panels:
-        parts.append(f"## {_escape_markdown(panel.title)}")
-        parts.append("\n".join(f"- {_escape_markdown(line)}" for line in panel.header))
+        parts.append(f"## {markdown(panel.title)}")
+        parts.append("\n".join(f"- {markdown(line)}" for line in panel.header))
         parts += [f"**{caption}**\n\n{_markdown_grid(frame)}" for caption, frame in panel.parts]
-        parts.append("\n".join(f"- {_escape_markdown(note)}" for note in panel.notes))
+        parts.append("\n".join(f"- {markdown(note)}" for note in panel.notes))
     return "\n\n".join(parts) + "\n"
 
 
 def render_csv(table: Table) -> str:
-    """Return the tidy form: one line per entry, accuracies in percent, missing numbers empty."""
-    return str(table.tidy.to_csv(index=False, lineterminator="\n"))
+    """Return the tidy form: one line per entry, accuracies in percent, missing numbers empty.
+
+    Text that a spreadsheet would run, such as a name that begins with `=`, begins with an apostrophe.
+    """
+    tidy = table.tidy.astype(object)
+    safe = tidy.map(csv_cell, na_action="ignore").set_axis([csv_cell(name) for name in tidy.columns], axis=1)
+    return str(safe.to_csv(index=False, lineterminator="\n"))
 
 
 def render_json(table: Table) -> str:
@@ -117,7 +109,7 @@ def render_json(table: Table) -> str:
         for panel in table.panels
     ]
     content = {"accuracy_unit": "percent", "blocks": panels}
-    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
 def render_latex(table: Table) -> str:
@@ -128,7 +120,7 @@ def render_latex(table: Table) -> str:
         about[0] = "; ".join((about[0], *panel.header))
         parts += [_latex_table(caption, frame) for caption, (_, frame) in zip(about, panel.parts, strict=True)]
         # Outside the float, which would outgrow a page; and \par, because \\ takes the [1] of a note as its argument.
-        notes = [rf"\noindent {_escape_latex(note)}\par" for note in panel.notes]
+        notes = [rf"\noindent {latex(note)}\par" for note in panel.notes]
         parts.append("\n".join([r"{\footnotesize\raggedright", *notes, "}"]))
     return "\n\n".join(parts) + "\n"
 
@@ -154,7 +146,7 @@ def _body(frame: pd.DataFrame) -> list[list[str]]:
 
 
 def _markdown_grid(frame: pd.DataFrame) -> str:
-    lines = [[_escape_markdown(text) for text in row] for row in (list(frame.columns), *_body(frame))]
+    lines = [[markdown(text) for text in row] for row in (list(frame.columns), *_body(frame))]
     widths = [max(3, *(len(line[column]) for line in lines)) for column in range(len(frame.columns))]
     left = [name in NAME_COLUMNS for name in frame.columns]
     rule = ["-" * width if is_left else "-" * (width - 1) + ":" for width, is_left in zip(widths, left, strict=True)]
@@ -165,18 +157,14 @@ def _markdown_grid(frame: pd.DataFrame) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in (padded[0], rule, *padded[1:]))
 
 
-def _escape_markdown(text: str) -> str:
-    return re.sub(r"([\\|*`~<>])", r"\\\1", text)
-
-
 def _latex_table(caption: str, frame: pd.DataFrame) -> str:
     alignment = "".join("l" if name in NAME_COLUMNS else "r" for name in frame.columns)
-    lines = [" & ".join(map(_escape_latex, row)) + r" \\" for row in (list(frame.columns), *_body(frame))]
+    lines = [" & ".join(map(latex, row)) + r" \\" for row in (list(frame.columns), *_body(frame))]
     return "\n".join(
         [
             r"\begin{table}",
             r"\centering\small",
-            rf"\caption{{{_escape_latex(caption)}}}",
+            rf"\caption{{{latex(caption)}}}",
             rf"\begin{{tabular}}{{@{{}}{alignment}@{{}}}}",
             r"\toprule",
             lines[0],
@@ -191,7 +179,3 @@ def _latex_table(caption: str, frame: pd.DataFrame) -> str:
 
 def _finite(value: object) -> object:
     return None if isinstance(value, float) and not isfinite(value) else value
-
-
-def _escape_latex(text: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in text)

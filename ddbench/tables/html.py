@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ddbench.tables.escaping import visible
+
 if TYPE_CHECKING:
     from jinja2 import Environment
 
@@ -12,8 +14,17 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def page_templates() -> Environment:
-    """Return the environment of the templates: text is escaped, lines of statements alone leave no line."""
+    """Return the environment of the templates: text is escaped, lines of statements alone leave no line.
+
+    Characters that act, such as those that change the direction of text, are shown; lines of a text stay lines.
+    """
     from jinja2 import Environment, FileSystemLoader
 
     loader = FileSystemLoader(TEMPLATES, encoding="utf-8")
-    return Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, loader=loader)
+    return Environment(autoescape=True, finalize=_visible, trim_blocks=True, lstrip_blocks=True, loader=loader)
+
+
+def _visible(value: object) -> object:
+    if not isinstance(value, str) or hasattr(value, "__html__"):
+        return value
+    return "\n".join(map(visible, value.split("\n")))

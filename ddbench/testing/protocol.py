@@ -55,7 +55,7 @@ class ProtocolContract:
     def test_hash_survives_a_round_trip_and_another_process(self) -> None:
         """Written as JSON and read in a process with other hash seeds, it has the same hash."""
         protocol = PROTOCOLS.get(self.name)
-        command = [sys.executable, "-c", _READ_HASH, protocol.model_dump_json()]
+        command = [sys.executable, "-P", "-c", _READ_HASH, protocol.model_dump_json()]
         environment = {**os.environ, "PYTHONHASHSEED": "7"}
         found = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
         assert found == protocol.hash, f"read elsewhere its hash is {found}, here {protocol.hash}"

@@ -2,11 +2,14 @@
 
 import os
 import signal
+import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 from ddbench.errors import BadInputError
 from ddbench.host import files
@@ -19,6 +22,7 @@ from ddbench.host.files import (
     staged_folder,
     write_text,
 )
+from ddbench.host.leftovers import this_place
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +186,7 @@ with staged_folder(Path({str(target)!r})) as staging:
 """
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"writing\n"
-        assert names(tmp_path) == [f".tmp-target-{process.pid}"]
+        assert names(tmp_path) == [f".tmp-target-{this_place()}-{process.pid}"]
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     assert not target.exists()
@@ -233,3 +237,77 @@ def test_a_wheel_keeps_its_baselines_inside_the_package(tmp_path, monkeypatch):
     assert baselines_dir() == tmp_path / "baselines"
     (tmp_path / "ddbench" / "baselines").mkdir()
     assert baselines_dir() == tmp_path / "ddbench" / "baselines"
+
+
+def test_a_link_stays_one_and_what_it_leads_to_is_replaced(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    for start, name in (("old", "there"), (None, "new")):
+        if start is not None:
+            (tmp_path / "elsewhere" / name).write_text(start)
+        (tmp_path / f"to {name}").symlink_to(f"elsewhere/{name}")
+        write_text(tmp_path / f"to {name}", "text")
+        assert (tmp_path / f"to {name}").is_symlink()
+        assert (tmp_path / "elsewhere" / name).read_text() == "text"
+    assert names(tmp_path / "elsewhere") == ["new", "there"]
+
+
+def test_a_loop_of_links_is_one_line(tmp_path):
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(BadInputError, match=r"cannot write .*symbolic links"):
+        write_text(tmp_path / "a", "text")
+    assert (tmp_path / "a").is_symlink()
+    assert names(tmp_path) == ["a", "b"]
+
+
+def test_a_named_pipe_is_written_to(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit((tmp_path / "pipe").read_text)
+        write_text(tmp_path / "pipe", "text")
+        assert read.result(timeout=10) == "text"
+    assert names(tmp_path) == ["pipe"]
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+@pytest.mark.parametrize("place", ["/dev/null", "link"])
+def test_devices_are_written_to(tmp_path, place):
+    (tmp_path / "link").symlink_to("/dev/null")
+    write_text(Path(place) if place.startswith("/") else tmp_path / place, "text")
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+    assert names(tmp_path) == ["link"]
+
+
+def test_a_full_device_is_one_line():
+    with pytest.raises(BadInputError, match="cannot write /dev/full: No space left on device"):
+        write_text(Path("/dev/full"), "text")
+
+
+def test_a_stream_that_is_a_file_goes_on_where_it_stands(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from ddbench.host.files import write_text\n"
+        "print('before', flush=True); write_text(Path('/dev/stdout'), 'text\\n'); print('after')"
+    )
+    with (tmp_path / "out").open("w") as out:
+        subprocess.run([sys.executable, "-c", code], stdout=out, check=True)
+    assert (tmp_path / "out").read_text() == "before\ntext\nafter\n"
+
+
+def test_a_folder_is_never_written_through_a_link(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "target").symlink_to("elsewhere")
+    with pytest.raises(BadInputError, match=r"target is a link and would be replaced"):
+        fill(tmp_path / "target", "x")
+    assert names(tmp_path / "elsewhere") == []
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), SafetensorError("I/O error")])
+def test_a_folder_that_cannot_be_filled_is_one_line_and_leaves_nothing(tmp_path, error):
+    def fill_with_error():
+        with staged_folder(tmp_path / "target") as staging:
+            (staging / "half").touch()
+            raise error
+
+    with pytest.raises(BadInputError, match=r"cannot write .*target: (No space|I/O error)"):
+        fill_with_error()
+    assert names(tmp_path) == []

@@ -99,11 +99,7 @@ def _new_file(folder: Path) -> Path:
 
 
 def _show(files: dict[str, Path]) -> None:
-    from rich.table import Table
+    from ddbench.cli._showing import console, list_of
 
-    from ddbench.cli._showing import console
-
-    table = Table("name", "what it measures", box=None, padding=(0, 2, 0, 0))
-    for name, file in files.items():
-        table.add_row(name, first_line(file))
-    console().print(table)
+    rows = [(name, first_line(file)) for name, file in files.items()]
+    console().print(list_of(rows, ("name", "what it measures")))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ddbench.cli._app import app
-from ddbench.cli._showing import console, say
+from ddbench.cli._showing import console, plain_text, say
 from ddbench.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _show(entries: list[CacheEntry]) -> None:
     from ddbench.host.meter import seconds_since
     from ddbench.tables.quantities import bytes_text
 
-    table = Table(box=None, padding=(0, 2, 0, 0), title=str(find_cache_dir()), title_justify="left")
+    table = Table(box=None, padding=(0, 2, 0, 0), title=plain_text(str(find_cache_dir())), title_justify="left")
     for column in ("kind", "what it is", "data set"):
         table.add_column(column)
     table.add_column("size", justify="right", no_wrap=True)
@@ -76,7 +76,7 @@ def _show(entries: list[CacheEntry]) -> None:
     for entry in entries:
         name = entry.name if entry.state == "kept" else f"{entry.name} ({entry.state})"
         age = _age(seconds_since(entry.last_used))
-        table.add_row(entry.kind, name, entry.dataset, bytes_text(entry.num_bytes), age)
+        table.add_row(*map(plain_text, (entry.kind, name, entry.dataset, bytes_text(entry.num_bytes), age)))
     table.add_section()
     table.add_row("", _count(len(entries)), "", bytes_text(sum(entry.num_bytes for entry in entries)), "")
     console().print(table)

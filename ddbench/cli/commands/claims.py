@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from ddbench.cli._app import DataDir, Device, app, path
-from ddbench.cli._showing import Problems, console, run_cells, say
+from ddbench.cli._showing import Problems, console, plain_text, run_cells, say
 
 if TYPE_CHECKING:
     from ddbench.claims import ClaimsFile, Sources, Verdict
@@ -122,7 +122,7 @@ def _show(verdicts: Sequence[Verdict]) -> None:
         table.add_column(name, overflow="fold")
     for verdict in verdicts:
         n = ", ".join(map(str, verdict.n))
-        table.add_row(verdict.id, verdict.verdict, *_effect(verdict), n)
+        table.add_row(*map(plain_text, (verdict.id, verdict.verdict, *_effect(verdict), n)))
     console().print(table)
     for verdict in verdicts:
         say(f"{verdict.verdict}: {verdict.id}: {verdict.moved}")

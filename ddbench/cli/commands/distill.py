@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ddbench.cli._app import LARGEST_SEED, DataDir, Device, PresetName, app, path
 from ddbench.cli._folders import taken_back_if_empty
 from ddbench.cli._showing import progress, say
-from ddbench.errors import BadInputError, DivergedError
+from ddbench.errors import BadInputError, DDBenchError, DivergedError
+
+if TYPE_CHECKING:
+    from ddbench.records import DistilledDataset
 
 LONGEST_VALUE = 4096  # characters of a setting, which may be a path
 
@@ -30,10 +34,10 @@ def distill(
     ] = None,
     device: Device = None,
     data_dir: DataDir = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a distilled set that lies there.")] = False,
 ) -> None:
     """Distil a data set and keep the result as a folder."""
     from ddbench.dataset import load_dataset
-    from ddbench.distilled import check_target
     from ddbench.host.machine import resolve_device
     from ddbench.method import make_method
     from ddbench.report.grid import save_grid
@@ -42,6 +46,7 @@ def distill(
     from ddbench.runs.presets import preset_settings
     from ddbench.tables.quantities import bytes_text
 
+    last_good = out.resolve().with_name(f"{out.resolve().name}-last-good")
     chosen = parse_settings(settings or [])
     if preset is not None:
         chosen = preset_settings(preset, method, chosen)
@@ -51,10 +56,16 @@ def distill(
     check_supported(method, built, real, ipc)
     if preset is not None:
         _note_other_use(preset, dataset, ipc)
-    last_good = out.resolve().with_name(f"{out.resolve().name}-last-good")
     with taken_back_if_empty(out.parent):
-        for folder in (out, last_good):
-            check_target(folder)
+        there = check_free(out, overwrite=overwrite)
+        if there is not None:
+            if not is_made_by(there, method, chosen, dataset, ipc, seed, data_dir):
+                raise BadInputError(f"{out} holds {describe(there)}; name a new folder, or replace it with --overwrite")
+            say(f"done already: {out} holds {describe(there)}")
+            say(f"next: ddbench evaluate {out} --dataset {dataset}")
+            return
+        if check_free(last_good, overwrite=overwrite) is not None:
+            raise BadInputError(f"{last_good} holds images of a run that diverged; move it, or use --overwrite")
         try:
             with progress() as options:
                 distilled = run_distill(method, real, ipc, seed, chosen, device, options=options)
@@ -62,10 +73,71 @@ def distill(
             error.last_good.save(last_good)
             raise DivergedError(f"{error}; the last good images are in {last_good}", error.last_good) from error
         distilled.save(out)
-    save_grid(distilled, real.info, out / "images.png")
+    try:
+        save_grid(distilled, real.info, out / "images.png")
+    except BadInputError as error:
+        raise BadInputError(f"{out} holds the distilled set, whole, but without its picture: {error}") from error
     say(f"{len(distilled.images)} images, {bytes_text(distilled.num_bytes)} -> {out} (picture: {out / 'images.png'})")
     say(_times(distilled.provenance["phases"]))
     say(f"next: ddbench evaluate {out} --dataset {dataset}")
+
+
+def check_free(folder: Path, *, overwrite: bool) -> DistilledDataset | None:
+    """Return the distilled set that lies in a folder, None where it is free or the set may be replaced.
+
+    Raises:
+        BadInputError: a link, something else than a distilled set, a damaged one, or a place that cannot be written to.
+    """
+    from ddbench.distilled import SIDECAR, check_target, load_distilled
+
+    if folder.is_symlink():
+        raise BadInputError(f"{folder} is a link to {folder.readlink()}, and no link is followed; name a new folder")
+    check_target(folder)
+    if overwrite or not (folder / SIDECAR).exists():
+        return None
+    try:
+        return load_distilled(folder)
+    except DDBenchError as error:
+        raise BadInputError(f"{folder} holds a damaged set: {error}; name a new folder, or use --overwrite") from error
+
+
+def is_made_by(
+    there: DistilledDataset,
+    method: str,
+    settings: Mapping[str, Any],
+    dataset: str,
+    ipc: int,
+    seed: int,
+    data_dir: Path | None,
+) -> bool:
+    """Return whether a distilled set is what a command would make; the data set is loaded only where the rest fits."""
+    from ddbench.dataset import load_dataset
+    from ddbench.method import config_of, make_method
+
+    origin = there.provenance
+    built = make_method(method, dict(settings))
+    same = {
+        "method": method,
+        "config": json.loads(json.dumps(config_of(built))),
+        "distill_seed": seed,
+        "share_prepare": False,
+    }
+    if any(origin.get(name) != value for name, value in same.items()) or "diverged" in origin:
+        return False
+    if built.uses_ipc and there.ipc != ipc:
+        return False
+    info = load_dataset(dataset, data_dir).info
+    return (origin.get("dataset"), origin.get("dataset_fingerprint")) == (info.name, info.fingerprint)
+
+
+def describe(there: DistilledDataset) -> str:
+    """Return in a few words what a distilled set is, by its own account."""
+    origin = there.provenance
+    ipc = "" if there.ipc is None else f" at ipc {there.ipc}"
+    return (
+        f"a distilled set made by {origin.get('method', 'something')} from {origin.get('dataset', 'some data')}{ipc}, "
+        f"seed {origin.get('distill_seed', 'unknown')}"
+    )
 
 
 def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:

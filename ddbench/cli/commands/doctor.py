@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ddbench.cli._app import DataDir, app
-from ddbench.cli._showing import console, say
+from ddbench.cli._showing import say
 
 
 @app.command()
@@ -23,5 +23,5 @@ def doctor(
         return 0
     findings = diagnose(data_dir)
     for finding in findings:
-        console().print(f"{finding.mark} {finding.topic}: {finding.text}", soft_wrap=True, markup=False)
+        say(f"{finding.mark} {finding.topic}: {finding.text}")
     return 1 if any(finding.is_error for finding in findings) else 0

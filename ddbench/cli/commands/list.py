@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ddbench.cli._app import app
-from ddbench.cli._showing import console
+from ddbench.cli._showing import console, list_of
 
 Kind = Literal["methods", "datasets", "networks", "evaluators", "protocols", "presets"]
 
@@ -36,9 +36,4 @@ def list_names(
 
 
 def _show_names(title: str, summaries: Mapping[str, str]) -> None:
-    from rich.table import Table
-
-    table = Table("name", "what it is", title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for name, summary in summaries.items():
-        table.add_row(name, summary)
-    console().print(table)
+    console().print(list_of(summaries.items(), ("name", "what it is"), title))

@@ -25,7 +25,8 @@ from filelock import FileLock
 
 from ddbench.errors import BadInputError
 from ddbench.host.cached_work import digest_of_file
-from ddbench.host.files import digest_of, find_cache_dir, make_folder, staged_file, write_text
+from ddbench.host.files import digest_of, find_cache_dir, staged_file, write_text
+from ddbench.host.private_folder import check_own_file, make_private_folder
 
 # Nothing that reorders sums or drops NaN; -fno-math-errno lets a square root be one instruction.
 OPTIONS = ("-O2", "-std=c++17", "-fno-math-errno", "-Wno-psabi", "-fPIC", "-shared", "-fopenmp")
@@ -52,7 +53,8 @@ def find_compiler() -> list[str] | None:
 def load_native(source: Path) -> ctypes.CDLL | None:
     """Return the functions of a C++ file, for as long as the process lives.
 
-    Compiled by `$CXX`, else `c++`, into `native` in the cache folder. None, with a warning, where that fails.
+    Compiled by `$CXX`, else `c++`, into `native` in the cache folder, which is this user's alone. None, with a warning,
+    where that fails or others may write there.
     """
     with _lock:  # a thread that comes second finds the file that the first one has made
         return _load(source)
@@ -67,8 +69,9 @@ def _load(source: Path) -> ctypes.CDLL | None:
     key = {"source": source.read_text(encoding="utf-8"), "command": command, "machine": platform.machine()}
     target = find_cache_dir() / "native" / f"{source.stem.removeprefix('_')}-{digest_of(key)}.so"
     try:
+        make_private_folder(target.parent)
+        check_own_file(target)
         if not _is_whole(target):
-            make_folder(target.parent)
             with FileLock(target.with_suffix(".lock")):  # of several processes one compiles
                 if not _is_whole(target):
                     _compile([*command, str(source)], target)

@@ -1,0 +1,82 @@
+"""Tests of SIGTERM and SIGHUP: they end a block as Ctrl+C does, once, and only where they are not ignored."""
+
+import os
+import signal
+import threading
+import time
+from contextlib import suppress
+
+import pytest
+
+from ddbench.cli import main as program
+from ddbench.cli.main import main
+from ddbench.cli.signals import SIGNALS, EndedBySignal, signals_end_the_run
+
+
+def tell(number):
+    os.kill(os.getpid(), number)
+    time.sleep(5)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_ends_the_block(number):
+    with pytest.raises(EndedBySignal) as caught, signals_end_the_run():
+        tell(number)
+    assert caught.value.number == number
+    assert caught.value.name == number.name
+    assert signal.getsignal(number) == signal.SIG_DFL
+
+
+def test_a_block_that_swallows_it_can_be_asked():
+    with signals_end_the_run() as arrived, suppress(KeyboardInterrupt):
+        tell(signal.SIGTERM)
+    assert arrived == [signal.SIGTERM]
+
+
+def test_the_last_resort_is_off_once_the_block_has_ended():
+    before = threading.active_count()
+    with pytest.raises(EndedBySignal), signals_end_the_run():
+        tell(signal.SIGHUP)
+    give_up = time.monotonic() + 5
+    while threading.active_count() > before:
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
+
+
+def test_an_ignored_signal_stays_ignored():
+    old = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with signals_end_the_run() as arrived:
+            os.kill(os.getpid(), signal.SIGHUP)
+            time.sleep(0.05)
+        assert arrived == []
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, old)
+
+
+def test_another_thread_handles_no_signals():
+    seen = []
+
+    def body():
+        with signals_end_the_run() as arrived:
+            seen.append((arrived, signal.getsignal(signal.SIGTERM)))
+
+    thread = threading.Thread(target=body)
+    thread.start()
+    thread.join()
+    assert seen == [([], signal.SIG_DFL)]
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "words"),
+    [
+        (signal.SIGINT, 130, "interrupted; rerun the same command to continue"),
+        (signal.SIGTERM, 143, "ended by SIGTERM; rerun the same command to continue"),
+        (signal.SIGHUP, 129, "ended by SIGHUP; rerun the same command to continue"),
+    ],
+)
+def test_the_program_says_in_one_line_that_it_was_ended(capsys, monkeypatch, number, code, words):
+    monkeypatch.setattr(program, "app", lambda **options: tell(number))
+    assert main(["list"]) == code
+    assert capsys.readouterr().err == f"ddbench: {words}\n"
