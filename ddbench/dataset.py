@@ -109,7 +109,7 @@ def parse_spec(spec: str) -> tuple[str, dict[str, str]]:
 def find_data_dir(data_dir: Path | str | None = None) -> Path:
     """Return the folder that data sets lie in: the argument, else $DDBENCH_DATA_DIR, else the user's cache."""
     chosen = data_dir or os.environ.get(DATA_DIR_VARIABLE)
-    return Path(chosen).expanduser() if chosen else user_cache_path("ddbench") / "data"
+    return as_path(chosen, "data folder") if chosen else user_cache_path("ddbench") / "data"
 
 
 def make_real_dataset(

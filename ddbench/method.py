@@ -37,6 +37,8 @@ __all__ = [
 
 T = TypeVar("T")
 
+LARGEST_SETTING = (10**9, 1e30)  # of an integer, which counts something, and of a float
+
 # What a class below the one that prepares may define without its file being part of the prepared folder's key: it runs
 # after preparing, or its values are in the key themselves.
 AFTER_PREPARE = {
@@ -260,7 +262,12 @@ def _make_config(name: str, config_class: type[Any], settings: dict[str, Any]) -
         came = shown(first["input"]).removeprefix("text ")
         raise BadInputError(f"method {name}: setting {where} cannot be {came}: {first['msg']}") from error
     for key in settings:
-        # Infinity passes every lower bound, and JSON has no word for it.
-        if isinstance(value := getattr(config, key), float) and not math.isfinite(value):
+        # Infinity passes every lower bound, and JSON has no word for it; what float32 cannot hold passes them too.
+        value = getattr(config, key)
+        if isinstance(value, float) and not math.isfinite(value):
             raise BadInputError(f"method {name}: setting {key} must be a finite number, got {value}")
+        if isinstance(value, int | float) and abs(value) > LARGEST_SETTING[type(value) is float]:
+            raise BadInputError(
+                f"method {name}: setting {key} is {value:g}, larger than anything; give one that is meant"
+            )
     return config

@@ -44,6 +44,7 @@ PresetName = Annotated[
     str | None, typer.Option("--preset", help="Settings to start from: one of `ddbench list presets`, or a .toml file.")
 ]
 TableFormat = Annotated[
-    Literal["terminal", "md", "csv", "latex", "html", "json"], typer.Option("--format", help="Output format.")
+    Literal["terminal", "md", "csv", "latex", "html", "json"],
+    typer.Option("--format", case_sensitive=False, help="Output format."),
 ]
 TableFile = Annotated[Path | None, typer.Option("--out", "-o", parser=path, help="Write to this file.")]

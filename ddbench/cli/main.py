@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -75,6 +76,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         return code if isinstance(code, int) else 0
     except (UsageMistake, DDBenchError) as error:
         text = error.format_message() if hasattr(error, "format_message") else str(error)
+        text = re.sub("Value error, |Input (?=should)", "", text)  # words of the library that typer reads values with
         if not text:  # a bare `ddbench` has printed its help
             return 0
         _say(text)

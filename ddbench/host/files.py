@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 
 from ddbench.errors import BadInputError, DataMismatchError, DDBenchError
 from ddbench.host.leftovers import beating, remove_leftovers, staging_path
+from ddbench.inputs.paths import as_path
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,7 +54,7 @@ def load_tensors(path: Path, advice: str) -> dict[str, Tensor]:
 def find_cache_dir() -> Path:
     """Return the folder for work that can be made again: $DDBENCH_CACHE_DIR, else the user's cache."""
     chosen = os.environ.get(CACHE_DIR_VARIABLE)
-    return Path(chosen).expanduser() if chosen else user_cache_path("ddbench")
+    return as_path(chosen, CACHE_DIR_VARIABLE) if chosen else user_cache_path("ddbench")
 
 
 def baselines_dir() -> Path:

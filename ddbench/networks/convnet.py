@@ -34,6 +34,9 @@ POOLINGS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+DEEPEST = 64  # blocks; without pooling no image is too small for any number
+
+
 @dataclass(frozen=True)
 class ConvNetOptions:
     """Shape of the network; the defaults are the DC family's."""
@@ -52,6 +55,8 @@ class ConvNet(Network):
         super().__init__()
         blocks: list[nn.Module] = []
         channels, side = shape.channels, shape.image_size + 2 * (first_padding(3, shape) - 1)
+        if options.depth > DEEPEST:
+            raise BadInputError(f"convnet has at most {DEEPEST} blocks, got {options.depth}; use a smaller depth")
         if options.pooling != "nopool" and side < 2**options.depth:
             raise BadInputError(
                 f"convnet of depth {options.depth} needs images of at least {2**options.depth} px, "

@@ -10,6 +10,7 @@ import typer
 from ddbench.cli._app import TableFile, TableFormat, app, path
 from ddbench.cli._showing import Problems, show_or_write
 from ddbench.errors import BadInputError
+from ddbench.inputs.paths import as_path
 
 if TYPE_CHECKING:
     from ddbench.analysis.comparison import Comparison
@@ -48,13 +49,15 @@ def _compare(a: str, b: str, results: list[Path], level: float, problems: Proble
 
     if results:
         return compare_methods(a, b, read(results), level)
-    missing = [name for name in (a, b) if not Path(name).exists()]
+    folders = [as_path(name, "results folder") for name in (a, b)]
+    missing = [folder for folder in folders if not folder.exists()]
     if missing:
         raise BadInputError(
             f"{missing[0]} is no results folder; compare two folders, or two methods and the results that hold them: "
             "ddbench compare dm random_real results/"
         )
-    if Path(a).resolve() == Path(b).resolve():
+    if folders[0].resolve() == folders[1].resolve():
         raise BadInputError(f"compare needs two different folders, got {a} twice")
-    first, second = (Side(name, tuple(read([Path(path)])), path) for name, path in (("A", a), ("B", b)))
+    sides = zip("AB", folders, strict=True)
+    first, second = (Side(name, tuple(read([folder])), str(folder)) for name, folder in sides)
     return compare_sides(first, second, level)

@@ -15,7 +15,9 @@ Kind = Literal["methods", "datasets", "networks", "evaluators", "protocols", "pr
 
 @app.command("list")
 def list_names(
-    kind: Annotated[Kind | None, typer.Argument(help="What to list; everything if nothing is named.")] = None,
+    kind: Annotated[
+        Kind | None, typer.Argument(case_sensitive=False, help="What to list; everything if nothing is named.")
+    ] = None,
 ) -> None:
     """List the registered methods, data sets, networks, evaluators and protocols, and the shipped presets."""
     from ddbench.registry import DATASETS, EVALUATORS, METHODS, NETWORKS, PROTOCOLS, Registry
