@@ -7,8 +7,8 @@ from textwrap import dedent
 
 import pytest
 
-from ddbench.errors import UnknownNameError
-from ddbench.registry import METHODS, Registry, suggest
+from ddbench.errors import BadInputError, UnknownNameError
+from ddbench.registry import METHODS, PROTOCOLS, Registry, suggest
 
 GROUP = "ddbench.test_things"
 NORMAL = '''"""The NAME thing.
@@ -121,6 +121,33 @@ def test_unknown_name_lists_near_misses(make_registry):
     with pytest.raises(UnknownNameError, match="unknown thing '_helper'"):
         things.get("_helper")
     assert suggest("x", []) == "none are registered"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("DM", "did you mean dm?"),
+        ("ResNet-18", "did you mean resnet-18?"),
+        ("d\u043c", "did you mean dm?"),  # a Cyrillic letter in it
+        ("x" * 100_000, "known: cifar10, dm, resnet-18"),
+        ("", "known: cifar10, dm, resnet-18"),
+    ],
+)
+def test_near_misses_whatever_their_case_and_length(name, hint):
+    assert suggest(name, ["dm", "cifar10", "resnet-18"]) == hint
+
+
+def test_of_a_long_list_the_first_names_are_given():
+    hint = suggest("x", [f"name_{number:03}" for number in range(100)])
+    assert hint.startswith("known: name_000, name_001, ")
+    assert hint.endswith(", name_015 and 84 more")
+
+
+@pytest.mark.parametrize("name", [None, 3, ["dm"], b"dm"])
+def test_what_is_no_name_is_refused(name):
+    for registry in (METHODS, PROTOCOLS):
+        with pytest.raises(BadInputError, match=f"must be a name, got {type(name).__name__}"):
+            registry.get(name)
 
 
 def test_near_misses_of_a_real_registry():

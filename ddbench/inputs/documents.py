@@ -16,8 +16,10 @@ from ddbench.inputs.paths import check_regular, explain_os_error
 
 MEBIBYTE = 2**20
 # Bytes. PyYAML reads 60 KB a second, tomllib 4 MB: what may be read is read in seconds.
-LARGEST = {"text": 16 * MEBIBYTE, "YAML": MEBIBYTE // 4, "TOML": 4 * MEBIBYTE, "JSON": 64 * MEBIBYTE}
-LARGEST_LINES = 2**30  # a file of JSON lines, each at most what a JSON file may be
+LARGEST = {
+    **{"text": 16 * MEBIBYTE, "YAML": MEBIBYTE // 4, "TOML": 4 * MEBIBYTE, "JSON": 64 * MEBIBYTE},
+    "JSON lines": 2**30,  # each at most what a JSON file may be
+}
 DEEPEST = 60  # lists and tables inside each other; deeper ones are mistakes or attacks
 LARGEST_INTEGER = 2**63 - 1  # what seeds, sizes and counts are kept in
 
@@ -63,7 +65,7 @@ def read_json(path: Path, what: str) -> Any:  # noqa: ANN401 - whatever the file
 def read_json_lines(path: Path, what: str) -> Iterator[tuple[int, Any]]:
     """Yield number and content of every line of a file that is not blank; raises BadInputError as `read_json`."""
     # Not splitlines(): that would also split at characters that may stand inside a JSON string.
-    for number, line in enumerate(read_bytes(path, what, LARGEST_LINES).split(b"\n"), 1):
+    for number, line in enumerate(read_bytes(path, what, LARGEST["JSON lines"]).split(b"\n"), 1):
         where = f"{what} {path}, line {number},"
         if len(line) > LARGEST["JSON"]:
             raise BadInputError(f"{where} is longer than {LARGEST['JSON']:,} bytes; is it the right file?")

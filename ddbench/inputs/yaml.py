@@ -37,7 +37,7 @@ def parse_yaml(text: str, where: str) -> Any:  # noqa: ANN401
             content = None if node is None else loader.construct_document(node)
         finally:
             loader.dispose()
-    except RecursionError as error:
+    except (RecursionError, _TooDeepError) as error:
         raise BadInputError(f"{where} is nested more than {DEEPEST} deep; write it flatter") from error
     except yaml.YAMLError as error:
         raise BadInputError(f"{where} is not YAML: {_explain(error)}; fix it") from error
@@ -45,8 +45,23 @@ def parse_yaml(text: str, where: str) -> Any:  # noqa: ANN401
     return content
 
 
+class _TooDeepError(Exception):
+    """Lists or tables inside each other, more of them than anybody means."""
+
+
 class _Loader(yaml.SafeLoader):
     """A SafeLoader that refuses what is no plain value, and a key given twice, where YAML would keep the last."""
+
+    def fetch_flow_collection_start(self, token_class: type[yaml.Token]) -> None:
+        # Here, and not when all is read: what PyYAML does at each further bracket takes longer the more are open.
+        if self.flow_level >= DEEPEST:
+            raise _TooDeepError
+        super().fetch_flow_collection_start(token_class)
+
+    def add_indent(self, column: int) -> bool:
+        if len(self.indents) > DEEPEST:
+            raise _TooDeepError
+        return bool(super().add_indent(column))
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: ANN401
         kind = node.tag.rpartition(":")[2]

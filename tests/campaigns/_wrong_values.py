@@ -78,6 +78,6 @@ WORDS = [
     "--device", "--published=1", "judge", "record", HALF, "--out=\n",
 ]
 COMMANDS = [
-    "distill", "evaluate", "run", "table", "export", "check", "claims", "compare", "report", "cache", "list", "bench",
+    "distill", "evaluate", "run", "table", "export", "check", "claims", "compare", "report", "cache", "list",
 ]
 # fmt: on

@@ -253,6 +253,87 @@ def test_table_of_nothing_is_refused(capsys, tmp_path):
     refused(capsys, ["table", str(tmp_path / "none")], "does not exist")
 
 
+EMPTY_PATHS = [
+    ["table", ""],
+    ["table", "baselines", " "],
+    ["evaluate", ""],
+    ["export", "x", "-o", ""],
+    ["claims", "", "x"],
+    ["compare", "", "x"],
+    ["report", "x", "--plots", ""],
+    ["run", ""],
+    [*DISTILL, "--out", ""],
+    [*DISTILL, "--out", "x", "--data-dir="],
+    ["distill", "random_real", "--dataset", "image_folder:", "--ipc", "1", "--out", "x"],
+]
+
+
+@pytest.mark.parametrize("arguments", EMPTY_PATHS, ids=" ".join)
+def test_an_empty_path_is_not_the_working_folder(capsys, tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    refused(capsys, arguments, "is empty; name a file or folder, or . for the working folder")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["distill", "dmm", "--dataset", "digits", "--ipc", "1"],
+        [*DISTILL[:-1], "nowhere"],
+        [*DISTILL, "--set", "a=1"],
+        ["distill", "random_real", "--dataset", "digits", "--ipc", "0"],
+        ["distill", "random_real", "--dataset", "digits,size=8", "--ipc", "1"],
+    ],
+    ids=" ".join,
+)
+def test_a_refused_input_leaves_no_folder(capsys, tmp_path, arguments):
+    refused(capsys, [*arguments, "--out", str(tmp_path / "new" / "deeper" / "set")])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refused_evaluation_leaves_no_folder_of_results(capsys, distilled, tmp_path):
+    for wrong in (["--protocol", "quik"], ["--network", "convnet-d1-w8-x"], ["--dataset", "none"]):
+        refused(capsys, ["evaluate", str(distilled), "--results", str(tmp_path / "new" / "results"), *wrong])
+        assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["x" * 5000],
+        ["list", "x" * 5000],
+        ["table", "y", "--" + "x" * 5000],
+        ["distill", "x " * 2500, "--dataset", "digits", "--ipc", "1", "--out", "y"],
+        ["run", "x" * 200],
+        ["check", "dataset", "\x1b[31m\u202e" * 1000],
+    ],
+    ids=lambda arguments: arguments[0][:10],
+)
+def test_long_and_acting_names_are_not_repeated_whole(capsys, arguments):
+    refused(capsys, arguments)
+    assert main(arguments) == 2
+    line = capsys.readouterr().err.removesuffix("\n")
+    assert len(line) <= 300
+    assert line.isprintable()
+
+
+def test_numbers_out_of_range_are_refused(capsys, tmp_path):
+    out = ["--out", str(tmp_path / "x")]
+    for seed in ("-1", "1.5", "nan", str(2**63), "9" * 5000):
+        refused(capsys, [*DISTILL, f"--seed={seed}", *out], "--seed")
+    for students in ("0", "-1", "10001", "x"):
+        refused(capsys, ["evaluate", "x", f"--students={students}"], "--students")
+    for setting in (
+        "steps=9999999999",
+        "image_lr=1e300",
+        "image_lr=.inf",
+        "steps=2020-01-01",
+        "steps=[1]",
+        "steps=!!int x",
+    ):
+        refused(capsys, ["distill", "dm", *DISTILL[2:], "--set", setting, *out], setting.partition("=")[0])
+
+
 def test_settings_are_read_as_yaml_values():
     assert parse_settings(["a=1", "b=0.5", "c=text", "d=true"]) == {"a": 1, "b": 0.5, "c": "text", "d": True}
     with pytest.raises(BadInputError, match="twice"):

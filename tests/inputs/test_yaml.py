@@ -63,6 +63,7 @@ WRONG = {
     "beyond 64 bits": ("0x" + "f" * 40, "holds a number beyond 64 bits"),
     "deep": ("[" * 3000 + "]" * 3000, "is nested more than 60 deep"),
     "deep, but not too deep for Python": ("[" * 70 + "]" * 70, "is nested more than 60 deep"),
+    "many open braces": ("{" * 200_000, "is nested more than 60 deep"),
     "deep lines": ("".join(f"{' ' * n}a:\n" for n in range(500)), "is nested more than 60 deep"),
     "itself": ("&a [*a]", "holds an alias to what it stands in"),
     "no such alias": ("*a", "is not YAML: found undefined alias"),
