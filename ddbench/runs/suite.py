@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from ddbench.errors import BadInputError
 from ddbench.evaluator import make_evaluator
 from ddbench.host.files import digest_of
-from ddbench.inputs.problems import Checked
+from ddbench.inputs.checked import Checked
 from ddbench.method import config_of, make_method
 from ddbench.network import split_spec
 from ddbench.protocol import PROTOCOLS
