@@ -12,8 +12,8 @@ from pydantic import ConfigDict, Field, StrictBool
 from ddbench.augment.strategies import without_flip
 from ddbench.errors import BadInputError
 from ddbench.host.files import sha256_of
+from ddbench.inputs.checked import Checked
 from ddbench.inputs.paths import as_path, check_regular, explain_os_error
-from ddbench.inputs.problems import Checked
 from ddbench.registry import PROTOCOLS, suggest
 from ddbench.training_recipe import (
     CutMix,

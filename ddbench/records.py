@@ -29,11 +29,12 @@ from ddbench.images import DatasetInfo as DatasetInfo
 from ddbench.images import ImageSource as ImageSource
 from ddbench.images import LabeledImages as LabeledImages
 from ddbench.images import RealDataset as RealDataset
+from ddbench.inputs.checked import Checked
 from ddbench.inputs.distilled_sets import PIXEL_MARGIN, as_set_images, as_set_labels
 from ddbench.inputs.distilled_sets import UNBOUNDED as UNBOUNDED
 from ddbench.inputs.image_tensors import as_plain
 from ddbench.inputs.paths import as_path
-from ddbench.inputs.problems import Checked, explain
+from ddbench.inputs.problems import explain
 from ddbench.inputs.values import LARGEST_SEED, as_choice, as_count, as_flag, as_kind, as_mapping, as_positive
 
 Space = Literal["normalised", "pixels", "zca"]

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from ddbench.inputs.problems import Checked
+from ddbench.inputs.checked import Checked
 
 # Of passes through a network; parameters and losses stay float32. `fp32` is float32 on every machine, `tf32` what GPUs
 # from Ampere on make of it where they may, `bf16` autocast.

@@ -4,28 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from ddbench.errors import BadInputError
 from ddbench.registry import suggest
-
-
-class Checked(BaseModel):
-    """Base of models that callers make: a wrong argument is a BadInputError in one line.
-
-    Content that is read is not made by calling the class: `model_validate` still raises ValidationError, for `explain`.
-    """
-
-    def __init__(self, /, **values: Any) -> None:  # noqa: ANN401 - whatever was given is checked here
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            raise BadInputError(f"{type(self).__name__}: {explain(error, list(type(self).model_fields))}") from error
-
-    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined] # pydantic: validation need not go through it
 
 
 def explain(

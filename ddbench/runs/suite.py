@@ -10,8 +10,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from ddbench.errors import BadInputError, UnknownNameError
 from ddbench.evaluator import make_evaluator
 from ddbench.host.files import baselines_dir, digest_of
+from ddbench.inputs.checked import Checked
 from ddbench.inputs.paths import as_path
-from ddbench.inputs.problems import Checked, explain
+from ddbench.inputs.problems import explain
 from ddbench.inputs.yaml import read_yaml
 from ddbench.method import config_of, make_method
 from ddbench.network import split_spec

@@ -290,7 +290,7 @@ def test_inputs_follow_from_the_vaes_settings(pipeline):
     assert input_of(str(pipeline), INFO) == (2, 8)
 
 
-@pytest.mark.parametrize("change", [{"channels": 1}, {"image_size": 15}])
+@pytest.mark.parametrize("change", [{"channels": 1, "mean": (0.5,), "std": (0.25,)}, {"image_size": 15}])
 def test_images_a_vae_cannot_take_are_refused(pipeline, change):
     with pytest.raises(BadInputError, match=r"the vae works on 3 channels and .* multiples of 2, and .*or vae=none$"):
         input_of(str(pipeline), replace(INFO, **change))

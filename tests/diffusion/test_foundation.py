@@ -71,6 +71,13 @@ def nette() -> RealDataset:
     return RealDataset(split, split, info)
 
 
+def other(split: LabeledImages, **changes) -> LabeledImages:
+    """Return black images of a data set whose info differs in `changes`."""
+    info = replace(split.info, **changes)
+    images = torch.zeros(len(split), info.channels, info.image_size, info.image_size, dtype=torch.uint8)
+    return LabeledImages(images, split.labels, info)
+
+
 @pytest.fixture
 def encodings(monkeypatch):
     """Folders that images were encoded into, one entry for each time."""
@@ -140,7 +147,7 @@ def test_what_fits_is_supported(nette, pipeline, original, digits):
         ("scratch", "PIPELINE", {"image_size": 48}, "scratch_patch_size must divide 6, the side of what is denoised"),
         ("scratch", "none", {"image_size": 30}, "scratch_patch_size must divide 30, the side of what is denoised"),
         ("scratch", "PIPELINE", {"image_size": 30}, "the vae works on 3 channels and sides that are multiples of 8"),
-        ("PIPELINE", "PIPELINE", {"channels": 1}, "the vae works on 3 channels"),
+        ("PIPELINE", "PIPELINE", {"channels": 1, "mean": (0.5,), "std": (0.25,)}, "the vae works on 3 channels"),
         ("PIPELINE", "PIPELINE", {"class_ids": ()}, "the backbone knows 1000 classes and nette has 10, not ImageNet's"),
         ("PIPELINE", "PIPELINE", {"image_size": 256}, "the backbone works on 4 channels of 8x8, and images of nette"),
         ("PIPELINE", "none", {}, "images of nette become 3 of 64x64; choose the data set's size or another"),
@@ -150,7 +157,7 @@ def test_what_fits_is_supported(nette, pipeline, original, digits):
 def test_what_does_not_fit_has_a_reason(nette, pipeline, original, backbone, vae, changes, reason):
     places = {"PIPELINE": str(pipeline), "ORIGINAL": str(original)}
     config = BackboneConfig(places.get(backbone, backbone), places.get(vae, vae))
-    found = backbone_unsupported(config, replace(nette.train, info=replace(nette.info, **changes)))
+    found = backbone_unsupported(config, other(nette.train, **changes))
     assert (found is None) if reason is None else (found is not None and reason in found)
 
 
@@ -195,7 +202,7 @@ def test_scratch_is_trained_once_for_both_methods(toy, context):
 def test_a_backbone_of_another_size_is_not_loaded(nette, pipeline, context):
     config = BackboneConfig(str(pipeline), str(pipeline))
     assert load_backbone(config, nette.train, context).shape == IMAGENET
-    wrong = replace(nette.train, info=replace(nette.info, image_size=128))
+    wrong = other(nette.train, image_size=128)
     with pytest.raises(BadInputError, match="works on 4 channels of 8x8, and images of nette become 4 of 16x16"):
         load_backbone(config, wrong, context)
 

@@ -134,14 +134,6 @@ class OtherIpc(Sound):
         return super().distill(train, ipc + 1, ctx)
 
 
-class KeepsGradient(Sound):
-    """Returns images that still require a gradient."""
-
-    def distill(self, train: LabeledImages, ipc: int, ctx: RunContext) -> DistilledDataset:
-        made = super().distill(train, ipc, ctx)
-        return replace(made, images=made.images.requires_grad_())
-
-
 class PromisesTooMuch(Sound):
     """Accepts any IPC and fails where images run out."""
 

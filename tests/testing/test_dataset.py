@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from ddbench.dataset import make_real_dataset
+from ddbench.errors import BadInputError
 from ddbench.images import LabeledImages, RealDataset
 from ddbench.registry import DATASETS
 from ddbench.testing import run_contract
@@ -49,19 +50,44 @@ def with_views(real):
     return replace(real, train=train, test=LabeledImages(images[5:], torch.arange(40) % 3, real.info))
 
 
+class FloatSource:
+    """Says that it has images of bytes, and gives floats."""
+
+    shape = torch.Size((30, 3, 8, 8))
+
+    def __getitem__(self, indices: torch.Tensor) -> torch.Tensor:
+        return torch.rand(len(indices), 3, 8, 8)
+
+
+def changed_afterwards(real):
+    real.train.labels.add_(1)
+    return real
+
+
+def of_one_class(real):
+    info = replace(real.info, class_names=("a",))
+    train, test = (replace(split, labels=split.labels * 0, info=info) for split in (real.train, real.test))
+    return RealDataset(train, test, info)
+
+
+REFUSED = {
+    "float images": lambda real: with_train(real, images=real.train.images.float()),
+    "other size": lambda real: with_info(real, image_size=16),
+    "short labels": lambda real: with_train(real, labels=real.train.labels[:-1]),
+    "int32 labels": lambda real: with_train(real, labels=real.train.labels.int()),
+    "label out of range": lambda real: with_train(real, labels=real.train.labels + 1),
+    "empty class": lambda real: with_train(real, labels=real.train.labels.clamp(max=1)),
+    "names twice": lambda real: with_info(real, class_names=("a", "b", "a")),
+    "too few ids": lambda real: with_info(real, class_ids=("n1",)),
+    "std of one channel": lambda real: with_info(real, std=(0.29, 0.29)),
+}
 BROKEN = {
-    "float images": (lambda real: with_train(real, images=real.train.images.float()), {IMAGES}),
-    "other size": (lambda real: with_info(real, image_size=16), {IMAGES}),
-    "short labels": (lambda real: with_train(real, labels=real.train.labels[:-1]), {IMAGES}),
-    "int32 labels": (lambda real: with_train(real, labels=real.train.labels.int()), {IMAGES}),
-    "label out of range": (lambda real: with_train(real, labels=real.train.labels + 1), {LABELS}),
-    "empty class": (lambda real: with_train(real, labels=real.train.labels.clamp(max=1)), {LABELS}),
-    "names twice": (lambda real: with_info(real, class_names=("a", "b", "a")), {NAMES}),
-    "too few ids": (lambda real: with_info(real, class_ids=("n1",)), {NAMES}),
+    "images read as floats": (lambda real: with_train(real, images=FloatSource()), {IMAGES}),
+    "labels changed afterwards": (changed_afterwards, {LABELS}),
+    "one class": (of_one_class, {NAMES}),
     "mean of 0..255": (lambda real: with_info(real, mean=(127.0,) * 3), {MEAN}),
     "mean and std swapped": (lambda real: with_info(real, mean=(0.02,) * 3, std=(0.5,) * 3), {MEAN}),
     "std of 0..255": (lambda real: with_info(real, std=(74.0,) * 3), {MEAN}),
-    "std of one channel": (lambda real: with_info(real, std=(0.29, 0.29)), {MEAN}),
     "shuffled": (lambda real: with_train(real, labels=real.train.labels.roll(next(LOADED))), {LOADS}),
     "fingerprint moves": (lambda real: with_info(real, fingerprint=str(next(LOADED))), {LOADS}),
     "other name": (lambda real: with_info(real, name="another"), {INFO}),
@@ -93,6 +119,12 @@ def test_a_broken_data_set_fails_where_it_is_broken(case, monkeypatch):
     found = failures(lambda data_dir, *, download=False: change(sound()), monkeypatch)
     assert found >= expected
     assert found != EVERY
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_data_set_that_cannot_be_is_refused_when_it_is_made(case):
+    with pytest.raises(BadInputError):
+        REFUSED[case](sound())
 
 
 def test_a_data_set_that_takes_any_option_fails(monkeypatch):
