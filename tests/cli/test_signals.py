@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -27,11 +28,8 @@ def test_a_signal_ends_the_block(number):
 
 
 def test_a_block_that_swallows_it_can_be_asked():
-    with signals_end_the_run() as arrived:
-        try:
-            tell(signal.SIGTERM)
-        except KeyboardInterrupt:
-            pass
+    with signals_end_the_run() as arrived, suppress(KeyboardInterrupt):
+        tell(signal.SIGTERM)
     assert arrived == [signal.SIGTERM]
 
 
