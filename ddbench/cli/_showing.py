@@ -7,8 +7,9 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from ddbench.cli.streams import naming_the_output
 from ddbench.errors import tidy
 
 if TYPE_CHECKING:
@@ -111,6 +112,10 @@ def console() -> Console:
 
     class Output(Console):
         """One that leaves a closed pipe to the program, which ends as others do."""
+
+        def print(self, *things: Any, **options: Any) -> None:  # noqa: ANN401 - as rich has it
+            with naming_the_output():
+                super().print(*things, **options)
 
         def on_broken_pipe(self) -> None:
             raise BrokenPipeError

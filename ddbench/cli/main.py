@@ -16,7 +16,7 @@ import typer
 
 from ddbench.cli._app import app
 from ddbench.cli.signals import EndedBySignal, end_like, signals_end_the_run
-from ddbench.cli.streams import PIPE_CLOSED, let_go_of_output, prepare_streams
+from ddbench.cli.streams import PIPE_CLOSED, let_go_of_output, naming_the_output, prepare_streams
 from ddbench.errors import DDBenchError, tidy
 
 # Some releases of typer carry a copy of click: the base of their usage errors is found through a public one.
@@ -63,8 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return PIPE_CLOSED
     except OSError as error:
         let_go_of_output()  # it may be what is full
-        what = "read or write a file" if error.filename is None else f"use {error.filename}"
-        _say(f"cannot {what}: {error.strerror or error}; choose a place that is writable and not full")
+        place = error.filename or "a file that it needs"
+        _say(f"cannot use {place}: {error.strerror or error}; choose a place that is writable and not full")
         return 2
     finally:
         warnings.formatwarning = plain
@@ -96,13 +96,9 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 def _flush() -> None:
     """Write what is printed, while an error can still be told."""
-    try:
+    with naming_the_output():
         if not sys.stdout.closed:
             sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, "the standard output") from error
 
 
 def _say(text: str) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import codecs
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 PLAIN = {
@@ -61,6 +62,17 @@ def prepare_streams() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - for good
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="ascii" if is_plain else None, errors=HANDLER)
+
+
+@contextmanager
+def naming_the_output() -> Iterator[None]:
+    """Give errors of writing to the standard output its name, a closed pipe's left out."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "the standard output") from error
 
 
 def let_go_of_output() -> None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
+from ddbench.tables.escaping import visible
 from ddbench.tables.layout import group_rows
 from ddbench.tables.table import Panel
 
@@ -77,7 +78,7 @@ def style_of(name: str, styles: dict[str, int]) -> dict[str, Any]:
     """Return what matplotlib draws a row with; colour and marker repeat only after 110 rows."""
     index = styles[name]
     return {
-        "label": _wrapped(name),
+        "label": _wrapped(visible(name)),
         "color": COLOURS[index % len(COLOURS)],
         "marker": MARKERS[index % len(MARKERS)],
         "markersize": 5,
@@ -90,7 +91,7 @@ def draw_full_real(panel: Panel, axes: Axes) -> None:
     for entry in panel.entries:
         if entry.ipc is None and entry.accuracy:
             ink = axes.xaxis.label.get_color()
-            axes.axhline(entry.accuracy.mean, color=ink, lw=0.8, ls=(0, (1, 2)), label=entry.method, zorder=0)
+            axes.axhline(entry.accuracy.mean, color=ink, lw=0.8, ls=(0, (1, 2)), label=visible(entry.method), zorder=0)
 
 
 def finish(figure: Figure, axes: Axes, columns: int) -> None:

@@ -368,7 +368,7 @@ def look(case: Case, folder: Path, call: Call, code: int | None) -> tuple[str, s
 
 def test_every_command_in_every_place(campaign, base, tmp_path):
     cases = [*stream_cases(), *file_cases(), *folder_cases()]
-    chosen = campaign.random.sample(cases, campaign.number(40, len(cases)))
+    chosen = campaign.random.sample(cases, campaign.number(20, len(cases)))
     before = {path: path.stat().st_mtime_ns for path in base.rglob("*") if "cache" not in path.parts}
     with Forks() as forks:
         for index, case in enumerate(chosen):

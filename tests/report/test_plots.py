@@ -81,3 +81,12 @@ def test_files_for_papers_are_pdf_and_svg_and_the_same_twice(tmp_path):
 def test_one_number_is_no_plot():
     panel = only_panel([varied("dm", 10, 0), varied("full_real", None, 0)])
     assert plots_of(panel, number_rows([panel])) == []
+
+
+@pytest.mark.parametrize("name", ["dm\x1b[31m", "\u202egpj", "$x^$", "<script>", "a\x00"])
+def test_names_in_plots_do_not_act(name):
+    panel = only_panel([varied(name, ipc) for ipc in (1, 10)])
+    for plot in plots_of(panel, number_rows([panel])):
+        drawn = inline_svg(plot, "p")
+        assert "<script" not in drawn
+        assert all(line.isprintable() for line in drawn.split("\n"))

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ddbench.errors import BadInputError
+from ddbench.host.leftovers import this_place
 from ddbench.records import DistilledDataset, Result
 from ddbench.runs.results_store import (
     DISTILLED_FOLDER,
@@ -314,3 +315,31 @@ def test_the_set_of_a_run_killed_while_evaluating_is_rescued(tmp_path):
     assert [result.key for result in store.results()] == [key]
     store.forget_rescued(key)
     assert store.rescue(key) is None
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_the_set_of_a_run_told_to_end_while_evaluating_is_put_aside(tmp_path, error):
+    store, key = Store(tmp_path), "0123456789abcdef"
+    distilled = DistilledDataset(torch.zeros(1, 1, 8, 8), torch.zeros(1, dtype=torch.int64), num_classes=1, ipc=1)
+
+    def run():
+        with store.writing(key) as folder:
+            distilled.save(folder / DISTILLED_FOLDER)
+            raise error
+
+    with pytest.raises(error):
+        run()
+    rescued = store.rescue(key)
+    assert rescued is not None
+    assert torch.equal(DistilledDataset.load(rescued).images, distilled.images)
+    assert list(tmp_path.glob(".tmp-*")) == []
+
+
+def test_preparing_clears_dead_staging_folders_but_not_those_with_a_set(tmp_path):
+    store, place, killed = Store(tmp_path), this_place(), 2**22 + 1
+    distilled = DistilledDataset(torch.zeros(1, 1, 8, 8), torch.zeros(1, dtype=torch.int64), num_classes=1, ipc=1)
+    distilled.save(tmp_path / f".tmp-with-{place}-{killed}" / DISTILLED_FOLDER)
+    (tmp_path / f".tmp-without-{place}-{killed}").mkdir()
+    store.prepare()
+    assert [path.name for path in tmp_path.iterdir()] == [f".tmp-with-{place}-{killed}"]
+    assert store.rescue("with") is not None
