@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 from pkgutil import iter_modules
+from types import ModuleType
 from typing import Annotated
 
 import typer
@@ -125,6 +126,15 @@ def show_version(
         print(f"ddbench {__version__}")
         raise typer.Exit
 
+
+class _Program(ModuleType):
+    """This module, which can be called: `from ddbench.cli import main` gave the function before this was a folder."""
+
+    def __call__(self, arguments: Sequence[str] | None = None) -> int:
+        return main(arguments)
+
+
+sys.modules[__name__].__class__ = _Program
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -357,3 +357,10 @@ def test_a_warning_is_one_line_without_code(tmp_path):
         "it by $CXX"
     ]
     assert "native" not in done.stderr
+
+
+def test_the_program_can_be_called_as_before_it_had_a_folder(capsys):
+    from ddbench.cli import main as program
+
+    assert program(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("ddbench ")
