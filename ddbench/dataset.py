@@ -59,7 +59,7 @@ def load_dataset(
     if data_dir is not None:
         data_dir = as_path(data_dir, "data_dir")
     as_flag(download, "download")
-    name, spec_options = parse_spec(as_text(spec, "name of a data set"))
+    name, spec_options = parse_spec(spec)
     loader = DATASETS.get(name)
     merged = {**spec_options, **options}
     _check_options(name, loader, merged)

@@ -274,17 +274,17 @@ def test_a_changed_field_of_the_sidecar_is_noticed(folder, changes):
 @pytest.mark.parametrize(
     ("provenance", "words"),
     [
-        ({"phases": "none"}, "provenance.phases: input should be a valid list, got 'none'"),
-        ({"phases": [{"name": "lunch"}]}, "provenance.phases.0.name: input should be 'first_use', "),
-        ({"config": [1]}, "provenance.config: input should be a valid dictionary, got a list of 1"),
-        ({"dataset": 5}, "provenance.dataset: input should be a valid string, got 5"),
-        ({"method": None}, "provenance.method: input should be a valid string, got None"),
-        ({"distill_seed": "0"}, "provenance.distill_seed: input should be a valid integer, got '0'"),
-        ({"distill_seed": True}, "provenance.distill_seed: input should be a valid integer, got True"),
-        ({"share_prepare": 1}, "provenance.share_prepare: input should be a valid boolean, got 1"),
-        ({"foundation": []}, "provenance.foundation: input should be a valid string, got a list of 0"),
-        ({"engine": "fast"}, "provenance.engine: input should be a valid dictionary, got 'fast'"),
-        ({"class_names": 3}, "provenance.class_names: input should be a valid list, got 3"),
+        ({"phases": "none"}, "provenance.phases: should be a valid list, got 'none'"),
+        ({"phases": [{"name": "lunch"}]}, "provenance.phases.0.name: should be 'first_use', "),
+        ({"config": [1]}, "provenance.config: should be a valid dictionary, got a list of 1"),
+        ({"dataset": 5}, "provenance.dataset: should be a valid string, got 5"),
+        ({"method": None}, "provenance.method: should be a valid string, got None"),
+        ({"distill_seed": "0"}, "provenance.distill_seed: should be a valid integer, got '0'"),
+        ({"distill_seed": True}, "provenance.distill_seed: should be a valid integer, got True"),
+        ({"share_prepare": 1}, "provenance.share_prepare: should be a valid boolean, got 1"),
+        ({"foundation": []}, "provenance.foundation: should be a valid string, got a list of 0"),
+        ({"engine": "fast"}, "provenance.engine: should be a valid dictionary, got 'fast'"),
+        ({"class_names": 3}, "provenance.class_names: should be a valid list, got 3"),
     ],
 )
 def test_provenance_of_the_wrong_type_is_one_line(folder, provenance, words):

@@ -36,7 +36,7 @@ def test_parts_are_frozen_and_strict():
         BY_IPC.beyond = 3
     with pytest.raises(BadInputError, match="Schedule: unknown key 'drops'"):
         Schedule(epochs=2, drop_at=1, drops=(1,))
-    with pytest.raises(BadInputError, match="CutMix: probability: input should be less than or equal to 1, got 2"):
+    with pytest.raises(BadInputError, match="CutMix: probability: should be less than or equal to 1, got 2"):
         CutMix(probability=2, beta=1)
-    with pytest.raises(BadInputError, match="Teacher: loss: input should be 'kl', got 'mse'"):
+    with pytest.raises(BadInputError, match="Teacher: loss: should be 'kl', got 'mse'"):
         Teacher(network="mlp", schedule=Schedule(epochs=2, drop_at=1), seed=0, temperature=1, loss="mse")

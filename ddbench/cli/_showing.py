@@ -39,7 +39,7 @@ def report_unfinished(results: Sequence[Result]) -> int:
     unfinished = [result for result in results if result.status != "ok"]
     for result in unfinished:
         status = result.status.replace("_", " ")
-        print(f"ddbench: {tidy(f'{status}: {result.title}: {result.reason}')}", file=sys.stderr)
+        print(tidy(f"ddbench: {status}: {result.title}: {result.reason}"), file=sys.stderr)
     return 1 if unfinished else 0
 
 

@@ -105,14 +105,14 @@ def _flush() -> None:
 def _say(text: str) -> None:
     """Print one line on the error stream, if that takes it."""
     with suppress(OSError):
-        print(f"ddbench: {tidy(text)}", file=sys.stderr, flush=True)
+        print(tidy(f"ddbench: {text}"), file=sys.stderr, flush=True)
 
 
 def _format_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
     """Return a warning as one line, without the place in the code where it arose."""
-    return f"ddbench: warning: {tidy(str(message))}\n"
+    return tidy(f"ddbench: warning: {message}") + "\n"
 
 
 @app.callback(invoke_without_command=True)

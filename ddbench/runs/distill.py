@@ -144,6 +144,7 @@ def _distill(
         }
         distilled, reading = _distill_resumably(built, real, ipc, ctx, origin, pace)
     check_fits(distilled, real)
+    check_values(distilled, real)
     phases = [
         Phase(name="first_use", reading=first_use.reading),
         *_one_account(foundation_phase, prepare_phase),

@@ -120,7 +120,9 @@ def of_data(cell: Cell, infos: Mapping[str, DatasetInfo]) -> Cell:
 def check_recorded(cells: Iterable[Cell], store: Store, infos: Mapping[str, DatasetInfo]) -> None:
     """Raise DataMismatchError where a finished result is of other data under the same name, which stands for one."""
     for cell in cells:
-        found, info = store.get(cell.key), infos[cell.dataset]
+        with warnings.catch_warnings(action="ignore"):  # the run itself tells what it cannot use
+            found = store.get(cell.key)
+        info = infos[cell.dataset]
         fingerprint = found.dataset_fingerprint if found is not None and found.status in FINISHED else ""
         if fingerprint and fingerprint not in (info.fingerprint, info.layout):
             raise DataMismatchError(

@@ -15,7 +15,9 @@ import pytest
 import torch
 
 from ddbench.dataset import load_dataset
-from ddbench.host.cached_work import is_kept, read_manifest
+from ddbench.host.cached_work import digest_of_file, is_kept, read_manifest
+from ddbench.host.kept_files import digest_of_tensors
+from ddbench.inputs.tensors import read_tensors
 from ddbench.method import config_of, make_method
 from ddbench.records import DistilledDataset, LabeledImages, RealDataset
 from ddbench.registry import METHODS
@@ -221,12 +223,21 @@ def _is_same(one: DistilledDataset, other: DistilledDataset) -> bool:
     return torch.equal(one.images, other.images) and torch.equal(one.labels, other.labels)
 
 
-def _kept_files(name: str, settings: Mapping[str, Any], train: LabeledImages) -> list[object]:
+def _kept_files(name: str, settings: Mapping[str, Any], train: LabeledImages) -> list[dict[str, str]]:
     """Return the digests of the files that a method has prepared, by name, and those of its foundation."""
     method = make_method(name, dict(settings))
     keys = (prepared_key(name, method, train, 0), foundation_key(method, train))
-    found = [read_manifest(key.folder) for key in keys if key is not None and is_kept(key)]
-    return [manifest["files"] for manifest in found if manifest is not None]
+    folders = [key.folder for key in keys if key is not None and is_kept(key)]
+    return [{file: _content_digest(folder / file) for file in _listed(folder)} for folder in folders]
+
+
+def _listed(folder: Path) -> list[str]:
+    return sorted((read_manifest(folder) or {"files": {}})["files"])
+
+
+def _content_digest(path: Path) -> str:
+    """Return a digest of a file; of tensors by content, as what their files say of themselves has no order."""
+    return digest_of_tensors(*read_tensors(path, "file")) if path.suffix == ".safetensors" else digest_of_file(path)
 
 
 def _outside_foundation(name: str, settings: Mapping[str, Any], train: LabeledImages, ipc: int) -> set[str]:

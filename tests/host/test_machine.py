@@ -71,7 +71,7 @@ def test_gpu_that_is_there_is_described():
 
 @pytest.mark.parametrize("name", ["gpu", "", "cpu:x", "meta", "mps"])
 def test_other_devices_are_refused_in_one_line(name):
-    with pytest.raises(BadInputError, match=f"device must be cpu, cuda or cuda:<index>, got {name!r}") as caught:
+    with pytest.raises(BadInputError, match=f"device must be cpu, cuda or cuda:<index>, got text {name!r}") as caught:
         resolve_device(name)
     assert "\n" not in str(caught.value)
 

@@ -29,10 +29,10 @@ def test_a_right_model_is_made():
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"name": "a", "inner": {"size": 0}}, "Outer: inner.size: input should be greater than or equal to 1, got 0"),
+        ({"name": "a", "inner": {"size": 0}}, "Outer: inner.size: should be greater than or equal to 1, got 0"),
         ({"inner": {"size": 1}}, "Outer: key 'name' is missing"),
         ({"name": "a", "inner": {"size": 1}, "nome": 1}, "Outer: unknown key 'nome'; did you mean name"),
-        ({"name": 3, "inner": None}, "Outer: name: input should be a valid string, got 3 .and 1 more problem"),
+        ({"name": 3, "inner": None}, "Outer: name: should be a valid string, got 3 .and 1 more"),
     ],
 )
 def test_a_wrong_argument_is_one_line(given, words):

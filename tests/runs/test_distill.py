@@ -161,11 +161,13 @@ def test_the_command_line_names_the_folder_of_the_last_good_set(tmp_path, capsys
     out = tmp_path / "set"
     settings = [part for key, value in DIVERGING.items() for part in ("--set", f"{key}={value}")]
     arguments = ["distill", "mtt", "--dataset", "digits", "--ipc", "1", "--device", "cpu", "--out", str(out), *settings]
-    for _ in range(2):  # the second time it takes the place of the first
-        assert main(arguments) == 2
+    for again in ([], ["--overwrite"]):
+        assert main([*arguments, *again]) == 2
         (line,) = capsys.readouterr().err.strip().splitlines()
         assert line.startswith("ddbench: mtt stopped at step ")
         assert line.endswith(f"the last good images are in {out}-last-good")
+        assert main(arguments) == 2  # they are not replaced without a word
+        assert f"{out}-last-good holds images of a run that diverged" in capsys.readouterr().err
     assert load_distilled(tmp_path / "set-last-good").images.shape == (10, 1, 8, 8)
     assert not out.exists()
 
