@@ -35,7 +35,7 @@ def resolve_device(device: str | torch.device | None = None) -> torch.device:
     except RuntimeError as error:
         raise BadInputError(f"device must be cpu, cuda or cuda:<index>, got {shown(device)}") from error
     if chosen.type not in ("cpu", "cuda"):
-        raise BadInputError(f"device must be cpu, cuda or cuda:<index>, got {device!r}")
+        raise BadInputError(f"device must be cpu, cuda or cuda:<index>, got {shown(device)}")
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
         raise BadInputError(
             f"device {device} was asked for, but this machine has {torch.cuda.device_count()} usable GPUs; "
