@@ -25,6 +25,7 @@ from ddbench.datasets._decoded_cache import cached_tensors, rows_file
 from ddbench.datasets._row_cache import RowCache
 from ddbench.distilled import load_distilled, save_distilled
 from ddbench.evaluators._feature_extractor import find_feature_space
+from ddbench.host.file_digests import digest_files
 from ddbench.method import RunContext, config_of, make_method
 from ddbench.protocol import PROTOCOLS
 from ddbench.records import DistilledDataset, Metric, Phase, Reading, Result
@@ -160,7 +161,7 @@ def read_decoded(folder: Path, split: str = "train") -> str:
 def read_rows(folder: Path, split: str = "train") -> str:
     start = 0 if split == "train" else 100
     images = (torch.arange(5 * 3 * 4 * 4).view(5, 3, 4, 4) + start).to(torch.uint8)
-    path = rows_file([folder / split / "one.ppm"], f"{split}, rows")
+    path = rows_file(digest_files([folder / split / "one.ppm"]), f"{split}, rows")
     return digest(RowCache(path, (3, 4, 4)).read(list(range(5)), lambda rows: images[rows]))
 
 
