@@ -275,11 +275,11 @@ def _count_points() -> dict[str, list[int]]:
 
 
 def _keep_every_state() -> None:
-    from functools import partial
 
     from ddbench.runs import distill
 
-    distill.RunOptions = partial(distill.RunOptions, checkpoint_seconds=0)
+    plain = distill.RunOptions.__init__
+    distill.RunOptions.__init__ = lambda *args, **options: plain(*args, **{"checkpoint_seconds": 0.0, **options})
 
 
 if __name__ == "__main__":

@@ -182,7 +182,7 @@ def make_result(seed: int) -> Result:
     cell = make_cell(seed)
     return Result(
         key=cell.key,
-        **cell.model_dump(exclude={"evaluators", "cross_networks"}),
+        **cell.model_dump(exclude={"evaluators", "cross_networks", "dataset_fingerprint"}),
         status="ok",
         dataset_fingerprint=REAL.info.fingerprint,
         metrics=(Metric(name="test_accuracy", unit="fraction", higher_is_better=True, values=values),),
