@@ -189,6 +189,8 @@ def _move_to(call: Call) -> dict[str, list[int]]:
         _drop_capabilities()
     if call.file_bytes is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (call.file_bytes, resource.RLIM_INFINITY))
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        signal.signal(number, usual)  # a shell that runs this in the background has them ignored
     if call.keeps_every_state:
         _keep_every_state()
     if call.dies_at == "count":

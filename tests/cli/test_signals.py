@@ -13,6 +13,16 @@ from ddbench.cli.main import main
 from ddbench.cli.signals import SIGNALS, EndedBySignal, signals_end_the_run
 
 
+@pytest.fixture(autouse=True)
+def usual_signals():
+    """What a terminal's shell sets; one that runs this in the background would have Ctrl+C ignored."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def tell(number):
     os.kill(os.getpid(), number)
     time.sleep(5)

@@ -120,6 +120,7 @@ def test_an_original_checkpoint_is_fine_tuned_sampled_and_decoded(nette, origina
     assert distill("minimax", nette, 1, config=config, device="cpu").images.shape == (10, 3, 64, 64)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_imagenette_is_distilled_from_weights_on_disk(data_dir, pipeline, original, encodings):
     real = load_dataset("imagenette,source=imagenette224-subset,size=64", data_dir)

@@ -223,6 +223,7 @@ def test_a_printed_page_has_no_controls_and_is_light(opened, small):
     assert page.pdf().startswith(b"%PDF")
 
 
+@pytest.mark.slow
 def test_two_thousand_results_give_a_page_that_is_usable_at_once(opened, tmp_path):
     results = tmp_path / "results"
     for ipc in range(1, 11):  # noise compresses worst
