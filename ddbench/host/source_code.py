@@ -13,11 +13,14 @@ import sys
 from collections.abc import Iterator, Mapping
 from functools import cache, partial
 from pathlib import Path
+from threading import Lock
 from types import CodeType
 
 CORE = "ddbench"
 METHODS_PACKAGE = "ddbench.methods"
 BINARIES = (".so", ".pyd")
+
+_PARSING = Lock()
 
 # Name of a module -> content of its file, as it was when the code was read.
 Code = Mapping[str, bytes]
@@ -119,10 +122,16 @@ def _locate(module: str, root: Path) -> Path | None:
     return binaries[0] if binaries else None
 
 
+def _parse(source: bytes) -> ast.Module:
+    """Return the syntax tree; one thread at a time, because CPython 3.11 counts the depth of all of them together."""
+    with _PARSING:
+        return ast.parse(source)
+
+
 def _imports(source: bytes, package: str) -> Iterator[str]:
     """Yield every dotted name that may be a module which `source` imports, with the packages above it."""
     try:
-        tree = ast.parse(source)
+        tree = _parse(source)
     except (SyntaxError, ValueError):
         return
     for node in ast.walk(tree):
@@ -141,7 +150,7 @@ def _imports(source: bytes, package: str) -> Iterator[str]:
 def _normalised(source: bytes) -> bytes:
     """Return the syntax tree of Python code without docstrings, or the bytes as they are where it is none."""
     try:
-        tree = ast.parse(source)
+        tree = _parse(source)
     except (SyntaxError, ValueError):
         return source
     for node in ast.walk(tree):
