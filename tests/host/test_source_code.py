@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
 import pytest
@@ -117,11 +116,3 @@ def test_a_class_without_a_file_is_told_by_what_its_functions_do():
     assert digests[0] != digests[1]
     assert digest_of_owner(one) == digests[0]
     assert digest_of_code(code_of_class(same))
-
-
-def test_code_is_read_by_several_threads_at_once():
-    # CPython 3.11 raises SystemError where two threads make syntax trees at the same time.
-    sources = {f"module{number}": b"x = [" + b"(1, 2), " * 20_000 + b"]\n" for number in range(8)}
-    with ThreadPoolExecutor(8) as pool:
-        digests = list(pool.map(lambda name: digest_of_code({"m": sources[name]}), sources))
-    assert len(set(digests)) == 1
