@@ -144,7 +144,7 @@ def parse_variant(
         prefix = token.rstrip("0123456789")
         if token in words:
             added: dict[str, int | str] = dict(words[token])
-        elif prefix in numbers and re.fullmatch("[1-9][0-9]{0,3}", token[len(prefix) :]):
+        elif prefix in numbers and re.fullmatch("[1-9][0-9]{0,5}", token[len(prefix) :]):
             added = {numbers[prefix]: int(token[len(prefix) :])}
         else:
             known = [*(f"{key}<number>" for key in numbers), *words]

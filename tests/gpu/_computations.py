@@ -108,15 +108,15 @@ def augmented(strategy: str) -> Computation:
 
 def whitening(give: Give) -> dict[str, Tensor]:
     """ZCA of 300 images of 3x8x8: our fit in float32, in float64 the formula itself."""
-    pixels = torch.randint(256, (300, 3, 8, 8), generator=seeded(5)).double() / 255
-    given = give(pixels.cumsum(3) / 8)  # neighbours that resemble each other, as in pictures
+    pixels = torch.randint(256, (300, 3, 8, 8), generator=seeded(5)).double()
+    pixels = (pixels.cumsum(3) / 8).round()  # neighbours that resemble each other, as in pictures
+    given = give(pixels / 255)
     if given.dtype == torch.float64:
         centred = given.flatten(1) - given.flatten(1).mean(0)
         values, vectors = torch.linalg.eigh(centred.T @ centred / (len(given) - 1))
         return {"matrix": vectors @ torch.diag((values + EPS).rsqrt()) @ vectors.T}
     info = DatasetInfo("toy", ("a",), 3, 8, (0.5,) * 3, (0.25,) * 3, "toy")
-    # `fit_zca` divides whole pixels by 255: these are not whole, and come out as they are.
-    split = LabeledImages((given * 255).cpu(), torch.zeros(len(given), dtype=torch.int64), info)
+    split = LabeledImages(pixels.to(torch.uint8), torch.zeros(len(given), dtype=torch.int64), info)
     return {"matrix": fit_zca(split, device=given.device).matrix}
 
 

@@ -55,14 +55,14 @@ def test_a_step_killed_in_the_middle_leaves_what_it_had_and_the_others_run(tmp_p
     run = pack.run
 
     def run_in_time(name, out, work, seconds, log, **options):  # `correct` has less than it needs
-        return run(name, out, work, 3.0 if name == "correct" else seconds, log, **options)
+        return run(name, out, work, 1.0 if name == "correct" else seconds, log, **options)
 
     monkeypatch.setattr(pack, "run", run_in_time)
     monkeypatch.setattr(pack, "STEPS", {"correct": 1, "no_such_step": 1})
     assert pack.main(["--out", str(tmp_path), "--dry-run"]) == 1
     printed = capsys.readouterr().out
     summary = printed[printed.index("Summary") :]
-    assert re.search(r"correct: killed after its 3 s, \d+ s", summary)
+    assert re.search(r"correct: killed after its 1 s, \d+ s", summary)
     # A step that ends with an error is there with its last lines.
     assert "no_such_step: failed, exit code 1" in summary
     assert "No module named tests.gpu.no_such_step" in summary
