@@ -57,9 +57,7 @@ def render_terminal(table: Table) -> Group:
         shown += [Text(visible(panel.title), style="bold"), *(Text(visible(line)) for line in panel.header), Text()]
         for caption, frame in panel.parts:
             # Folded, not cut off: in a narrow terminal a number may break over lines but is never lost.
-            grid = RichTable(
-                box=SIMPLE_HEAD, title=Text(caption), title_justify="left", padding=(0, 1, 0, 0), show_edge=False
-            )
+            grid = RichTable(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
             for name in frame.columns:
                 justify: Literal["left", "right"] = "left" if name in NAME_COLUMNS else "right"
                 grid.add_column(
@@ -67,7 +65,7 @@ def render_terminal(table: Table) -> Group:
                 )
             for row in _body(frame):
                 grid.add_row(*(Text(visible(text)) for text in row))
-            shown += [grid, Text()]
+            shown += [Text(caption), grid, Text()]
         shown += [*(Text(visible(note)) for note in panel.notes), Text()]
     return Group(*shown)
 
