@@ -290,7 +290,7 @@ class Metric(Record):
     name: str
     unit: str
     higher_is_better: bool
-    values: tuple[float, ...]
+    values: Annotated[tuple[float, ...], Field(min_length=1)]
     basis: str = ""
 
     @field_validator("higher_is_better", "values", mode="before")

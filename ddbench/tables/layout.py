@@ -159,14 +159,17 @@ def row_names(row: tuple[str, str, str], rows: Iterable[tuple[str, str, str]]) -
 
 
 def row_traits(entries: Iterable[Entry]) -> dict[str, str]:
-    """Return what belongs to the distilled sets of a row: their space, label mode and learned student rate."""
+    """Return what belongs to the distilled sets of a row: their space, labels and learned student rate.
+
+    Labels are those that students were trained on: a protocol's `teacher` replaces a set's own.
+    """
     results = [result for entry in entries for result in entry.ok]
     rates = sorted({result.student_lr for result in results if result.student_lr is not None})
     texts = list(dict.fromkeys(f"{rate:.3g}" for rate in rates))
     rate = ", ".join(texts) if len(texts) < 3 else f"{texts[0]} to {texts[-1]}"
     return {
         "space": _joined(result.space for result in results) or GAP,
-        "labels": _joined(result.label_mode for result in results) or GAP,
+        "labels": _joined("teacher" if result.teacher else result.label_mode for result in results) or GAP,
         "student lr": rate or (PROTOCOLS_LR if results else GAP),
     }
 

@@ -320,6 +320,13 @@ def test_what_belongs_to_the_set_is_a_column_only_where_rows_differ():
     assert frame.loc["kip", ["labels", "student lr"]].tolist() == [GAP, GAP]
 
 
+def test_a_teachers_labels_are_named_where_it_replaces_those_of_the_set():
+    teacher = {"network": "x", "origin": "trained", "sha256": "0", "num_bytes": 1, "test_accuracy": 0.9}
+    taught = [make_result("dm", teacher=teacher), make_result("mtt", label_mode="soft", teacher=teacher)]
+    assert list(pivot(taught).columns) == ["IPC 10"]
+    assert any("teacher labels" in line for line in only_panel(taught).header)
+
+
 def test_a_learned_rate_that_all_rows_share_is_in_the_header():
     learned = [make_result("mtt", seed=seed, student_lr=0.02, space="zca") for seed in range(2)]
     assert "distilled sets: space zca, hard labels, learned student lr 0.02" in only_panel(learned).header

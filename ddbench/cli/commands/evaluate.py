@@ -13,6 +13,8 @@ from ddbench.cli._folders import taken_back_if_empty
 from ddbench.cli._showing import progress, say, show_table
 from ddbench.errors import BadInputError
 
+NEAR_CHANCE = 1.2  # times chance: a small test split's luck, and still far below what any working set gives
+
 
 @app.command()
 def evaluate(
@@ -60,6 +62,12 @@ def evaluate(
     accuracy = result.metric("test_accuracy")
     if accuracy is not None:
         say("students: " + ", ".join(f"{100 * value:.2f} %" for value in accuracy.values))
+        chance = 1 / distilled.num_classes
+        if accuracy.mean < NEAR_CHANCE * chance:
+            say(
+                f"note: this is no better than chance, {100 * chance:.3g} %: do the set's labels follow the data set's "
+                f"classes? `ddbench list --classes {name}` shows them"
+            )
     if results is not None:
         with Store(results).writing(result.key) as staging:
             write_result(result, staging)

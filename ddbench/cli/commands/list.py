@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from ddbench.cli._app import app
+from ddbench.cli._app import DataDir, app
 from ddbench.cli._showing import console, list_of
+from ddbench.errors import BadInputError
 
 Kind = Literal["methods", "datasets", "networks", "evaluators", "protocols", "presets"]
 
@@ -18,8 +20,17 @@ def list_names(
     kind: Annotated[
         Kind | None, typer.Argument(case_sensitive=False, help="What to list; everything if nothing is named.")
     ] = None,
+    classes: Annotated[
+        str | None, typer.Option(metavar="DATASET", help="Print the classes of a data set instead, each by its label.")
+    ] = None,
+    data_dir: DataDir = None,
 ) -> None:
     """List the registered methods, data sets, networks, evaluators and protocols, and the shipped presets."""
+    if classes is not None:
+        if kind is not None:
+            raise BadInputError(f"--classes prints the classes of one data set: leave out {kind}")
+        _show_classes(classes, data_dir)
+        return
     from ddbench.registry import DATASETS, EVALUATORS, METHODS, NETWORKS, PROTOCOLS, Registry
     from ddbench.runs.presets import load_preset, preset_names
 
@@ -35,6 +46,14 @@ def list_names(
             _show_names(name, {entry: registry.summary(entry) for entry in registry.names()})
     if kind in (None, "presets"):
         _show_names("presets", {name: load_preset(name).source for name in preset_names()})
+
+
+def _show_classes(dataset: str, data_dir: Path | None) -> None:
+    from ddbench.dataset import load_dataset
+
+    info = load_dataset(dataset, data_dir).info
+    classes = ((str(label), name) for label, name in enumerate(info.class_names))
+    console().print(list_of(classes, ("label", "class"), info.name))
 
 
 def _show_names(title: str, summaries: Mapping[str, str]) -> None:
