@@ -260,7 +260,9 @@ RESULTS = st.builds(
     config=st.dictionaries(st.text(max_size=5), JSON, max_size=3),
     status=st.sampled_from(["ok", "skipped", "failed", "out_of_memory"]),
     reason=st.text(),
-    metrics=st.lists(st.builds(Metric, values=st.lists(FLOATS, max_size=3).map(tuple)), max_size=2).map(tuple),
+    metrics=st.lists(st.builds(Metric, values=st.lists(FLOATS, min_size=1, max_size=3).map(tuple)), max_size=2).map(
+        tuple
+    ),
     phases=st.lists(st.builds(Phase, reading=READINGS, cached=st.booleans()), max_size=2).map(tuple),
     student_lr=st.none() | FLOATS,
 )
