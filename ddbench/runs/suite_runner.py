@@ -16,19 +16,21 @@ import torch
 
 from ddbench.distilled import load_distilled
 from ddbench.engine.arithmetic import check_precision
-from ddbench.errors import DataMismatchError, DDBenchError
+from ddbench.errors import BadInputError, DataMismatchError, DDBenchError
 from ddbench.host.files import digest_of
 from ddbench.host.machine import resolve_device
 from ddbench.host.meter import utc_now
 from ddbench.inputs.paths import as_path
 from ddbench.inputs.values import as_function
 from ddbench.method import untracked
+from ddbench.network import InputShape, make_network
 from ddbench.protocol import PROTOCOLS
 from ddbench.records import DatasetInfo, DistilledDataset, RealDataset, Result
 from ddbench.runs.cell import run_cell, unfinished_result
 from ddbench.runs.distill import RunOptions, load_real, with_device
 from ddbench.runs.results_store import Store, write_result
 from ddbench.runs.suite import Cell, Suite, load_suite
+from ddbench.seeding import make_generator
 
 FINISHED = ("ok", "skipped")
 
@@ -74,6 +76,7 @@ def run_suite(
     cells = suite.cells()
     check_protocols(cells, options)
     infos = look_at_data(cells, options)
+    check_networks(cells, infos)
     cells = [of_data(cell, infos) for cell in cells]
     store = Store(results)
     store.prepare()
@@ -110,6 +113,23 @@ def check_protocols(cells: list[Cell], options: RunOptions) -> None:
 def look_at_data(cells: list[Cell], options: RunOptions) -> dict[str, DatasetInfo]:
     """Load every data set, so that what is missing is told before hours of work, and return what each is, by spec."""
     return {spec: load_real(spec, options).info for spec in dict.fromkeys(cell.dataset for cell in cells)}
+
+
+def check_networks(cells: list[Cell], infos: Mapping[str, DatasetInfo]) -> None:
+    """Build every network once; raise BadInputError for one that none of the data sets has the right images for.
+
+    One that is too small for the images of some data sets alone gives cells without a number there, and a table of the
+    others.
+    """
+    for name in dict.fromkeys(name for cell in cells for name in (cell.network, *cell.cross_networks)):
+        refusals = []
+        for info in infos.values():
+            try:
+                make_network(name, InputShape.of(info), make_generator(0, "check"))
+            except BadInputError as error:
+                refusals.append(error)
+        if len(refusals) == len(infos):
+            raise refusals[0]
 
 
 def of_data(cell: Cell, infos: Mapping[str, DatasetInfo]) -> Cell:

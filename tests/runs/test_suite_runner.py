@@ -158,6 +158,13 @@ def test_failed_cells_are_kept_and_tried_again(tmp_path, monkeypatch):
     assert second[2:] == first[2:]
 
 
+def test_a_network_that_no_data_set_has_images_for_is_told_before_anything_runs(tmp_path):
+    suite = write_suite(tmp_path / "s.yaml", networks=["convnet-d1-w8", "convnet-q9"])
+    with pytest.raises(BadInputError, match="no option 'q9'"):
+        run_suite(suite, tmp_path / "results", CPU)
+    assert not (tmp_path / "results").exists()
+
+
 def test_missing_data_and_unwritable_results_are_told_before_anything_runs(tmp_path):
     suite = write_suite(tmp_path / "s.yaml", datasets=["digits", "cifar10"])
     with pytest.raises(DDBenchError, match="cifar10"):
