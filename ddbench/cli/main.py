@@ -76,8 +76,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         code = app(args=arguments, standalone_mode=False, prog_name="ddbench")
         return code if isinstance(code, int) else 0
     except (UsageMistake, DDBenchError) as error:
-        text = error.format_message() if hasattr(error, "format_message") else str(error)
-        text = re.sub("Value error, |Input (?=should)", "", text)  # words of the library that typer reads values with
+        text = _usage_words(error) if isinstance(error, UsageMistake) else str(error)
         if not text:  # a bare `ddbench` has printed its help
             return 0
         _say(text)
@@ -93,6 +92,15 @@ def _run(arguments: Sequence[str] | None) -> int:
             raise
         _say(explain_out_of_memory(error))
         return 1
+
+
+def _usage_words(error: Exception) -> str:
+    """Return what typer says of the command line, without the words of the library that it reads values with."""
+    text = error.format_message() if hasattr(error, "format_message") else str(error)
+    text = re.sub("Value error, |Input (?=should)|, unable to parse string as an? [a-z]+", "", text)
+    problems: list[dict[str, object]] = getattr(error.__cause__, "errors", list)()
+    is_shown = any(problem.get("type") == "value_error" for problem in problems)
+    return f"{text}, got {problems[0]['input']!r}" if problems and not is_shown else text
 
 
 def _flush() -> None:

@@ -322,7 +322,7 @@ def test_numbers_out_of_range_are_refused(capsys, tmp_path):
     for seed in ("-1", "1.5", "nan", str(2**63), "9" * 5000):
         refused(capsys, [*DISTILL, f"--seed={seed}", *out], "--seed")
     for students in ("0", "-1", "10001", "x"):
-        refused(capsys, ["evaluate", "x", f"--students={students}"], "--students")
+        refused(capsys, ["evaluate", "x", f"--students={students}"], "--students", f"got '{students}'")
     for setting in (
         "steps=9999999999",
         "image_lr=1e300",
