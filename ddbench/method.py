@@ -23,6 +23,7 @@ from ddbench.registry import METHODS, suggest
 from ddbench.work import MethodWork
 
 __all__ = [
+    "ADDED",
     "METHODS",
     "Foundation",
     "Method",
@@ -38,6 +39,10 @@ __all__ = [
 T = TypeVar("T")
 
 LARGEST_SETTING = (10**9, 1e30)  # of an integer, which counts something, and of a float
+
+# Metadata of a setting that a method gained after results of it were recorded, `field(default=..., metadata=ADDED)`:
+# where it has its default it stands in no result and no key, so that cells keep the keys that they had before.
+ADDED = {"is_added": True}
 
 # What a class below the one that prepares may define without its file being part of the prepared folder's key: it runs
 # after preparing, or its values are in the key themselves.
@@ -222,8 +227,10 @@ def make_method(name: str, settings: Mapping[str, Any] | None = None) -> Method:
 
 
 def config_of(method: Method) -> dict[str, Any]:
-    """Return a method's full settings as JSON-able values."""
-    return asdict(method.config)
+    """Return a method's settings as JSON-able values: all but added ones that have their default."""
+    config: Any = method.config
+    untouched = {f.name for f in fields(config) if f.metadata.get("is_added") and getattr(config, f.name) == f.default}
+    return {name: value for name, value in asdict(config).items() if name not in untouched}
 
 
 def _as_kind_of(value: object, kind: Any, what: str) -> object:  # noqa: ANN401 - a type as it stands in a class

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ddbench.errors import BadInputError, DataMismatchError, DataMissingError, DivergedError, UnsupportedError
     from ddbench.evaluator import DistillRun, Evaluator, student_accuracies
     from ddbench.images import DatasetInfo
-    from ddbench.method import Foundation, Method, Resumable, RunContext, Tracker, check_ipc
+    from ddbench.method import ADDED, Foundation, Method, Resumable, RunContext, Tracker, check_ipc
     from ddbench.methods._coresets.selection import draw_real, select_real
     from ddbench.network import InputShape, Network, make_network, parse_variant
     from ddbench.protocol import Protocol
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ddbench.work import BY_IMAGES, FORWARD, META, TRAINING, MethodWork, Passes, PhaseWork
 
 _HOMES = {
+    "ADDED": "method",
     "BY_IMAGES": "work",
     "DATASETS": "registry",
     "EVALUATORS": "registry",

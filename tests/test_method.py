@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import FrozenInstanceError, dataclass
+from dataclasses import FrozenInstanceError, dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +12,7 @@ import torch
 from pydantic import Field
 
 from ddbench.errors import BadInputError, DDBenchError, UnknownNameError
-from ddbench.method import METHODS, Method, NoConfig, RunContext, check_ipc, config_of, make_method
+from ddbench.method import ADDED, METHODS, Method, NoConfig, RunContext, check_ipc, config_of, make_method
 from ddbench.records import DatasetInfo, DistilledDataset, LabeledImages
 
 
@@ -63,6 +63,20 @@ def test_settings_are_stored_whole_and_in_json(registered_toy):
     stored = config_of(make_method(registered_toy, {"steps": 3}))
     assert stored == {"steps": 3, "image_lr": 1.0, "momentum": 0.5, "network": "mlp", "siamese": True}
     assert json.loads(json.dumps(stored)) == stored
+
+
+def test_an_added_setting_is_stored_only_where_it_was_changed():
+    @dataclass(frozen=True)
+    class Config:
+        steps: int = 1
+        precision: str = field(default="fp32", metadata=ADDED)
+
+    class Later(Toy):
+        pass
+
+    Later.Config = Config
+    assert config_of(Later()) == {"steps": 1}
+    assert config_of(Later(Config(precision="bf16"))) == {"steps": 1, "precision": "bf16"}
 
 
 def test_a_whole_number_for_a_rate_and_numbers_in_words_are_understood(registered_toy):

@@ -199,7 +199,7 @@ class MethodContract:
         for field in fields(method.config)[:1]:
             with pytest.raises(FrozenInstanceError):
                 setattr(method.config, field.name, None)
-        assert set(method.prepare_ignores) <= set(stored)
+        assert set(method.prepare_ignores) <= setting_names(method)
 
     def test_too_many_images_are_refused_with_a_reason_or_made(self, real: RealDataset) -> None:
         """An IPC that real images cannot give is refused in words; a method that makes images may accept it."""

@@ -9,7 +9,7 @@ from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from ddbench.errors import DDBenchError
-from ddbench.method import Method, config_of, make_method
+from ddbench.method import Method, make_method
 from ddbench.records import LabeledImages
 
 
@@ -36,7 +36,7 @@ def changed_settings(
 
 def other_values(method: Method, key: str) -> Iterator[Any]:
     """Yield values of a setting's type that differ from its own, such as may be possible, the likeliest first."""
-    value = config_of(method)[key]
+    value = getattr(method.config, key)
     hint = get_type_hints(type(method.config), include_extras=True)[key]
     for kind in _alternatives(hint):
         if get_origin(kind) is Literal:

@@ -13,9 +13,10 @@ from torch import Tensor
 from torch.func import functional_call, grad, grad_and_value
 
 from ddbench.engine.chunks import in_chunks
-from ddbench.engine.compiled import Engine
+from ddbench.engine.compiled import Engine, in_precision
 from ddbench.network import Network
 from ddbench.students.loop import chunk_size
+from ddbench.training_recipe import MethodPrecision
 
 # Tensors by the names of a network's parameters.
 Tensors = dict[str, Tensor]
@@ -75,10 +76,13 @@ class NetworkGradients:
             return "native"
         return "compiled" if self._part.mode == self._match.mode == "compiled" else "eager"
 
-    def of_mean_loss(self, parameters: Tensors, images: Tensor, labels: Tensor, size: int) -> Tensors:
+    def of_mean_loss(
+        self, parameters: Tensors, images: Tensor, labels: Tensor, size: int, precision: MethodPrecision = "fp32"
+    ) -> Tensors:
         """Return the gradient of the mean loss over (B, C, H, W) images, summed up over chunks of `size` images.
 
-        The last chunk is filled up with black images of weight zero, so that compiled code meets one shape only.
+        Passes run in `precision`; what they give, and the sum, is float32. The last chunk is filled up with black images
+        of weight zero, so that compiled code meets one shape only.
         """
         count, missing = len(images), 0 if self._is_native else -len(images) % size
         weights = F.pad(images.new_full((count,), 1 / count), (0, missing))
@@ -86,7 +90,8 @@ class NetworkGradients:
 
         def part(places: Tensor) -> Tensors:
             chosen = slice(int(places[0]), int(places[-1]) + 1)
-            return self._part(parameters, images[chosen], labels[chosen], weights[chosen])
+            with in_precision(precision, images.device):
+                return self._part(parameters, images[chosen], labels[chosen], weights[chosen])
 
         total, *others = in_chunks("gradient_chunk", part, torch.arange(len(images)), size)
         for gradient in others:

@@ -6,7 +6,7 @@ Paper: Zhao, Mopuri, Bilen, "Dataset Condensation with Gradient Matching", ICLR 
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -17,12 +17,13 @@ from ddbench.augment.dsa import apply_dsa, draw_dsa, dsa_augment
 from ddbench.engine.arithmetic import send_network
 from ddbench.engine.chunks import even_size
 from ddbench.engine.compiled import compiling_pays
-from ddbench.method import Method, RunContext
+from ddbench.method import ADDED, Method, RunContext
 from ddbench.methods._coresets.selection import draw_distinct
 from ddbench.methods._gradient_matching.gradients import NetworkGradients, Tensors, gradient_chunk_size
 from ddbench.methods._learning.learner import Learner
 from ddbench.network import InputShape, has_batch_norm, make_network
 from ddbench.records import UNBOUNDED, DistilledDataset, LabeledImages
+from ddbench.training_recipe import MethodPrecision
 from ddbench.work import META, TRAINING, MethodWork, Passes, PhaseWork, image_bytes
 
 # (outer loops, inner epochs) by IPC, as in the reference code, which defines no others.
@@ -40,7 +41,11 @@ def loops_for(ipc: int) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class GradientMatchingConfig:
-    """Settings of both papers' tables (reference code's defaults); loops of None mean `loops_for(ipc)`."""
+    """Settings of both papers' tables (reference code's defaults); loops of None mean `loops_for(ipc)`.
+
+    With `real_precision` bf16 the gradients on real images, nearly all of the work, are computed by autocast; they, and
+    everything else, stay float32.
+    """
 
     network: str = "convnet-d3"
     steps: Annotated[int, Field(gt=0)] = 1000
@@ -51,6 +56,7 @@ class GradientMatchingConfig:
     network_batch_size: Annotated[int, Field(gt=0)] = 256
     outer_loops: Annotated[int, Field(gt=0)] | None = None
     inner_epochs: Annotated[int, Field(gt=0)] | None = None
+    real_precision: MethodPrecision = field(default="fp32", metadata=ADDED)
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +196,8 @@ class GradientMatching(Method):
             if work.strategy:
                 draw = draw_dsa(work.ctx.generator, work.strategy, 1, siamese=True)
                 real, augmented = apply_dsa(real, draw), apply_dsa(synthetic, draw)
-            target = work.gradients.of_mean_loss(parameters, real, labels[:1].expand(len(real)), size)
+            one_label, precision = labels[:1].expand(len(real)), self.config.real_precision
+            target = work.gradients.of_mean_loss(parameters, real, one_label, size, precision)
             distance, gradient = work.gradients.match(parameters, target, augmented, labels)
             distances.append(distance)
             # The augmentation stays outside what is compiled: each of its strategies would be compiled anew.

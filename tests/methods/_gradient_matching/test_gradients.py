@@ -134,6 +134,22 @@ def test_the_gradient_of_a_batch_does_not_depend_on_chunks(spec, size):
         assert not found[name].requires_grad
 
 
+@pytest.mark.parametrize("spec", ["convnet-d3-w16", "convnet-d2-w4-ln-max"])
+def test_gradients_in_bf16_point_where_those_in_fp32_do_and_are_fp32(spec):
+    structure = make_network(spec, InputShape(3, 16, 10), seeded(1))
+    parameters = {name: parameter.detach().clone() for name, parameter in structure.named_parameters()}
+    gradients = NetworkGradients(structure, compiles=False)
+    images = torch.randn(24, 3, 16, 16, generator=seeded(2))
+    labels = torch.full((24,), 3)
+    plain, half = (gradients.of_mean_loss(parameters, images, labels, 8, precision) for precision in ("fp32", "bf16"))
+    for name, gradient in plain.items():
+        assert half[name].dtype == torch.float32
+        if gradient.ndim > 1:
+            cosine = F.cosine_similarity(gradient.flatten(), half[name].flatten(), 0)
+            assert 0.98 < cosine < 1, name
+            assert not torch.equal(half[name], gradient)
+
+
 def test_every_chunk_that_is_compiled_has_one_shape_and_layout_whatever_comes_in(monkeypatch):
     structure = make_network("convnet-d1-w4-none", InputShape(1, 8, 3), seeded(1))
     parameters = {name: parameter.detach() for name, parameter in structure.named_parameters()}

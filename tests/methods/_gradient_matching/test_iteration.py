@@ -39,6 +39,19 @@ def test_the_defaults_are_the_papers(name):
 
 
 @pytest.mark.parametrize("name", ["dc", "dsa"])
+def test_bf16_is_recorded_where_asked_for_and_changes_the_images_a_little(name, toy, context):
+    settings = {"network": "convnet-d1-w8", "steps": 3, "real_batch_size": 16}
+    made = {}
+    for precision in ("fp32", "bf16"):
+        method = make_method(name, {**settings, "real_precision": precision})
+        assert ("real_precision" in config_of(method)) == (precision == "bf16")
+        context.generator.manual_seed(0)
+        made[precision] = method.distill(toy, 1, context).images
+    assert not torch.equal(made["fp32"], made["bf16"])
+    assert torch.allclose(made["fp32"], made["bf16"], atol=0.05)
+
+
+@pytest.mark.parametrize("name", ["dc", "dsa"])
 def test_batch_norm_is_refused_in_one_line(name, toy):
     reason = make_method(name, {"network": "convnet-d1-bn"}).unsupported(toy, 1)
     assert "batch norm" in str(reason)
