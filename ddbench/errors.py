@@ -84,3 +84,26 @@ class DivergedError(DivergenceError):
     def __reduce__(self) -> tuple[type[DivergedError], tuple[str, DistilledDataset]]:
         """Let it travel between processes with both of its parts."""
         return DivergedError, (str(self), self.last_good)
+
+
+_signals: list[int] = []  # that have told this process to end
+
+
+def note_signal(number: int) -> None:
+    """Take down that a signal which ends the run has arrived."""
+    _signals.append(number)
+
+
+def forget_signals() -> None:
+    """Let go of them, where the run that they ended has ended."""
+    _signals.clear()
+
+
+def check_not_told_to_end() -> None:
+    """Raise KeyboardInterrupt where a signal has told this process to end, which an error may hide.
+
+    Code in C that calls back into Python, such as a reader of files, can meet the KeyboardInterrupt of a signal and
+    raise an error of its own instead: then neither is the file damaged nor has the cell failed.
+    """
+    if _signals:
+        raise KeyboardInterrupt

@@ -90,6 +90,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "ADDED",
     "BY_IMAGES",
     "DATASETS",
     "EVALUATORS",

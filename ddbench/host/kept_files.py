@@ -19,7 +19,7 @@ import xxhash
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ddbench.errors import BadInputError, DataMismatchError
+from ddbench.errors import BadInputError, DataMismatchError, check_not_told_to_end
 from ddbench.host.cached_work import digest_of_file
 from ddbench.host.files import digest_of, find_cache_dir, staged_file
 from ddbench.inputs.tensors import read_tensors
@@ -125,7 +125,8 @@ def is_kept_folder(folder: Path) -> bool:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder of that name as far as that is possible."""
+    """Remove a file or a folder of that name, found to be of no use, as far as that is possible."""
+    check_not_told_to_end()  # which may be all that was found
     with suppress(OSError):
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 
-from ddbench.errors import BadInputError
+from ddbench.errors import BadInputError, check_not_told_to_end
 from ddbench.inputs.paths import check_regular, explain_os_error
 
 if TYPE_CHECKING:
@@ -46,5 +46,6 @@ def read_tensors(path: Path, what: str) -> tuple[dict[str, Tensor], dict[str, st
         AttributeError,
         ArithmeticError,
     ) as error:
+        check_not_told_to_end()
         reason = " ".join(str(error).split())[:120]
         raise BadInputError(f"{what} {path} is damaged or not a safetensors file: {reason}; copy it again") from error

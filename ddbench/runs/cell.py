@@ -22,6 +22,7 @@ from ddbench.errors import (
     DDBenchError,
     DivergedError,
     UnsupportedError,
+    check_not_told_to_end,
     tidy,
 )
 from ddbench.evaluator import DistillRun, Evaluator, make_evaluator
@@ -137,7 +138,7 @@ def _evaluate(
 
 
 def run_cell(cell: Cell, options: RunOptions, folder: Path, reuse: Path | None = None) -> Result:
-    """Run one cell and return its Result, whatever happens in it short of an interrupt.
+    """Run one cell and return its Result, whatever happens in it short of an interrupt, in whatever guise that comes.
 
     Args:
         cell: what to run.
@@ -171,6 +172,7 @@ def run_cell(cell: Cell, options: RunOptions, folder: Path, reuse: Path | None =
             save_distilled(error.last_good, folder / LAST_GOOD_FOLDER)
         return unfinished_result(cell, options, "failed", tidy(f"diverged: {error}"), started_at)
     except Exception as error:
+        check_not_told_to_end()
         if is_out_of_memory(error):
             return unfinished_result(cell, options, "out_of_memory", explain_out_of_memory(error), started_at)
         options.log("traceback", traceback.format_exc())

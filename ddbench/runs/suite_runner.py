@@ -16,7 +16,7 @@ import torch
 
 from ddbench.distilled import load_distilled
 from ddbench.engine.arithmetic import check_precision
-from ddbench.errors import BadInputError, DataMismatchError, DDBenchError
+from ddbench.errors import BadInputError, DataMismatchError, DDBenchError, check_not_told_to_end
 from ddbench.host.files import digest_of
 from ddbench.host.machine import resolve_device
 from ddbench.host.meter import utc_now
@@ -85,6 +85,7 @@ def run_suite(
     with ExitStack() as stack:
         run = stack.enter_context(CellProcess()).run if device.type == "cuda" else run_cell
         for index, cell in enumerate(cells):
+            check_not_told_to_end()
             event = CellEvent(cell, index, len(cells))
             found = store.get(cell.key)
             if found is not None and found.status in FINISHED:

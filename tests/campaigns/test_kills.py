@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from ddbench.distilled import load_distilled
+from ddbench.errors import DDBenchError
 from ddbench.records import Result
 from tests.campaigns._forked import Call, Forks
 
@@ -78,6 +79,8 @@ def numbers_of(results: Path) -> dict[str, tuple]:
     found = {}
     for path in sorted(results.glob("*/result.json")):
         result = Result.model_validate(json.loads(path.read_text()))
+        if result.status != "ok":
+            raise AssertionError(f"the end of the run was taken for a failure: {result.reason}")
         metrics = {metric.name: metric.values for metric in result.metrics if metric.name == "test_accuracy"}
         distilled = load_distilled(path.parent / "distilled")
         found[result.key] = (result.status, metrics, distilled.images, distilled.labels)
@@ -114,7 +117,10 @@ def disturb(forks: Forks, folder: Path, whole: tuple, number: int, point: str, m
     code = forks.end()
     if code not in (*SIGNALS[number], 0):
         return f"ended with {code}: {(folder / 'stderr').read_text()[-300:]}"
-    numbers_of(folder / "results")  # whatever is there is whole
+    try:
+        numbers_of(folder / "results")
+    except (AssertionError, DDBenchError) as error:
+        return f"what it left is not whole: {error}"
     again = forks.run(call_of(folder))
     if again != 0:
         return f"the rerun ended with {again}: {(folder / 'stderr').read_text()[-500:]}"

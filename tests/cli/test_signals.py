@@ -7,10 +7,24 @@ import time
 from contextlib import suppress
 
 import pytest
+import torch
 
+from ddbench import errors
 from ddbench.cli import main as program
 from ddbench.cli.main import main
 from ddbench.cli.signals import SIGNALS, EndedBySignal, signals_end_the_run
+from ddbench.host.kept_files import is_kept_whole, save_kept
+from ddbench.inputs import tensors
+from ddbench.registry import METHODS
+
+SUITE = """
+name: s
+protocol: quick
+datasets: [digits]
+networks: [convnet-d1-w8]
+methods: [random_real]
+ipc: [1, 2]
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -90,3 +104,35 @@ def test_the_program_says_in_one_line_that_it_was_ended(capsys, monkeypatch, num
     monkeypatch.setattr(program, "app", lambda **options: tell(number))
     assert main(["list"]) == code
     assert capsys.readouterr().err == f"ddbench: {words}\n"
+
+
+@pytest.mark.usefixtures("own_cache")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_library_that_makes_an_error_of_the_signal_fails_no_cell(tmp_path, monkeypatch, number, code):
+    def interrupted(*_):
+        try:
+            tell(number)
+        except KeyboardInterrupt:
+            raise ValueError("could not determine the shape") from None
+
+    monkeypatch.setattr(METHODS.get("random_real"), "distill", interrupted)
+    suite = (
+        "{name: s, protocol: quick, datasets: [digits], networks: [convnet-d1-w8], methods: [random_real], ipc: [1, 2]}"
+    )
+    (tmp_path / "s.yaml").write_text(suite)
+    assert main(["run", str(tmp_path / "s.yaml"), "--results", str(tmp_path / "results"), "--device", "cpu"]) == code
+    assert not list(tmp_path.glob("results/*/result.json"))
+
+
+def test_a_file_read_while_a_signal_arrives_is_not_damaged(tmp_path, monkeypatch):
+    path = tmp_path / "expert.safetensors"
+    save_kept({"x": torch.zeros(3)}, path)
+
+    def interrupted(*_, **__):
+        raise ValueError("could not determine the shape")
+
+    monkeypatch.setattr(tensors, "safe_open", interrupted)
+    monkeypatch.setattr(errors, "_signals", [signal.SIGTERM])
+    with pytest.raises(KeyboardInterrupt):
+        is_kept_whole(path)
+    assert path.exists()

@@ -81,8 +81,8 @@ class NetworkGradients:
     ) -> Tensors:
         """Return the gradient of the mean loss over (B, C, H, W) images, summed up over chunks of `size` images.
 
-        Passes run in `precision`; what they give, and the sum, is float32. The last chunk is filled up with black images
-        of weight zero, so that compiled code meets one shape only.
+        Passes run in `precision`; what they give, and the sum, is float32. The last chunk is filled up with black
+        images of weight zero, so that compiled code meets one shape only.
         """
         count, missing = len(images), 0 if self._is_native else -len(images) % size
         weights = F.pad(images.new_full((count,), 1 / count), (0, missing))
