@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ddbench.cli._showing import console, plain_text, say
+from ddbench.tables.quantities import duration_text
 
 if TYPE_CHECKING:
     from ddbench.forecast.suite_forecast import CellForecast, PhaseForecast
@@ -48,7 +49,7 @@ def summarise(forecasts: Sequence[CellForecast]) -> list[str]:
     counts += [f"{done} done"] if done else []
     counts += [f"{skipped} will be skipped"] if skipped else []
     unknown = sum(forecast.num_unknown for forecast in running)
-    total = describe_seconds(sum(forecast.seconds for forecast in running))
+    total = duration_text(sum(forecast.seconds for forecast in running))
     peaks = [forecast.peak_bytes for forecast in running if forecast.peak_bytes is not None]
     lines = [f"{', '.join(counts)}: about {total}"]
     if unknown:
@@ -67,18 +68,6 @@ def summarise(forecasts: Sequence[CellForecast]) -> list[str]:
     return lines
 
 
-def describe_seconds(seconds: float) -> str:
-    """Return a duration in the two largest units that say something, such as `1 h 20 min`."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")]
-    first = next((index for index, (count, _) in enumerate(parts) if count), len(parts) - 1)
-    return " ".join(f"{count} {unit}" for count, unit in parts[first : first + 2] if count)
-
-
 def describe_bytes(count: int | None) -> str:
     """Return bytes in MiB or GiB, `unknown` for None."""
     if count is None:
@@ -89,7 +78,7 @@ def describe_bytes(count: int | None) -> str:
 def _describe_phase(phase: PhaseForecast) -> str:
     if phase.basis in ("there", "shared"):
         return phase.basis
-    return "unknown" if phase.seconds is None else describe_seconds(phase.seconds)
+    return "unknown" if phase.seconds is None else duration_text(phase.seconds)
 
 
 def _describe_basis(forecast: CellForecast) -> str:

@@ -4,39 +4,79 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
+from ddbench.host.meter import Pace, Stopwatch
 from ddbench.method import Resumable
 from ddbench.records import Result
 from ddbench.runs.distill import RunOptions
 from ddbench.runs.suite import Suite
 from ddbench.runs.suite_runner import CellEvent, run_suite
 from ddbench.tables.escaping import visible
+from ddbench.tables.quantities import duration_text
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+SECONDS_BETWEEN_LINES = 300.0  # of a run whose progress goes into a file
+
+
+@dataclass
+class Loop:
+    """A loop that runs: what it does, how many of its items are done, of how many where that is known, since when."""
+
+    description: str
+    total: int | None
+    watch: Stopwatch
+    done: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.description} {self.done:,}" + (f" of {self.total:,}" if self.total else "")
+
+    @property
+    def left(self) -> str:
+        """How long the rest will take at this pace, in words; empty where that cannot be said."""
+        if not self.total or not self.done:
+            return ""
+        return f", {duration_text(self.watch.seconds * (self.total - self.done) / self.done)} left"
+
+
+@dataclass
 class Bars:
-    """Progress bars on the error stream; nothing but finished lines where that is no terminal."""
+    """Progress on the error stream: bars on a terminal, else a line every five minutes about the loops that run."""
 
     progress: Progress
+    pace: Pace = field(default_factory=lambda: Pace(SECONDS_BETWEEN_LINES))
+    place: str = ""
+    loops: list[Loop] = field(default_factory=list)
 
     def track(self, iterable: Iterable[T], description: str, state: Resumable | None = None) -> Iterator[T]:
         """Yield the items and move a bar that disappears at the end; what is kept for a rerun is the runner's work."""
         total = len(iterable) if isinstance(iterable, Sized) else None
         task = self.progress.add_task(description, total=total)
+        loop = Loop(description, total, Stopwatch())
+        self.loops.append(loop)
         try:
             for item in iterable:
                 yield item
                 self.progress.advance(task)
+                loop.done += 1
+                if self.progress.disable and self.pace.is_due():
+                    outermost = self.loops[0]
+                    self.say(f"{self.place}{', '.join(map(str, self.loops))}{outermost.left}")
         finally:
+            self.loops.remove(loop)
             self.progress.remove_task(task)
+
+    def say(self, line: str) -> None:
+        """Print a line above the bars."""
+        with suppress(OSError):  # a full or closed error stream ends no run
+            self.progress.console.print(visible(line), soft_wrap=True, markup=False, highlight=False)
 
 
 class _Errors(Console):
@@ -68,10 +108,9 @@ def run_cells(suite: Suite, results: Path, options: RunOptions) -> list[Result]:
 
         def show(event: CellEvent) -> None:
             bars.progress.update(task, total=event.total, completed=event.index, description=visible(event.cell.title))
+            bars.place = f"[{event.index + 1}/{event.total}] {event.cell.title}: "
             if event.result is not None and not event.was_there:
-                line = visible(describe_cell(event))
-                with suppress(OSError):  # a full or closed error stream ends no run
-                    bars.progress.console.print(line, soft_wrap=True, markup=False, highlight=False)
+                bars.say(describe_cell(event))
 
         return run_suite(suite, results, replace(options, track=bars.track), show)
 

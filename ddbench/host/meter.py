@@ -96,6 +96,18 @@ class Meter:
         return self._reading
 
 
+class Stopwatch:
+    """Tells how long ago it was made; for progress, not for measurements."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since then."""
+        return time.perf_counter() - self._started
+
+
 class Pace:
     """Says when something that should happen every so many seconds is due; the first time after one such span."""
 

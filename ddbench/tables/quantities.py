@@ -14,6 +14,18 @@ def seconds_text(seconds: float | None) -> str:
     return f"{seconds:.2f}" if seconds < 10 else f"{seconds:.1f}" if seconds < 100 else f"{seconds:,.0f}"
 
 
+def duration_text(seconds: float) -> str:
+    """Return a duration in the two largest units that say something, such as `1 h 20 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")]
+    first = next((index for index, (count, _) in enumerate(parts) if count), len(parts) - 1)
+    return " ".join(f"{count} {unit}" for count, unit in parts[first : first + 2] if count)
+
+
 def gpu_text(size: float | None, *, on_gpu: bool) -> str:
     """Return a peak of GPU memory; without a GPU it says so and is never zero."""
     return bytes_text(size) if size is not None or on_gpu else "no GPU"

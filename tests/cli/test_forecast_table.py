@@ -2,43 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
 
-from ddbench.cli._forecast_table import describe_bytes, describe_seconds, summarise
+from ddbench.cli._forecast_table import describe_bytes, summarise
 from ddbench.cli.main import main
 from ddbench.forecast.suite_forecast import CellForecast, PhaseForecast
 from ddbench.runs.suite import Suite
 
 (CELL,) = Suite(name="s", protocol="quick", datasets=("digits",), methods=("random_real",), ipc=(1,)).cells()
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0, "0.0 s"),
-        (9.94, "9.9 s"),
-        (59.4, "59 s"),
-        (60, "1 min"),
-        (61, "1 min 1 s"),
-        (3600, "1 h"),
-        (3659, "1 h"),
-        (5430, "1 h 30 min"),
-        (200_000, "2 d 7 h"),
-    ],
-)
-def test_durations_have_two_units_at_most(seconds, text):
-    assert describe_seconds(seconds) == text
-
-
-@given(st.floats(10, 1e8))
-def test_durations_are_close(seconds):
-    units = {"d": 86400, "h": 3600, "min": 60, "s": 1}
-    parts = describe_seconds(seconds).split()
-    told = sum(int(count) * units[unit] for count, unit in zip(parts[::2], parts[1::2], strict=True))
-    assert abs(told - seconds) <= max(1, seconds / 24)
 
 
 def test_bytes_and_unknown_ones():

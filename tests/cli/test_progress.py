@@ -1,0 +1,34 @@
+"""Progress of a run whose error stream is no terminal: lines about the loops that run, and how long they take."""
+
+from __future__ import annotations
+
+from ddbench.cli.progress import Loop, progress_bars
+from ddbench.host.meter import Pace, Stopwatch
+
+
+def test_loops_inside_each_other_stand_in_one_line(capsys):
+    with progress_bars() as bars:
+        bars.pace, bars.place = Pace(0), "[1/2] mtt: "
+        for _ in bars.track(range(2), "experts"):
+            for _ in bars.track(iter("ab"), "epochs"):
+                pass
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "[1/2] mtt: experts 0 of 2, epochs 1"
+    assert lines[2].startswith("[1/2] mtt: experts 1 of 2, ")
+    assert lines[2].endswith(" left")
+    assert len(lines) == 6
+
+
+def test_a_loop_says_how_long_the_rest_takes_at_its_pace(monkeypatch):
+    monkeypatch.setattr(Stopwatch, "seconds", 30.0)
+    watch = Stopwatch()
+    assert Loop("steps", 1000, watch, done=100).left == ", 4 min 30 s left"
+    assert str(Loop("steps", 1000, watch, done=100)) == "steps 100 of 1,000"
+    assert Loop("steps", 1000, watch).left == ""
+    assert Loop("steps", None, watch, done=3).left == ""
+
+
+def test_nothing_is_said_of_what_is_quick(capsys):
+    with progress_bars() as bars:
+        assert list(bars.track(range(3), "steps")) == [0, 1, 2]
+    assert capsys.readouterr().err == ""
