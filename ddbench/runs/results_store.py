@@ -253,6 +253,12 @@ def _parse(text: bytes, where: str, key: str, tell: OnProblem) -> Result:
     except BadInputError as error:
         reason = str(error).removeprefix(where).lstrip(", ").partition(";")[0]
         raise BadInputError(f"{where} is not a ddbench result: {reason}; remove it and run that cell again") from error
+    accuracy = result.metric("test_accuracy")
+    if accuracy is not None and not all(0 <= value <= 1 for value in accuracy.values):
+        raise BadInputError(
+            f"{where} is not a ddbench result: an accuracy must be a fraction from 0 to 1, got {accuracy.values}; "
+            "remove it and run that cell again"
+        )
     standing: Standing = "whole" if result.digest == content_digest(content) else "altered"
     if not result.digest:
         standing = "older"
