@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def load_image_folder(
     side = check_size(size)
     root = Path(path).expanduser()
     train_folder = root / "train"
-    test_folder = root / "test" if (root / "test").is_dir() else root / "val"
+    test_folder = root / "test" if os.path.lexists(root / "test") else root / "val"
     if not (train_folder.is_dir() and test_folder.is_dir()):
         raise DataMissingError(
             f"{root} should hold the folders train and test (or val), each with one folder per class; put them there"
@@ -55,6 +56,10 @@ def load_image_folder(
     listings = [list_class_folders((folder / name for name in classes), passed) for folder in folders]
     passed.warn(root)
     train, test = open_images(listings, side)
+    if train.digest == test.digest:
+        raise DataMismatchError(
+            f"{test_folder} holds the very images of {train_folder}, which students are trained on; put others there"
+        )
     return make_real_dataset(
         f"image_folder:{root.resolve().name},size={side}",
         train[:2],

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import warnings
 
 import numpy as np
@@ -114,9 +115,9 @@ def test_one_changed_byte_of_any_picture_gives_another_fingerprint(folder, data)
 
 
 def test_numbers_are_sorted_as_numbers(tmp_path, write_image):
-    for split in ("train", "test"):
+    for split, first in (("train", 0), ("test", 100)):
         for number in range(12):
-            write_image(tmp_path / split / str(number) / "0.png", number)
+            write_image(tmp_path / split / str(number) / "0.png", first + number)
     real = load_dataset(f"image_folder:{tmp_path},size=8")
     assert real.info.class_names == tuple(map(str, range(12)))
     assert real.train.pixels(torch.arange(12))[:, 0, 0, 0].tolist() == list(range(12))
@@ -187,3 +188,21 @@ def test_the_path_is_needed():
 def test_a_size_that_is_none_is_refused(folder, size):
     with pytest.raises(BadInputError, match=r"^size must be a whole number of pixels from 8 to 1024, got [^\n]*$"):
         load_dataset(f"image_folder:{folder},size={size}")
+
+
+@pytest.mark.parametrize("how", ["link", "copy"])
+def test_a_test_split_that_is_the_training_split_is_refused(folder, how):
+    test = folder / "test"
+    test.symlink_to("train") if how == "link" else shutil.copytree(folder / "train", test)
+    with pytest.raises(
+        DataMismatchError, match=r"test holds the very images of .*train, which students are trained on"
+    ):
+        load_dataset(f"image_folder:{folder},size=16")
+
+
+@pytest.mark.parametrize("how", ["file", "broken link"])
+def test_a_test_folder_that_is_none_does_not_make_way_for_a_validation_folder(folder, how):
+    test = folder / "test"
+    test.touch() if how == "file" else test.symlink_to("missing")
+    with pytest.raises(DataMissingError, match="should hold the folders train and test"):
+        load_dataset(f"image_folder:{folder},size=16")
