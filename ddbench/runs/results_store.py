@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ddbench.distilled import SIDECAR
+from ddbench.distilled import SIDECAR, TENSORS
 from ddbench.errors import BadInputError
 from ddbench.host.files import digest_of, is_special, make_folder, staged_folder, write_text
 from ddbench.host.leftovers import clear_leftovers, leftovers
@@ -159,6 +159,18 @@ def read_results(sources: Iterable[Path | str], on_problem: OnProblem | None = N
             raise BadInputError(f"{source} holds no results; name a folder written by `ddbench run` or a .jsonl file")
         results += found
     return sorted(results, key=lambda result: (result.started_at, result.key))
+
+
+def check_apart(out: Path | None, sources: Iterable[Path]) -> None:
+    """Raise BadInputError where a file to be written is one of those that results are read from: it would be lost."""
+    if out is None or not out.is_file():
+        return
+    place = out.resolve()
+    for source in (given.resolve() for given in sources):
+        is_of_cells = place.name in (RESULT_FILE, SIDECAR, TENSORS) and place.is_relative_to(source)
+        is_of_lines = place.suffix == ".jsonl" and place.is_relative_to(source) and not result_files(source)
+        if place == source or is_of_cells or is_of_lines:
+            raise BadInputError(f"{out} is one of the files that are read, and would be lost; name another file")
 
 
 def write_lines(results: Iterable[Result], path: Path) -> None:
