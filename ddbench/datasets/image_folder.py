@@ -50,16 +50,16 @@ def load_image_folder(
         raise DataMissingError(
             f"{root} should hold the folders train and test (or val), each with one folder per class; put them there"
         )
+    if train_folder.samefile(test_folder):
+        raise DataMismatchError(
+            f"{test_folder} is the folder {train_folder}, whose images students are trained on; put others there"
+        )
     passed = PassedOver()
     classes = _shared_classes(train_folder, test_folder, passed)
     folders = (train_folder, test_folder)
     listings = [list_class_folders((folder / name for name in classes), passed) for folder in folders]
     passed.warn(root)
     train, test = open_images(listings, side)
-    if train.digest == test.digest:
-        raise DataMismatchError(
-            f"{test_folder} holds the very images of {train_folder}, which students are trained on; put others there"
-        )
     return make_real_dataset(
         f"image_folder:{root.resolve().name},size={side}",
         train[:2],

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import warnings
 
 import numpy as np
@@ -190,13 +189,9 @@ def test_a_size_that_is_none_is_refused(folder, size):
         load_dataset(f"image_folder:{folder},size={size}")
 
 
-@pytest.mark.parametrize("how", ["link", "copy"])
-def test_a_test_split_that_is_the_training_split_is_refused(folder, how):
-    test = folder / "test"
-    test.symlink_to("train") if how == "link" else shutil.copytree(folder / "train", test)
-    with pytest.raises(
-        DataMismatchError, match=r"test holds the very images of .*train, which students are trained on"
-    ):
+def test_a_test_folder_that_leads_to_the_training_folder_is_refused(folder):
+    (folder / "test").symlink_to("train")
+    with pytest.raises(DataMismatchError, match=r"test is the folder .*train, whose images students are trained on"):
         load_dataset(f"image_folder:{folder},size=16")
 
 
