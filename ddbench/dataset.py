@@ -27,6 +27,9 @@ DATA_DIR_VARIABLE = "DDBENCH_DATA_DIR"
 _READ_AT_ONCE = 256  # images that are not held in memory
 
 
+# What the data sets made in this process hold in memory, by fingerprint and by which splits are held.
+_held: dict[tuple[str, tuple[bool, ...]], list[str]] = {}
+
 _NOT_OPTIONS = ("data_dir", "download")  # parameters of every loader, which are given apart from the options
 _PATHS = ("path", "source")
 _BY_NAME = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -176,7 +179,32 @@ def make_real_dataset(
         layout=digest_of(content),
         is_fixed=expected is not None if is_fixed is None else is_fixed,
     )
-    return RealDataset(LabeledImages(*train, info), LabeledImages(*test, info), info)
+    made = RealDataset(LabeledImages(*train, info), LabeledImages(*test, info), info)
+    _held[_held_as(made)] = _digest_held(made)
+    return made
+
+
+def check_held(dataset: RealDataset) -> None:
+    """Raise BadInputError where a data set holds other pixels or labels than its fingerprint says.
+
+    They were exchanged or changed after `make_real_dataset`. Of images that are not held in memory the shape alone is
+    compared, and of a fingerprint that was not made in this process nothing: it is its maker's word.
+    """
+    if _held.get(_held_as(dataset), found := _digest_held(dataset)) != found:
+        raise BadInputError(
+            f"images or labels of this data set are not those that make the fingerprint of {dataset.info.name}, "
+            f"{dataset.info.fingerprint}; make a set of your own of them with make_real_dataset, under another name"
+        )
+
+
+def _held_as(dataset: RealDataset) -> tuple[str, tuple[bool, ...]]:
+    return dataset.info.fingerprint, tuple(isinstance(s.images, Tensor) for s in (dataset.train, dataset.test))
+
+
+def _digest_held(dataset: RealDataset) -> list[str]:
+    splits = (dataset.train, dataset.test)
+    images = [_digest_images(s.images) if isinstance(s.images, Tensor) else str(tuple(s.images.shape)) for s in splits]
+    return [*images, *(_digest_tensor(split.labels) for split in splits)]
 
 
 def _check_parts(

@@ -59,7 +59,7 @@ class Sidecar(BaseModel):
     num_classes: Annotated[int, Field(strict=True)]
     ipc: Annotated[int, Field(strict=True)] | None
     space: Space
-    student_lr: float | None
+    student_lr: Annotated[float, Field(strict=True)] | None
     whitening: str | None = Field(default=None, pattern="^[0-9a-f]{16}$")
     provenance: dict[str, Any]
     digest: str = ""  # of all other fields as JSON has them

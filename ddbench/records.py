@@ -32,11 +32,14 @@ from ddbench.images import RealDataset as RealDataset
 from ddbench.inputs.checked import Checked
 from ddbench.inputs.distilled_sets import PIXEL_MARGIN, as_set_images, as_set_labels
 from ddbench.inputs.distilled_sets import UNBOUNDED as UNBOUNDED
+from ddbench.inputs.documents import parse_json
 from ddbench.inputs.image_tensors import as_plain
 from ddbench.inputs.paths import as_path
 from ddbench.inputs.problems import explain
 from ddbench.inputs.values import LARGEST_SEED, as_choice, as_count, as_flag, as_kind, as_mapping, as_positive
 
+# Of a metric; beyond, squares of differences leave the range of floats.
+Measured = Annotated[float, Field(ge=-1e30, le=1e30, allow_inf_nan=False)]
 Space = Literal["normalised", "pixels", "zca"]
 Status = Literal["ok", "skipped", "failed", "out_of_memory"]
 # What is known of a result that was read: as it was written, changed since, in another's place, or without a digest.
@@ -178,14 +181,13 @@ class DistilledDataset:
         """Refuse what could not be kept, or what an evaluation could not read once students are trained."""
         given = as_mapping(self.provenance, "provenance")
         try:
-            to_json(given)
+            text = to_json(given, inf_nan_mode="constants").decode()
             Origin.model_validate(given)
         except ValidationError as error:
             raise BadInputError(f"provenance of a distilled set: {explain(error)}; correct or leave it out") from error
         except (ValueError, RecursionError) as error:
-            raise BadInputError(
-                f"provenance must be JSON-able: numbers, texts, lists, dictionaries; {error}"
-            ) from error
+            raise BadInputError(f"provenance must be JSON-able: numbers, texts, lists, tables; {error}") from error
+        parse_json(text, "provenance of a distilled set")  # what is written must be readable
 
     def _check_whitening(self) -> None:
         if self.whitening is not None:
@@ -290,13 +292,13 @@ class Metric(Record):
     name: str
     unit: str
     higher_is_better: bool
-    values: Annotated[tuple[float, ...], Field(min_length=1)]
+    values: Annotated[tuple[Measured, ...], Field(min_length=1)]
     basis: str = ""
 
     @field_validator("higher_is_better", "values", mode="before")
     @classmethod
     def _is_what_it_is(cls, given: object, field: ValidationInfo) -> object:
-        """Refuse text and bools for numbers and numbers for a bool, which pydantic would take."""
+        """Refuse text and bools for numbers and numbers for a bool, which pydantic would take, and odd numbers."""
         if field.field_name == "higher_is_better":
             return as_flag(given, "higher_is_better")
         if isinstance(given, list | tuple) and any(isinstance(value, bool | str) for value in given):

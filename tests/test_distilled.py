@@ -221,6 +221,16 @@ DAMAGES = {
     "other format": (with_sidecar(format="ddbench-distilled-9"), DataMismatchError, "format"),
     "other space": (with_sidecar(space="zca9"), DataMismatchError, "space"),
     "nan lr": (with_sidecar(student_lr=float("nan")), BadInputError, "student_lr must be a positive number"),
+    "lr as text": (
+        with_sidecar(student_lr="0.1"),
+        DataMismatchError,
+        "student_lr: should be a valid number, got '0.1'",
+    ),
+    "lr as a bool": (
+        with_sidecar(student_lr=True),
+        DataMismatchError,
+        "student_lr: should be a valid number, got True",
+    ),
     "too few classes": (with_sidecar(num_classes=2, ipc=3), BadInputError, "labels must lie in 0..1"),
     "too many classes": (with_sidecar(num_classes=4), BadInputError, "4 classes at ipc 2 has 8 images, got 6"),
     "other ipc": (with_sidecar(ipc=1), BadInputError, "3 classes at ipc 1 has 3 images, got 6"),

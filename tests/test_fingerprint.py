@@ -9,8 +9,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ddbench.dataset import load_dataset, make_real_dataset
+from ddbench.dataset import check_held, load_dataset, make_real_dataset
+from ddbench.errors import BadInputError
 from ddbench.images import is_of_content
+from ddbench.records import DistilledDataset
+from ddbench.runs.cell import evaluate
+from ddbench.runs.distill import distill
 
 IMAGES = torch.randint(256, (12, 3, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 LABELS = torch.tensor([0, 1, 2] * 4)
@@ -74,6 +78,49 @@ def test_what_is_no_content_does_not_count():
     same = make(IMAGES.clone(), LABELS.clone(), name="other", mean=(0.1,) * 3, may_be_mirrored=False)
     assert same.fingerprint == make().fingerprint
     assert make(IMAGES.permute(0, 1, 3, 2).contiguous().permute(0, 1, 3, 2)).fingerprint == make().fingerprint
+
+
+def changed(real, which, how):
+    """Return a data set that keeps its info, with one split exchanged."""
+    split = {
+        "pixels": lambda s: replace(s, images=255 - s.images),
+        "labels": lambda s: replace(s, labels=s.labels.flip(0)),
+        "fewer": lambda s: replace(s, images=s.images[:-1], labels=s.labels[:-1]),
+    }[how](getattr(real, which))
+    return replace(real, **{which: split})
+
+
+@pytest.mark.parametrize("how", ["pixels", "labels", "fewer"])
+@pytest.mark.parametrize("which", ["train", "test"])
+def test_a_set_that_is_no_longer_what_its_fingerprint_says_is_refused_where_it_is_used(which, how):
+    real = load_dataset("digits")
+    check_held(real)
+    other = changed(real, which, how)
+    of_real = torch.cat([real.train.of_class(label)[:1] for label in range(10)])
+    distilled = DistilledDataset(real.train.normalised(of_real), torch.arange(10), 10, 1)
+    with pytest.raises(BadInputError, match=r"not those that make the fingerprint of digits, c1-.*make_real_dataset"):
+        distill("random_real", other, 1, device="cpu")
+    with pytest.raises(BadInputError, match="not those that make the fingerprint of digits"):
+        evaluate(distilled, other, "quick", students=1, device="cpu")
+
+
+def test_splits_that_changed_places_or_in_place_are_noticed():
+    real = load_dataset("digits")
+    with pytest.raises(BadInputError, match="not those that make the fingerprint"):
+        check_held(replace(real, train=real.test, test=real.train))
+    real.train.images[0] = 0
+    with pytest.raises(BadInputError, match="not those that make the fingerprint"):
+        check_held(real)
+    check_held(load_dataset("digits"))
+
+
+def test_labels_of_streamed_images_are_compared():
+    streamed = Streamed(IMAGES[:9])
+    content = {"class_names": ("a", "b", "c"), "mean": (0.5,) * 3, "std": (0.2,) * 3}
+    real = make_real_dataset("toy", (streamed, LABELS[:9]), (IMAGES[9:], LABELS[9:]), **content)
+    check_held(real)
+    with pytest.raises(BadInputError, match="not those that make the fingerprint of toy"):
+        check_held(changed(real, "train", "labels"))
 
 
 def test_images_that_are_not_held_give_the_same_fingerprint():

@@ -93,8 +93,15 @@ REFUSED = {
     "ipc float": ({"ipc": 2.0}, "ipc must be a whole number, got 2.0"),
     "classes as text": ({"num_classes": "3"}, "num_classes must be a whole number, got text '3'"),
     "classes beyond all": ({"num_classes": 10**12}, "num_classes must be at most"),
+    "lr beyond floats": ({"student_lr": 10**400}, "student_lr must be a positive number, got a very large number"),
     "lr text": ({"student_lr": "0.1"}, "student_lr must be a positive number, got text '0.1'"),
     "provenance a list": ({"provenance": [1]}, "provenance must be a dictionary, got list"),
+    "provenance too deep to be read": (
+        {"provenance": {"x": json.loads("[" * 70 + "]" * 70)}},
+        "provenance of a distilled set is nested more than 60 deep",
+    ),
+    "provenance beyond 64 bits": ({"provenance": {"x": 2**64}}, "holds a number beyond 64 bits"),
+    "provenance with a key twice": ({"provenance": {"x": {1: 2, "1": 3}}}, "gives key '1' twice"),
     "provenance of tensors": ({"provenance": {"x": torch.zeros(1)}}, "provenance must be JSON-able"),
     "seed in words": ({"provenance": {"distill_seed": "x"}}, "distill_seed: should be a valid integer, got 'x'"),
     "phases in words": ({"provenance": {"phases": "long"}}, "phases: should be a valid tuple"),
@@ -260,9 +267,9 @@ RESULTS = st.builds(
     config=st.dictionaries(st.text(max_size=5), JSON, max_size=3),
     status=st.sampled_from(["ok", "skipped", "failed", "out_of_memory"]),
     reason=st.text(),
-    metrics=st.lists(st.builds(Metric, values=st.lists(FLOATS, min_size=1, max_size=3).map(tuple)), max_size=2).map(
-        tuple
-    ),
+    metrics=st.lists(
+        st.builds(Metric, values=st.lists(st.floats(-1e30, 1e30), min_size=1, max_size=3).map(tuple)), max_size=2
+    ).map(tuple),
     phases=st.lists(st.builds(Phase, reading=READINGS, cached=st.booleans()), max_size=2).map(tuple),
     student_lr=st.none() | FLOATS,
 )
@@ -293,14 +300,19 @@ def test_result_survives_json(result):
     assert "null" not in json.dumps([metric.values for metric in again.metrics])
 
 
-def test_unfinished_numbers_survive_json():
-    metric = replace_values(RESULT, (NAN, INFINITY, -INFINITY, 0.5)).metrics[0]
-    again = Metric.model_validate(json.loads(metric.model_dump_json()))
-    assert str(again.values) == str(metric.values)
+@pytest.mark.parametrize("number", [NAN, INFINITY, -INFINITY], ids=str)
+def test_unfinished_numbers_survive_json(number):
+    reading = Reading(seconds=number)
+    again = Reading.model_validate(json.loads(reading.model_dump_json()))
+    assert str(again.seconds) == str(number)
 
 
-def replace_values(result, values):
-    return result.model_copy(update={"metrics": (result.metrics[0].model_copy(update={"values": values}),)})
+@pytest.mark.parametrize("value", [NAN, INFINITY, -INFINITY, 1e308, -1e31], ids=str)
+def test_a_metric_holds_numbers_of_which_there_is_a_spread(value):
+    content = json.loads(RESULT.model_dump_json())
+    content["metrics"][0] |= {"name": "score", "values": [0.5, value]}
+    with pytest.raises(ValidationError, match=r"values\.1\s+Input should be (a finite number|less|greater)"):
+        Result.model_validate(content)
 
 
 @pytest.mark.parametrize("path", [(), ("metrics", 0), ("phases", 0), ("phases", 0, "reading")], ids=str)

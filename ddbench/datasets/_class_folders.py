@@ -91,7 +91,7 @@ def class_names_in(folder: Path, passed: PassedOver | None = None) -> list[str]:
     for entry in _scan(folder):
         if is_hidden(entry.name):
             passed.add(HIDDEN, entry.name)
-        elif entry.is_dir():
+        elif _is_folder(entry):
             names.append(entry.name)
         else:
             passed.add(LOOSE if _is_image(entry.name) else OTHER_KIND, entry.name)
@@ -113,16 +113,16 @@ def is_hidden(name: str) -> bool:
 
 def _find_images(folder: Path, passed: PassedOver) -> Iterator[Path]:
     for entry in _scan(folder):
-        is_link_to_folder = entry.is_symlink() and entry.is_dir()
+        is_link_to_folder = entry.is_symlink() and _is_folder(entry)
         if is_hidden(entry.name):
             passed.add(HIDDEN, entry.name)
         elif is_link_to_folder:
             passed.add(LINKED, entry.name)
-        elif entry.is_dir():
+        elif _is_folder(entry):
             yield from _find_images(folder / entry.name, passed)
         elif not _is_image(entry.name):
             passed.add(OTHER_KIND, entry.name)
-        elif entry.is_file() or entry.is_symlink():  # a link that leads nowhere is told when it is looked at
+        elif entry.is_symlink() or entry.is_file():  # a link that leads nowhere is told when it is looked at
             yield folder / entry.name
         else:
             passed.add(SPECIAL, entry.name)
@@ -135,6 +135,13 @@ def _scan(folder: Path) -> list[os.DirEntry[str]]:
             return sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
         raise DataMismatchError(f"the folder {folder} {explain_os_error(error)}") from error
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads back to itself, or where nobody may look
+        return False
 
 
 def _is_image(name: str) -> bool:

@@ -42,7 +42,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _MAY_TURN = {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}
-_BITS, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # of TIFF
+_BITS, _PHOTOMETRIC, _WHITE_IS_ZERO, _SAMPLES, _SIGNED = 258, 262, 0, 339, 2  # of TIFF
 
 
 def decode_images(
@@ -113,6 +113,10 @@ def _as_mode(source: Image.Image, mode: str, name: str) -> Image.Image:
     frames = getattr(source, "n_frames", 1)
     if frames > 1 and source.format != "MPO":  # a photograph with its preview: the first is the picture
         raise DataMismatchError(f"the image {name} holds {frames} frames, not one picture; save the one that is meant")
+    if source.mode == "L" and _SIGNED in getattr(source, "tag_v2", {}).get(_SAMPLES, ()):  # Pillow takes no notice
+        raise DataMismatchError(
+            f"the image {name} holds signed integers, whose range is not certain; save it with 8 or 16 unsigned bits"
+        )
     if source.mode == mode:
         source.load()
         return source

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 
@@ -44,10 +45,14 @@ def load_image_folder(
     side = check_size(size)
     root = Path(path).expanduser()
     train_folder = root / "train"
-    test_folder = root / "test" if (root / "test").is_dir() else root / "val"
+    test_folder = root / "test" if os.path.lexists(root / "test") else root / "val"
     if not (train_folder.is_dir() and test_folder.is_dir()):
         raise DataMissingError(
             f"{root} should hold the folders train and test (or val), each with one folder per class; put them there"
+        )
+    if train_folder.samefile(test_folder):
+        raise DataMismatchError(
+            f"{test_folder} is the folder {train_folder}, whose images students are trained on; put others there"
         )
     passed = PassedOver()
     classes = _shared_classes(train_folder, test_folder, passed)

@@ -78,9 +78,13 @@ def as_number(value: object, what: str, least: float = -math.inf, most: float = 
 
 def as_positive(value: object, what: str) -> float:
     """Return a finite number above zero; raises BadInputError where it is none."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) < math.inf:
+    try:
+        number = 0.0 if isinstance(value, bool) or not isinstance(value, Real) else float(value)
+    except OverflowError:
+        number = math.inf
+    if not 0 < number < math.inf:
         raise BadInputError(f"{what} must be a positive number, got {shown(value)}")
-    return float(value)
+    return number
 
 
 def as_flag(value: object, what: str) -> bool:

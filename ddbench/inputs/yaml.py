@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from ddbench.inputs.documents import DEEPEST, LARGEST, check_content, read_text
 
 CORE = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str", "seq", "map"))
 MERGE = "tag:yaml.org,2002:merge"
+_ODD_NUMBER = re.compile(r"[-+]?0[0-9_]|.*:")  # 010, which YAML 1.1 takes for eight, and 1:30, for ninety
 MOST_PARTS = 100_000  # what stands in a file once every alias is written out
 
 
@@ -67,6 +69,11 @@ class _Loader(yaml.SafeLoader):
         kind = node.tag.rpartition(":")[2]
         if node.tag not in CORE:
             problem = f"a value of type {kind!r} is not allowed here"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        if kind in ("int", "float") and _ODD_NUMBER.match(node.value):
+            problem = (
+                f"{node.value!r} is not a plain number: YAML reads it by eights or sixties; write it out, or quote it"
+            )
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
         try:
             return super().construct_object(node, deep)

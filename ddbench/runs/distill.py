@@ -14,7 +14,7 @@ import torch
 
 from ddbench.augment.dsa import dsa_augment
 from ddbench.augment.strategies import DSA_STRATEGY
-from ddbench.dataset import find_data_dir, load_dataset
+from ddbench.dataset import check_held, find_data_dir, load_dataset
 from ddbench.engine.arithmetic import arithmetic_of
 from ddbench.engine.chunks import shrunk_chunks
 from ddbench.engine.native import native_passes
@@ -292,8 +292,14 @@ def load_real(dataset: RealDataset | str, options: RunOptions) -> RealDataset:
     """Return a data set given as such or by name.
 
     The last two loaded by name are kept in memory, for as long as the files they were read from look as they did.
+
+    Raises:
+        BadInputError: one given as such that holds something else than its fingerprint says.
     """
-    return dataset if isinstance(dataset, RealDataset) else _load_named(dataset, options.data_dir)
+    if not isinstance(dataset, RealDataset):
+        return _load_named(dataset, options.data_dir)
+    check_held(dataset)
+    return dataset
 
 
 _loaded: dict[tuple[str, str], tuple[RealDataset, FileNotes]] = {}

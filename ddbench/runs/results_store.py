@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ddbench.distilled import SIDECAR
+from ddbench.distilled import SIDECAR, TENSORS
 from ddbench.errors import BadInputError
 from ddbench.host.files import digest_of, is_special, make_folder, staged_folder, write_text
 from ddbench.host.leftovers import clear_leftovers, leftovers
@@ -161,6 +161,18 @@ def read_results(sources: Iterable[Path | str], on_problem: OnProblem | None = N
     return sorted(results, key=lambda result: (result.started_at, result.key))
 
 
+def check_apart(out: Path | None, sources: Iterable[Path]) -> None:
+    """Raise BadInputError where a file to be written is one of those that results are read from: it would be lost."""
+    if out is None or not out.is_file():
+        return
+    place = out.resolve()
+    for source in (given.resolve() for given in sources):
+        is_of_cells = place.name in (RESULT_FILE, SIDECAR, TENSORS) and place.is_relative_to(source)
+        is_of_lines = place.suffix == ".jsonl" and place.is_relative_to(source) and not result_files(source)
+        if place == source or is_of_cells or is_of_lines:
+            raise BadInputError(f"{out} is one of the files that are read, and would be lost; name another file")
+
+
 def write_lines(results: Iterable[Result], path: Path) -> None:
     """Write results as JSON lines, one result a line with its digest: the form of recorded baselines."""
     if not is_special(path):
@@ -253,6 +265,12 @@ def _parse(text: bytes, where: str, key: str, tell: OnProblem) -> Result:
     except BadInputError as error:
         reason = str(error).removeprefix(where).lstrip(", ").partition(";")[0]
         raise BadInputError(f"{where} is not a ddbench result: {reason}; remove it and run that cell again") from error
+    accuracy = result.metric("test_accuracy")
+    if accuracy is not None and not all(0 <= value <= 1 for value in accuracy.values):
+        raise BadInputError(
+            f"{where} is not a ddbench result: an accuracy must be a fraction from 0 to 1, got {accuracy.values}; "
+            "remove it and run that cell again"
+        )
     standing: Standing = "whole" if result.digest == content_digest(content) else "altered"
     if not result.digest:
         standing = "older"

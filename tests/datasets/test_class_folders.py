@@ -20,6 +20,7 @@ from ddbench.datasets._class_folders import (
     same_but_for_spelling,
 )
 from ddbench.errors import DataMismatchError
+from ddbench.host.file_digests import digest_files
 
 
 @pytest.fixture
@@ -120,3 +121,14 @@ def test_names_that_differ_in_case_or_unicode_form_are_found():
     names = ["cat", "Cat", "dog", "caf\N{LATIN SMALL LETTER E WITH ACUTE}", "cafe\N{COMBINING ACUTE ACCENT}"]
     assert {frozenset(group) for group in same_but_for_spelling(names)} == {frozenset(names[:2]), frozenset(names[3:])}
     assert same_but_for_spelling(["a", "b"]) == []
+
+
+def test_a_link_that_leads_back_to_itself_is_an_error_that_names_it(tmp_path, write_image):
+    write_image(tmp_path / "a" / "0.png")
+    (tmp_path / "a" / "x.png").symlink_to("x.png")
+    (tmp_path / "loop").symlink_to("loop")
+    passed = PassedOver()
+    assert class_names_in(tmp_path, passed) == ["a"]
+    paths, _ = list_class_folders([tmp_path / "a"])
+    with pytest.raises(DataMismatchError, match=r"x\.png .*loop"):
+        digest_files(paths)

@@ -125,6 +125,12 @@ def test_values_without_a_certain_range_are_refused(dtype, kind):
         decode(data)
 
 
+def test_signed_integers_are_refused():
+    data = save(Image.fromarray(VALUES.astype(np.uint8)), "TIFF", tiffinfo={TiffImagePlugin.SAMPLEFORMAT: 2})
+    with pytest.raises(DataMismatchError, match=r"^the image x\.png holds signed integers, [^\n]*unsigned bits$"):
+        decode(data)
+
+
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_orientation_is_applied(kind, orientation):

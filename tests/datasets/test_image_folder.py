@@ -114,9 +114,9 @@ def test_one_changed_byte_of_any_picture_gives_another_fingerprint(folder, data)
 
 
 def test_numbers_are_sorted_as_numbers(tmp_path, write_image):
-    for split in ("train", "test"):
+    for split, first in (("train", 0), ("test", 100)):
         for number in range(12):
-            write_image(tmp_path / split / str(number) / "0.png", number)
+            write_image(tmp_path / split / str(number) / "0.png", first + number)
     real = load_dataset(f"image_folder:{tmp_path},size=8")
     assert real.info.class_names == tuple(map(str, range(12)))
     assert real.train.pixels(torch.arange(12))[:, 0, 0, 0].tolist() == list(range(12))
@@ -187,3 +187,17 @@ def test_the_path_is_needed():
 def test_a_size_that_is_none_is_refused(folder, size):
     with pytest.raises(BadInputError, match=r"^size must be a whole number of pixels from 8 to 1024, got [^\n]*$"):
         load_dataset(f"image_folder:{folder},size={size}")
+
+
+def test_a_test_folder_that_leads_to_the_training_folder_is_refused(folder):
+    (folder / "test").symlink_to("train")
+    with pytest.raises(DataMismatchError, match=r"test is the folder .*train, whose images students are trained on"):
+        load_dataset(f"image_folder:{folder},size=16")
+
+
+@pytest.mark.parametrize("how", ["file", "broken link"])
+def test_a_test_folder_that_is_none_does_not_make_way_for_a_validation_folder(folder, how):
+    test = folder / "test"
+    test.touch() if how == "file" else test.symlink_to("missing")
+    with pytest.raises(DataMissingError, match="should hold the folders train and test"):
+        load_dataset(f"image_folder:{folder},size=16")

@@ -59,7 +59,7 @@ def test_numbers_are_finite_and_in_range():
 
 def test_a_positive_number_is_above_zero():
     assert values.as_positive(np.float64(0.1), "student_lr") == 0.1
-    for value in (0, -1, math.nan, math.inf, "1", True):
+    for value in (0, -1, math.nan, math.inf, HUGE, "1", True):
         with pytest.raises(BadInputError, match="student_lr must be a positive number, got"):
             values.as_positive(value, "student_lr")
 

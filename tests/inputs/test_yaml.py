@@ -29,9 +29,9 @@ def test_what_pyyaml_writes_comes_back(content):
 
 
 def test_values_are_those_of_yaml_and_dates_are_text():
-    text = "{a: 1, b: 0.5, c: yes, d: ~, e: 2020-01-02, f: 2020-99-99, g: 0x10, h: .inf, i: 1:30}"
+    text = "{a: 1, b: 0.5, c: yes, d: ~, e: 2020-01-02, f: 2020-99-99, g: 0x10, h: .inf, i: '1:30'}"
     expected = {"a": 1, "b": 0.5, "c": True, "d": None, "e": "2020-01-02", "f": "2020-99-99", "g": 16}
-    assert parse_yaml(text, "x") == {**expected, "h": float("inf"), "i": 90}
+    assert parse_yaml(text, "x") == {**expected, "h": float("inf"), "i": "1:30"}
     assert parse_yaml("", "x") is None
 
 
@@ -60,6 +60,9 @@ WRONG = {
     "a call": ("!!python/object/apply:os.getcwd []", "is not allowed here"),
     "a tag of one's own": ("!x 1", "is not allowed here"),
     "many digits": ("9" * 5000, "a value cannot be read as int"),
+    "a number by eights": ("ipc: [010]", "'010' is not a plain number: .* in line 1, column 7"),
+    "a number by sixties": ("a: 1:30", "'1:30' is not a plain number: .* write it out, or quote it"),
+    "a float by sixties": ("a: -1:30.5", "'-1:30.5' is not a plain number"),
     "beyond 64 bits": ("0x" + "f" * 40, "holds a number beyond 64 bits"),
     "deep": ("[" * 3000 + "]" * 3000, "is nested more than 60 deep"),
     "deep, but not too deep for Python": ("[" * 70 + "]" * 70, "is nested more than 60 deep"),

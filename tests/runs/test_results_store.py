@@ -8,7 +8,7 @@ import torch
 
 from ddbench.errors import BadInputError
 from ddbench.host.leftovers import this_place
-from ddbench.records import DistilledDataset, Result
+from ddbench.records import DistilledDataset, Metric, Result
 from ddbench.runs.results_store import (
     DISTILLED_FOLDER,
     RESULT_FILE,
@@ -147,6 +147,18 @@ def test_damaged_result_is_named_in_one_line(tmp_path, content):
         assert store.get("bb") is None
     assert len(warned) == 1
     assert store.get("aa") == make_result("aa")
+
+
+@pytest.mark.parametrize("value", ["-0.01", "1.01", "67.8", "NaN", "Infinity", "1e308"])
+def test_an_accuracy_that_is_none_is_named_and_not_counted_with(tmp_path, value):
+    right = Metric(name="test_accuracy", unit="fraction", higher_is_better=True, values=(0.5,))
+    path = tmp_path / "a.jsonl"
+    write_lines([make_result(metrics=(right,))], path)
+    content = json.loads(path.read_text())
+    del content["digest"]  # as of an older version, or of another program
+    path.write_text(json.dumps(content).replace("[0.5]", f"[{value}]") + "\n")
+    with pytest.raises(BadInputError, match=r"line 1 is not a ddbench result: .* remove it and run"):
+        read_results([path])
 
 
 def test_the_others_go_on_where_damage_is_told(tmp_path):

@@ -73,7 +73,9 @@ def record_claims(
     """Record what repeated runs gave as a claims file, with limits from their spread."""
     from ddbench.claims import read_sources
     from ddbench.claims.recording import record, write_recording
+    from ddbench.runs.results_store import check_apart
 
+    check_apart(out, results)
     problems = Problems()
     recording = record(read_sources(results, problems.tell).results, family)
     write_recording(recording, out)

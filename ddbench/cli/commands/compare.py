@@ -33,8 +33,10 @@ def compare(
 
     `ddbench compare dm random_real results/` or `ddbench compare results_a/ results_b/`
     """
+    from ddbench.runs.results_store import check_apart
     from ddbench.tables.comparison_table import comparison_table
 
+    check_apart(out, results or [as_path(name) for name in (a, b)])
     problems = Problems()
     show_or_write(comparison_table(_compare(a, b, results or [], level, problems)), format, out)
     return problems.exit_code

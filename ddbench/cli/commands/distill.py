@@ -46,7 +46,9 @@ def distill(
     from ddbench.runs.presets import preset_settings
     from ddbench.tables.quantities import bytes_text
 
-    last_good = out.resolve().with_name(f"{out.resolve().name}-last-good")
+    if not (name := out.resolve().name):
+        raise BadInputError(f"{out} is no place for a distilled set; name a new folder")
+    last_good = out.resolve().with_name(f"{name}-last-good")
     chosen = parse_settings(settings or [])
     if preset is not None:
         chosen = preset_settings(preset, method, chosen)

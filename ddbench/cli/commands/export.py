@@ -17,8 +17,9 @@ def export(
     out: Annotated[Path, typer.Option("--out", "-o", parser=path, help="File of JSON lines to write.")],
 ) -> int:
     """Write results as JSON lines, the form of recorded baselines; what is damaged or altered is left out and named."""
-    from ddbench.runs.results_store import read_results, write_lines
+    from ddbench.runs.results_store import check_apart, read_results, write_lines
 
+    check_apart(out, results)
     problems = Problems()
     found = [result for result in read_results(results, problems.tell) if not result.is_altered]
     write_lines(found, out)

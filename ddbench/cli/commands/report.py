@@ -30,9 +30,10 @@ def report(
     from ddbench.claims import judge
     from ddbench.report.page import write_report
     from ddbench.report.plots import write_plots
-    from ddbench.runs.results_store import read_results
+    from ddbench.runs.results_store import check_apart, read_results
     from ddbench.tables.table import make_table
 
+    check_apart(out, results)
     problems = Problems()
     found = read_results(results, problems.tell)
     verdicts = judge(claims, found) if claims else ()

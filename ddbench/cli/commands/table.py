@@ -23,9 +23,10 @@ def table(
 
     Exit code 1 where a result is damaged, and left out, or altered, and marked.
     """
-    from ddbench.runs.results_store import read_results
+    from ddbench.runs.results_store import check_apart, read_results
     from ddbench.tables.table import make_table
 
+    check_apart(out, results)
     problems = Problems()
     found = read_results(results, problems.tell)
     show_or_write(make_table(found, published=published, mix_protocols=mix_protocols), format, out)

@@ -81,3 +81,25 @@ def test_what_is_altered_is_marked_in_the_report_and_not_exported(results, capsy
     assert len(exported) == 5
     assert {result.standing for result in exported} == {"whole"}
     assert all(result.digest for result in exported)
+
+
+@pytest.mark.parametrize(
+    "command", [["table"], ["export"], ["report"], ["compare", "dm", "random_real"], ["claims", "record"]], ids=" ".join
+)
+@pytest.mark.parametrize("which", ["a result", "lines", "lines in a folder"])
+def test_nothing_is_written_over_what_is_read(results, tmp_path, command, which, capsys):
+    lines = tmp_path / "lines" / "all.jsonl"
+    assert main(["export", str(results), "-o", str(lines)]) == 0
+    with lines.open("a") as file:
+        file.write("{a damaged line\n")
+    out = results / KEYS[0] / RESULT_FILE if which == "a result" else lines
+    source = {"a result": results, "lines": lines, "lines in a folder": lines.parent}[which]
+    before = out.read_bytes()
+    assert main([*command, str(source), "-o", str(out)]) == 2
+    assert "is one of the files that are read, and would be lost; name another file" in capsys.readouterr().err
+    assert out.read_bytes() == before
+
+
+def test_lines_beside_cells_may_be_written_again(results):
+    for _ in range(2):
+        assert main(["export", str(results), "-o", str(results / "all.jsonl")]) == 0

@@ -108,3 +108,9 @@ def test_a_set_whose_picture_cannot_be_drawn_is_whole(tmp_path, monkeypatch, cap
     assert main(command(tmp_path / "set")) == 2
     assert "holds the distilled set, whole, but without its picture" in capsys.readouterr().err
     assert load_distilled(tmp_path / "set").ipc == 1
+
+
+def test_the_root_of_all_folders_is_no_place_for_a_set(monkeypatch, capsys):
+    must_not_run(monkeypatch)
+    assert main(command("/")) == 2
+    assert "/ is no place for a distilled set; name a new folder" in capsys.readouterr().err
