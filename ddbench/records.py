@@ -334,11 +334,11 @@ class Result(Record):
     dataset: str
     dataset_fingerprint: str = ""
     dataset_layout: str = ""
-    ipc: int | None
+    ipc: Annotated[StrictInt, Field(ge=1)] | None
     network: str
-    students: int
-    distill_seed: int
-    eval_seed: int
+    students: StrictInt
+    distill_seed: StrictInt
+    eval_seed: StrictInt
     config: dict[str, Any]
     protocol: str
     protocol_hash: str

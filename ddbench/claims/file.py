@@ -61,6 +61,8 @@ def load_claims(path: Path | str) -> ClaimsFile:
     counts = Counter(claim.id for claim in claims)
     if double := {name for name, count in counts.items() if count > 1}:
         raise BadInputError(f"{source}: id {min(double)!r} is given twice; each claim needs one of its own")
+    if not claims:
+        raise BadInputError(f"{source} holds no claim; write one as a [[claim]] table")
     if given := content.keys() & {"path", "claims"}:
         raise BadInputError(f"{source}: unknown key {min(given)!r}; claims are [[claim]] tables")
     try:

@@ -22,9 +22,6 @@ def path(text: str) -> Path:
         raise typer.BadParameter(str(error)) from error
 
 
-LARGEST_SEED = 2**63 - 1
-MOST_STUDENTS = 10_000  # of one evaluation; more are a slip of the finger
-
 app = typer.Typer(
     help="A benchmark for dataset distillation: run methods, compare them across images per class, check claims.",
     no_args_is_help=True,

@@ -15,6 +15,7 @@ from ddbench.errors import BadInputError
 T = TypeVar("T")
 
 LARGEST_COUNT = 2**31 - 1
+MOST_STUDENTS = 10_000  # of one evaluation; more are a slip of the finger
 LARGEST_SEED = 2**63 - 1  # what a generator of torch takes
 
 

@@ -29,7 +29,7 @@ from ddbench.evaluator import DistillRun, Evaluator, make_evaluator
 from ddbench.host.machine import describe_machine, describe_versions, git_commit, resolve_device
 from ddbench.host.meter import Meter, utc_now
 from ddbench.images import is_of_content
-from ddbench.inputs.values import as_count, as_kind, as_seed, as_text, as_texts
+from ddbench.inputs.values import MOST_STUDENTS, as_count, as_kind, as_seed, as_text, as_texts
 from ddbench.network import InputShape, make_network, split_spec
 from ddbench.protocol import PROTOCOLS, Protocol
 from ddbench.records import DistilledDataset, Metric, Phase, Reading, RealDataset, Result, Status
@@ -80,7 +80,7 @@ def evaluate(
         raise BadInputError(f"this set was left by a distillation that diverged ({diverged}); distil again")
     options = with_device(options, device)
     check_dataset(dataset)
-    students, seed = as_count(students, "students"), as_seed(seed)
+    students, seed = as_count(students, "students", most=MOST_STUDENTS), as_seed(seed)
     evaluators = as_texts(evaluators, "evaluators", least=1, distinct=True)
     cross_networks = as_texts(cross_networks, "cross_networks", distinct=True)
     for name in (*cross_networks, *(() if network is None else (network,))):

@@ -13,6 +13,7 @@ from ddbench.host.files import baselines_dir, digest_of
 from ddbench.inputs.checked import Checked
 from ddbench.inputs.paths import as_path
 from ddbench.inputs.problems import explain
+from ddbench.inputs.values import MOST_STUDENTS
 from ddbench.inputs.yaml import read_yaml
 from ddbench.method import config_of, make_method
 from ddbench.network import split_spec
@@ -88,6 +89,7 @@ def _as_method(value: object) -> object:
 
 # Strict: a YAML `yes` or "3" where a number belongs is a slip, not a number.
 Count = Annotated[int, Field(ge=1, le=10**9, strict=True)]
+Students = Annotated[int, Field(ge=1, le=MOST_STUDENTS, strict=True)]
 Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
 Seeds = Annotated[tuple[Seed, ...], BeforeValidator(_as_seeds), Field(min_length=1)]
 Budgets = Annotated[tuple[Count, ...], Field(min_length=1)]
@@ -107,7 +109,7 @@ class SuiteMethod(Checked):
     settings: dict[str, Any] = Field(default_factory=dict)
     ipc: Budgets | None = None
     distill_seeds: Seeds | None = None
-    students: Count | None = None
+    students: Students | None = None
 
 
 class Suite(Checked):
@@ -125,7 +127,7 @@ class Suite(Checked):
     ipc: Budgets
     networks: tuple[str, ...] = ()
     distill_seeds: Seeds = (0,)
-    students: Count = 1
+    students: Students = 1
     eval_seed: Seed = 0
     evaluators: Names = DEFAULT_EVALUATORS
     cross_networks: tuple[str, ...] = ()

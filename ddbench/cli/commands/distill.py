@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ddbench.cli._app import LARGEST_SEED, DataDir, Device, PresetName, app, path
+from ddbench.cli._app import DataDir, Device, PresetName, app, path
 from ddbench.cli._folders import taken_back_if_empty
 from ddbench.cli._showing import progress, say
 from ddbench.errors import BadInputError, DDBenchError, DivergedError
+from ddbench.inputs.values import LARGEST_SEED
 
 if TYPE_CHECKING:
     from ddbench.records import DistilledDataset

@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 
-from ddbench.cli._app import LARGEST_SEED, MOST_STUDENTS, DataDir, Device, app, path
+from ddbench.cli._app import DataDir, Device, app, path
 from ddbench.cli._folders import taken_back_if_empty
 from ddbench.cli._showing import progress, say, show_table
 from ddbench.errors import BadInputError
+from ddbench.inputs.values import LARGEST_SEED, MOST_STUDENTS
 
 NEAR_CHANCE = 1.2  # times chance: a small test split's luck, and still far below what any working set gives
 
