@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
+import torch
+
+from ddbench import records
 
 Agreement = Callable[[Mapping[str, float], float], None]
 
@@ -19,3 +22,13 @@ def agreement(request: pytest.FixtureRequest) -> Agreement:
         assert {name: missed[name] for name in missed if not missed[name] <= within} == {}, f"largest allowed: {within}"
 
     return agree
+
+
+@pytest.fixture
+def in_double(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Networks and draws are float64, and distilled sets may be."""
+    monkeypatch.setattr(records, "as_set_images", lambda images, *_: images.detach())
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(usual)
