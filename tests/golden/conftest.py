@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 import torch
 
-from ddbench import records
+from ddbench import images, records
 
 Agreement = Callable[[Mapping[str, float], float], None]
 
@@ -27,8 +27,10 @@ def agreement(request: pytest.FixtureRequest) -> Agreement:
 @pytest.fixture
 def in_double(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Networks and draws are float64, and distilled sets may be."""
-    monkeypatch.setattr(records, "as_set_images", lambda images, *_: images.detach())
+    monkeypatch.setattr(records, "as_set_images", lambda given, *_: given.detach())
     usual = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
+    images._per_channel.cache_clear()
     yield
     torch.set_default_dtype(usual)
+    images._per_channel.cache_clear()  # it keeps tensors of the default type
