@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-Numbers = Tensor | float | Sequence[Any]
+Numbers = Tensor | np.ndarray | float | Sequence[Any]
 FOLDER = Path(__file__).parent
 
 
