@@ -28,6 +28,7 @@ WITHIN, WITHIN_FLOAT32 = 1e-12, 1e-5
 SPEC, SHAPE = Following.network, InputShape(3, 8, 3)
 LABELS = [0, 0, 1, 1, 2, 2]
 FORMS = [pytest.param("native", marks=pytest.mark.compiler), "plain"]
+IN_CHUNKS = pytest.param("native in chunks", marks=pytest.mark.compiler)
 
 
 @pytest.fixture
@@ -68,12 +69,11 @@ def seen_batches(size: int, names: list[str]) -> list[Seen]:
     return batches
 
 
-@pytest.mark.parametrize("form", FORMS, indirect=True)
-@pytest.mark.parametrize("chunk", [None, 2])
+@pytest.mark.parametrize("form", [*FORMS, IN_CHUNKS], indirect=True)
 @pytest.mark.parametrize("way", ["unrolled", "adjoint"])
 @pytest.mark.parametrize("size", [6, 4], ids=["all images", "mini-batches"])
-@pytest.mark.usefixtures("in_double", "form")
-def test_meta_steps_are_the_papers_equation(way, chunk, size, agreement):
+@pytest.mark.usefixtures("in_double")
+def test_meta_steps_are_the_papers_equation(way, form, size, agreement):
     images, lr = hashed.images(6, (3, 8, 8), 5), torch.tensor(0.3)
     start, target = trajectory(1)[[0, 3]].double()
     batches = seen_batches(size, [*hashed.STRATEGIES])
@@ -81,7 +81,9 @@ def test_meta_steps_are_the_papers_equation(way, chunk, size, agreement):
         StudentBatch(torch.tensor(b.chosen), torch.tensor(b.labels), Draw(b.name, torch.tensor(b.numbers)))
         for b in batches
     ]
-    found = META_GRADIENTS[way](flat(chunk), images, lr, Segment(start, target), given)
+    network = flat(chunk=2 if form == IN_CHUNKS.values[0] else None)
+    assert network.is_native == (form != "plain")
+    found = META_GRADIENTS[way](network, images, lr, Segment(start, target), given)
     leaves = (images.clone().requires_grad_(), lr.clone().requires_grad_())
     ends = (cut_up(vector, SPEC, SHAPE) for vector in (start, target))
     loss = meta_loss(*ends, *leaves, batches)
