@@ -1,4 +1,4 @@
-"""What the methods share, written out in float64: ConvNet, cross entropy, draws and DSA. Nothing of ddbench's is used.
+"""What the methods share, written out in float64: ConvNet, cross entropy, draws and DSA. Nothing of ddbench is used.
 
 Convolutions and resampling are sums in plain loops, so that `torch.autograd` goes through them twice where needed.
 """
