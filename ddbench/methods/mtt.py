@@ -7,8 +7,8 @@ dc_benchmark and FTD, because the paper's table has rates that explode.
 Differs from it: the last images are returned and never the best by test accuracy; experts are drawn independently in
 each step, not in a shuffled order; where batches do not divide the set the odd one comes last; without ZCA, CIFAR-100
 has its own mean and std; a student rate that leaves a stated range stops the run; scaling and rotation sample with
-`align_corners=False`; the gradient is computed in the `adjoint` way, which equals the reference's and needs the
-memory of one step (see `meta_gradient`).
+`align_corners=False`, which on square images is the same; the gradient is computed in the `adjoint` way, which equals
+the reference's and needs the memory of one step (see `meta_gradient`).
 """
 
 from __future__ import annotations

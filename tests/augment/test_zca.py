@@ -18,6 +18,7 @@ from ddbench.augment.zca import EPS, MAX_SIDE, fit_zca, unwhiten, whiten, zca_un
 from ddbench.dataset import load_dataset
 from ddbench.errors import BadInputError, UnsupportedError
 from ddbench.records import DatasetInfo, LabeledImages, Whitening
+from tests.golden._naive_whitening import naive_fit
 
 
 def make_split(count: int = 60, channels: int = 3, side: int = 4, seed: int = 0) -> LabeledImages:
@@ -32,14 +33,6 @@ def make_split(count: int = 60, channels: int = 3, side: int = 4, seed: int = 0)
 def flat_pixels(split: LabeledImages) -> np.ndarray:
     everything = split.pixels(torch.arange(len(split)))
     return everything.numpy().astype(np.float64).reshape(len(split), -1) / 255
-
-
-def naive_fit(pixels: np.ndarray, eps: float) -> tuple[np.ndarray, np.ndarray]:
-    """Mean, and U diag(1 / sqrt(s + eps)) U^T of the covariance that divides by N - 1."""
-    mean = pixels.mean(0)
-    covariance = sum(np.outer(row, row) for row in pixels - mean) / (len(pixels) - 1)
-    values, vectors = np.linalg.eigh(covariance)
-    return mean, vectors @ np.diag(1 / np.sqrt(values.clip(0) + eps)) @ vectors.T
 
 
 def rounding_bounds(pixels: np.ndarray, eps: float) -> tuple[float, float, float]:

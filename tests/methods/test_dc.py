@@ -1,8 +1,9 @@
-"""Tests of `dc`: start from noise, whole iterations against a plain loop, resuming."""
+"""Tests of `dc`: start from noise, resuming; whole runs are compared in tests/golden/test_gradient_matching.py."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,12 @@ from ddbench.engine.native import find_compiler
 from ddbench.method import RunContext, make_method
 from ddbench.methods._gradient_matching import iteration
 from ddbench.methods.dc import DatasetCondensation
-from tests.methods._naive_matching import SMALL, naive_matching, seeded
+
+SMALL: dict[str, Any] = {"network": "convnet-d1-w8", "real_batch_size": 5, "network_batch_size": 4}
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
 class KilledError(Exception):
@@ -38,28 +44,6 @@ class Keeper:
 def noise(ipc):
     generator = seeded(21)
     return torch.randn(3 * ipc, 3, 8, 8, generator=generator), generator
-
-
-@pytest.mark.parametrize(("ipc", "steps", "loops"), [(1, 1, (1, 1)), (1, 3, (1, 1)), (2, 2, (3, 2)), (3, 1, (2, 1))])
-def test_whole_iterations_equal_a_plain_loop(ipc, steps, loops, toy, context):
-    logged = {}
-    settings = {**SMALL, "steps": steps, "outer_loops": loops[0], "inner_epochs": loops[1]}
-    watched = replace(context, generator=seeded(21), log=logged.__setitem__)
-    distilled = make_method("dc", settings).distill(toy, ipc, watched)
-    start, generator = noise(ipc)
-    expected, losses = naive_matching(toy, start, steps, loops, "", generator)
-    torch.testing.assert_close(distilled.images, expected, rtol=1e-4, atol=1e-5)
-    assert logged == {"loss[0]": pytest.approx(losses[0], rel=1e-4)}
-    assert (distilled.images - start).abs().max() > 1e-3
-    assert torch.equal(watched.generator.get_state(), generator.get_state())
-
-
-def test_ipc_without_set_loops_takes_the_tables(toy, context, monkeypatch):
-    monkeypatch.setitem(iteration.LOOPS, 1, (2, 3))
-    distilled = make_method("dc", {**SMALL, "steps": 1}).distill(toy, 1, replace(context, generator=seeded(21)))
-    start, generator = noise(1)
-    expected, _ = naive_matching(toy, start, 1, (2, 3), "", generator)
-    torch.testing.assert_close(distilled.images, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_images_start_from_noise(toy, context):

@@ -1,8 +1,9 @@
-"""Tests of `dsa`: start from real images, Siamese draws, whole iterations against a plain loop."""
+"""Tests of `dsa`: start from real images, Siamese draws; whole runs: tests/golden/test_gradient_matching.py."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -12,36 +13,8 @@ from ddbench.augment.strategies import DSA_STRATEGY, DSA_STRATEGY_NO_FLIP
 from ddbench.method import make_method
 from ddbench.methods._gradient_matching import iteration
 from ddbench.methods.dsa import SiameseAugmentation
-from tests.methods._naive_matching import SMALL, draw_real, naive_matching, seeded
 
-
-def real_start(toy, ipc):
-    generator = seeded(21)
-    return torch.cat([draw_real(toy, label, ipc, generator) for label in range(3)]), generator
-
-
-@pytest.mark.parametrize(("ipc", "steps", "loops"), [(1, 1, (1, 1)), (1, 3, (1, 1)), (2, 2, (3, 2)), (3, 1, (2, 1))])
-def test_whole_iterations_equal_a_plain_loop(ipc, steps, loops, toy, context):
-    logged = {}
-    settings = {**SMALL, "steps": steps, "outer_loops": loops[0], "inner_epochs": loops[1]}
-    watched = replace(context, generator=seeded(21), log=logged.__setitem__)
-    distilled = make_method("dsa", settings).distill(toy, ipc, watched)
-    start, generator = real_start(toy, ipc)
-    expected, losses = naive_matching(toy, start, steps, loops, DSA_STRATEGY, generator)
-    torch.testing.assert_close(distilled.images, expected, rtol=1e-4, atol=1e-5)
-    assert logged == {"loss[0]": pytest.approx(losses[0], rel=1e-4)}
-    assert (distilled.images - start).abs().max() > 1e-3
-    assert torch.equal(watched.generator.get_state(), generator.get_state())
-
-
-@pytest.mark.parametrize("strategy", DSA_STRATEGY.split("_"))
-def test_the_gradient_goes_through_every_augmentation(strategy, toy, context, monkeypatch):
-    monkeypatch.setattr("ddbench.methods.dsa.dsa_strategy", lambda name: strategy)
-    settings = {**SMALL, "steps": 2, "outer_loops": 1}
-    distilled = make_method("dsa", settings).distill(toy, 2, replace(context, generator=seeded(21)))
-    start, generator = real_start(toy, 2)
-    expected, _ = naive_matching(toy, start, 2, (1, 1), strategy, generator)
-    torch.testing.assert_close(distilled.images, expected, rtol=1e-4, atol=1e-5)
+SMALL: dict[str, Any] = {"network": "convnet-d1-w8", "real_batch_size": 5, "network_batch_size": 4}
 
 
 def test_images_start_from_distinct_real_images_of_their_class(toy, context):

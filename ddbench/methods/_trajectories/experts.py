@@ -2,7 +2,7 @@
 
 Paper: Cazenavette et al., CVPR 2022 (arXiv 2203.11932). Checked against: GeorgeCazenavette/mtt-distillation, buffer.py.
 Differs from it: one file per expert, whose epochs are read one by one from disk instead of all being held in memory;
-scaling and rotation sample with `align_corners=False`, as all other methods here.
+scaling and rotation sample with `align_corners=False`, as all other methods here, the same on square images.
 """
 
 from __future__ import annotations
