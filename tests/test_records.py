@@ -258,12 +258,16 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=5,
 )
+SEEDS = st.integers(0, 2**63 - 1)
 COUNTS = st.none() | st.integers(0, 2**50)
 READINGS = st.builds(Reading, seconds=FLOATS, peak_allocated_bytes=COUNTS, peak_host_bytes=COUNTS)
 RESULTS = st.builds(
     Result,
     key=st.text(),
     ipc=st.none() | st.integers(1, 100),
+    students=st.integers(1, 100),
+    distill_seed=SEEDS,
+    eval_seed=SEEDS,
     config=st.dictionaries(st.text(max_size=5), JSON, max_size=3),
     status=st.sampled_from(["ok", "skipped", "failed", "out_of_memory"]),
     reason=st.text(),

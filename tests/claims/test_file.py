@@ -99,6 +99,9 @@ def test_malformed_file_is_refused(tmp_path, head, message):
 def test_file_without_claims_or_with_one_id_twice_is_refused(tmp_path):
     with pytest.raises(BadInputError, match=r"must hold \[\[claim\]\]"):
         load_claims(write_claims(tmp_path))
+    (tmp_path / "empty.toml").write_text('family = "f"\nlevel = 0.95\nclaim = []\n')
+    with pytest.raises(BadInputError, match="holds no claim"):
+        load_claims(tmp_path / "empty.toml")
     twice = 'id = "same"\nsentence = "A."\n' + ABSOLUTE
     with pytest.raises(BadInputError, match="'same' is given twice"):
         load_claims(write_claims(tmp_path, twice, twice))

@@ -93,6 +93,7 @@ REFUSED = {
     "seed negative": (TEXT + "distill_seeds: [-1]\n", r"distill_seeds\.0: .*greater than or equal to 0"),
     "students a boolean": (TEXT + "students: true\n", "students: .*integer.*got True"),
     "no student": (TEXT + "students: 0\n", "students: .*greater than or equal to 1"),
+    "students without end": (TEXT + "students: 10001\n", "students: .*less than or equal to 10000"),
     "eval seed a boolean": (TEXT + "eval_seed: no\n", "eval_seed: .*integer.*got False"),
     "seeds without end": (
         TEXT + "distill_seeds: 1000000000\n",
