@@ -76,6 +76,19 @@ def preset_settings(name_or_path: str | Path, method: str, given: Mapping[str, A
     return {**preset.settings, **given}
 
 
+def published_config(method: str, dataset: str, ipc: int | None) -> dict[str, Any] | None:
+    """Return the settings behind a method's published numbers: those of its preset for the data set and IPC.
+
+    A method without such a preset has its defaults, which are its paper's; one that is not registered has None.
+    """
+    from ddbench.method import METHODS, config_of, make_method
+
+    if method not in METHODS.names():
+        return None
+    name = f"{method}_{dataset.split(',')[0]}_ipc{ipc}"
+    return config_of(make_method(method, load_preset(name).settings if name in preset_names() else {}))
+
+
 def _folder() -> Path:
     return baselines_dir() / "presets"
 

@@ -59,6 +59,7 @@ def _make_panel(comparison: Comparison, group: Group) -> Panel:
             *(f"settings of {side} {number}: {config}" for (side, config), number in settings.items()),
         ),
         accuracy=pd.DataFrame([_text_row(comparison, row, settings) for row in group.rows]),
+        published=none,
         cost=none,
         others=none,
         notes=tuple(_explain(comparison, group)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from string import ascii_uppercase
 
 import pandas as pd
@@ -18,6 +18,7 @@ PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
 UNVERIFIED = "\N{DAGGER}"
 DISAGREEING = "\N{DOUBLE DAGGER}"
 ALTERED = "altered"
+SETTINGS = "settings differ"
 PROTOCOLS_LR = "protocol's"  # students' rate where the distilled set has not learned one
 SHOWN_PHASES = ("prepare", "distill", "teacher", "evaluate")
 
@@ -43,8 +44,13 @@ class Citations:
         return f"{entry.shown.value}{spread}{marks}{protocol} [{number}]"
 
 
-def accuracy_frame(entries: Sequence[Entry], published: Published, citations: Citations) -> pd.DataFrame:
-    """Return methods by IPC as text; a published column stands right of each IPC for which anything is published."""
+def accuracy_frame(
+    entries: Sequence[Entry], published: Published, citations: Citations, cut: Container[int] = ()
+) -> pd.DataFrame:
+    """Return methods by IPC as text; a published column stands right of each IPC for which anything is published.
+
+    `cut` are the `id` of entries that are not at published settings: nothing published stands beside them.
+    """
     rows = group_rows(entries)
     ipcs = sorted({entry.ipc for entry in entries}, key=lambda ipc: (ipc is None, ipc or 0))
     traits = {row: row_traits(found) for row, found in rows.items()}
@@ -57,7 +63,8 @@ def accuracy_frame(entries: Sequence[Entry], published: Published, citations: Ci
             applies = any((entry.ipc is None) == (ipc is None) for entry in found)
             record[ipc_name(ipc)] = entry_text(by_ipc[ipc]) if ipc in by_ipc else GAP if applies else ""
             if any(published.get((other[0], ipc)) for other in rows):
-                cited = citations.cite(row[0], ipc, published.get((row[0], ipc), ()))
+                is_cut = ipc in by_ipc and id(by_ipc[ipc]) in cut
+                cited = SETTINGS if is_cut else citations.cite(row[0], ipc, published.get((row[0], ipc), ()))
                 record[f"{ipc_name(ipc)} published"] = cited or (GAP if applies else "")
         frame.append(record)
     return pd.DataFrame(frame)

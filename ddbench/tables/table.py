@@ -30,6 +30,12 @@ from ddbench.tables.layout import (
     teacher_lines,
 )
 from ddbench.tables.notes import count_older, explain
+from ddbench.tables.reproduction import (
+    reproduction_fields,
+    reproduction_frame,
+    reproduction_notes,
+    reproductions,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +47,7 @@ class Panel:
         header: what holds for the whole panel, one line each.
         accuracy: methods by IPC, as text.
         cost: one row per method, IPC and machine, as text.
+        published: accuracies at published settings beside the published ones, as text; empty where there are none.
         others: further metrics, as text; empty where no result has any.
         notes: footnotes, one line each; those of sources start with their number in brackets.
         rows: one tidy record per entry, with plain numbers, see `tidy_row`.
@@ -50,6 +57,7 @@ class Panel:
     title: str
     header: tuple[str, ...]
     accuracy: pd.DataFrame
+    published: pd.DataFrame
     cost: pd.DataFrame
     others: pd.DataFrame
     notes: tuple[str, ...]
@@ -59,7 +67,12 @@ class Panel:
     @property
     def parts(self) -> tuple[tuple[str, pd.DataFrame], ...]:
         """Captions and frames to show, without the empty ones."""
-        named = (("Test accuracy (%)", self.accuracy), ("Cost", self.cost), ("Further metrics", self.others))
+        named = (
+            ("Test accuracy (%)", self.accuracy),
+            ("Beside published numbers (%)", self.published),
+            ("Cost", self.cost),
+            ("Further metrics", self.others),
+        )
         return tuple((name, frame) for name, frame in named if len(frame))
 
 
@@ -216,21 +229,29 @@ def _make_panel(results: Sequence[Result], several: set[tuple[str, str, str]], *
     citations = Citations(first.protocol)
     protocol = f"{first.protocol}@{hashes[0]}" if len(hashes) == 1 else f"{first.protocol}, {len(hashes)} contents"
     copies = Counter(id(group[0]) for group in duplicates for _ in group[1:])
-    accuracy = accuracy_frame(entries, numbers, citations)
+    beside = reproductions(entries, numbers, first.protocol)
+    by_entry = {id(each.entry): each for each in beside}
+    cut = {name for name, each in by_entry.items() if each.differing}
+    accuracy = accuracy_frame(entries, numbers, citations, cut)
     return Panel(
         title=f"{first.dataset}{data}, protocol {protocol}, network {first.network}",
         header=_header(entries, fingerprint),
         accuracy=accuracy,
+        published=reproduction_frame(beside, citations),
         cost=cost_frame(entries),
         others=other_frame(entries),
         notes=(
             *explain(
                 entries, duplicates, citations if published else None, has_gap=bool((accuracy == GAP).any(axis=None))
             ),
+            *reproduction_notes(beside),
             *older_data_notes(results),
         ),
         rows=tuple(
-            tidy_row(entry, numbers, first.protocol, sum(copies[id(result)] for result in entry.results))
+            {
+                **tidy_row(entry, numbers, first.protocol, sum(copies[id(result)] for result in entry.results)),
+                **reproduction_fields(by_entry.get(id(entry))),
+            }
             for entry in entries
         ),
         entries=entries,

@@ -566,7 +566,7 @@ def test_html_reads_back_and_is_accessible(table):
     reader = Reader()
     reader.feed(render(table, "html"))
     assert not reader.open
-    assert reader.captions == len(reader.tables) == 3
+    assert reader.captions == len(reader.tables) == 4
     assert set(reader.scopes) == {"col", "row"}
     assert reader.tables[0][0] == list(table.panels[0].accuracy.columns)
     assert reader.tables[0][1:] == table.panels[0].accuracy.to_numpy().tolist()

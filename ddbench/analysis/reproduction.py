@@ -1,0 +1,91 @@
+"""Whether a published accuracy came out: measured and published beside each other, and a verdict in a word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ddbench.analysis.aggregate import Entry, values_by_seed
+from ddbench.analysis.published import PublishedEntry, PublishedNumber
+from ddbench.analysis.significance import mean_against
+
+Verdict = Literal["reproduced", "lower", "higher", "settings differ", "too few"]
+# How arithmetic is carried out, as `engine` in a result: it makes no other method.
+ENGINE_SETTINGS = frozenset({"real_precision"})
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """An entry of a table beside what is published for it under the same protocol; accuracies in percent.
+
+    Attributes:
+        entry: what was measured.
+        published: the number it is compared with.
+        reruns: what others measured when they ran the method again.
+        differing: settings that are not the published ones, in words.
+        low: lower end of the 95 % interval of the mean; None with fewer than two values.
+        high: upper end.
+        over: what the interval's values are: `seeds`, or `students` where there is one distilled set.
+        verdict: `reproduced` where the interval, widened by the published spread, holds the published number, else
+            `lower` or `higher`; `settings differ`, which is no comparison; `too few` values for an interval.
+    """
+
+    entry: Entry
+    published: PublishedNumber
+    reruns: tuple[PublishedNumber, ...]
+    differing: tuple[str, ...]
+    low: float | None
+    high: float | None
+    over: str
+    verdict: Verdict
+
+    @property
+    def difference(self) -> float | None:
+        """Measured less published; None where their settings differ, or nothing was measured."""
+        accuracy = self.entry.accuracy
+        return None if accuracy is None or self.differing else accuracy.mean - self.published.value
+
+
+def reproduce(entry: Entry, found: PublishedEntry, settings: Mapping[str, Any] | None) -> Reproduction:
+    """Compare an entry that has an accuracy with a published one.
+
+    Args:
+        entry: results of one method, config and IPC.
+        found: what is published under the protocol of these results.
+        settings: the method's published settings, all of them; None where they are not known here.
+    """
+    number = found.shown
+    reruns = tuple(other for other in found.numbers[1:] if other.kind in ("rerun", "community"))
+    differing = differing_settings(entry.ok[0].config, settings)
+    by_seed = values_by_seed(entry.ok, "test_accuracy")
+    over = "seeds" if len(by_seed) > 1 else "students"
+    values = [sum(of) / len(of) for of in by_seed.values()] if over == "seeds" else next(iter(by_seed.values()))
+    if len(values) < 2:
+        return Reproduction(
+            entry, number, reruns, differing, None, None, over, "settings differ" if differing else "too few"
+        )
+    estimate = mean_against(values, number.value, 0.0, LEVEL)
+    verdict: Verdict = "reproduced"
+    if differing:
+        verdict = "settings differ"
+    elif estimate.low > (number.std or 0.0):
+        verdict = "higher"
+    elif estimate.high < -(number.std or 0.0):
+        verdict = "lower"
+    low, high = estimate.low + number.value, estimate.high + number.value
+    return Reproduction(entry, number, reruns, differing, low, high, over, verdict)
+
+
+def differing_settings(config: Mapping[str, Any], settings: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Return what a result's config has other than published settings, such as `steps 60 instead of 1000`.
+
+    A setting that only one of the two names is one that another version of the method has: it tells nothing.
+    """
+    if settings is None:
+        return ()
+    shared = [name for name in settings if name in config and name not in ENGINE_SETTINGS]
+    return tuple(
+        f"{name} {config[name]} instead of {settings[name]}" for name in shared if config[name] != settings[name]
+    )

@@ -1,0 +1,103 @@
+"""What a table says of published numbers: measured and published accuracies, their difference, a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from ddbench.analysis.aggregate import GAP, TIMES, Entry
+from ddbench.analysis.published import PublishedNumber
+from ddbench.analysis.reproduction import ENGINE_SETTINGS, LEVEL, Reproduction, reproduce
+from ddbench.runs.presets import published_config
+from ddbench.tables.layout import PLUS_MINUS, Citations, Published, ipc_name
+
+
+def reproductions(entries: Iterable[Entry], published: Published, protocol: str) -> list[Reproduction]:
+    """Return each entry beside what is published for it under the same protocol.
+
+    Those whose numbers were published under another one are left out, unless their settings differ too.
+    """
+    found = []
+    for entry in entries:
+        numbers = next(iter(published.get((entry.method, entry.ipc), ())), None)
+        if numbers is not None and entry.accuracy is not None:
+            each = reproduce(entry, numbers, published_config(entry.method, entry.ok[0].dataset, entry.ipc))
+            if numbers.protocol == protocol or each.differing:
+                found.append(each)
+    return found
+
+
+def reproduction_frame(found: Sequence[Reproduction], citations: Citations) -> pd.DataFrame:
+    """Return one row per entry at published settings, as text; other numbers of reruns where there are any."""
+    rows = []
+    for each in found:
+        if each.differing:
+            continue
+        number = citations.sources.setdefault(each.published.source, len(citations.sources) + 1)
+        rows.append(
+            {
+                "method": each.entry.method,
+                "IPC": ipc_name(each.entry.ipc).removeprefix("IPC "),
+                "published": f"{_spread(each.published)} [{number}]",
+                "reruns": ", ".join(_spread(rerun) for rerun in each.reruns) or GAP,
+                f"ours, {LEVEL:.0%}": _measured(each),
+                "n": _counts(each),
+                "diff": f"{each.difference:+.1f}",
+                "verdict": each.verdict,
+            }
+        )
+    frame = pd.DataFrame(rows)
+    return frame.drop(columns="reruns") if rows and (frame["reruns"] == GAP).all() else frame
+
+
+def reproduction_notes(found: Sequence[Reproduction]) -> list[str]:
+    """Return how to read the frame, and which rows are not at published settings."""
+    notes = []
+    compared = [each for each in found if not each.differing]
+    if compared:
+        notes.append(
+            f"Reproduced: the {LEVEL:.0%} interval of our mean, widened by the published {PLUS_MINUS}, holds the "
+            f"published number; n: distillation seeds {TIMES} students."
+        )
+    if any(each.over == "students" for each in compared):
+        notes.append("With one distillation seed the interval is over its students, and says nothing of other seeds.")
+    for setting in sorted(ENGINE_SETTINGS):
+        changed = [each for each in compared if each.entry.ok[0].config.get(setting, "fp32") != "fp32"]
+        notes += [f"{each.entry.name}: {setting} {each.entry.ok[0].config[setting]}." for each in changed]
+    notes += [
+        f"{each.entry.name}: not at the published settings, so nothing published stands beside it: "
+        f"{', '.join(each.differing)}."
+        for each in found
+        if each.differing
+    ]
+    return notes
+
+
+def reproduction_fields(each: Reproduction | None) -> dict[str, Any]:
+    """Return the tidy form of one comparison; empty where nothing is published for an entry."""
+    if each is None:
+        return {}
+    return {
+        "published_difference": None if each.difference is None else round(each.difference, 6),
+        "accuracy_low": None if each.low is None else round(each.low, 6),
+        "accuracy_high": None if each.high is None else round(each.high, 6),
+        "published_verdict": each.verdict,
+        "settings_differing": "; ".join(each.differing),
+    }
+
+
+def _spread(number: PublishedNumber) -> str:
+    return f"{number.value}" + ("" if number.std is None else f" {PLUS_MINUS} {number.std}")
+
+
+def _measured(each: Reproduction) -> str:
+    accuracy = each.entry.accuracy
+    mean = GAP if accuracy is None else f"{accuracy.mean:.1f}"
+    return mean if each.low is None or each.high is None else f"{mean} [{each.low:.1f}, {each.high:.1f}]"
+
+
+def _counts(each: Reproduction) -> str:
+    accuracy = each.entry.accuracy
+    return GAP if accuracy is None else f"{accuracy.seeds}{TIMES}{accuracy.student_text}"
