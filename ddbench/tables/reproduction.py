@@ -42,7 +42,7 @@ def reproduction_frame(found: Sequence[Reproduction], citations: Citations) -> p
                 "IPC": ipc_name(each.entry.ipc).removeprefix("IPC "),
                 "published": f"{_spread(each.published)} [{number}]",
                 "reruns": ", ".join(_spread(rerun) for rerun in each.reruns) or GAP,
-                f"ours, {LEVEL:.0%}": _measured(each),
+                f"ours, {100 * LEVEL:.0f} %": _measured(each),
                 "n": _counts(each),
                 "diff": f"{each.difference:+.1f}",
                 "verdict": each.verdict,
@@ -58,7 +58,7 @@ def reproduction_notes(found: Sequence[Reproduction]) -> list[str]:
     compared = [each for each in found if not each.differing]
     if compared:
         notes.append(
-            f"Reproduced: the {LEVEL:.0%} interval of our mean, widened by the published {PLUS_MINUS}, holds the "
+            f"Reproduced: the {100 * LEVEL:.0f} % interval of our mean, widened by the published {PLUS_MINUS}, holds the "
             f"published number; n: distillation seeds {TIMES} students."
         )
     if any(each.over == "students" for each in compared):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from ddbench.analysis.aggregate import TIMES
 from ddbench.method import config_of, make_method
 from ddbench.runs.presets import preset_settings
 from tests.tables.test_table import make_result, notes_of, only_panel
@@ -48,14 +49,14 @@ def test_the_interval_is_students_t_over_distillation_seeds():
     values = np.array([25.9, 26.4, 27.5])
     row = beside(dm(*(values / 100)))
     half = stats.t.ppf(0.975, 2) * values.std(ddof=1) / np.sqrt(3)
-    assert row["ours, 95%"] == f"26.6 [{values.mean() - half:.1f}, {values.mean() + half:.1f}]"
-    assert row["n"] == "3×1"
+    assert row["ours, 95 %"] == f"26.6 [{values.mean() - half:.1f}, {values.mean() + half:.1f}]"
+    assert row["n"] == f"3{TIMES}1"
 
 
 def test_one_set_has_an_interval_over_its_students_and_a_note_says_so():
     (one,) = dm(0.26)
     students = make_result("dm", ipc=1, values=(0.25, 0.26, 0.27), config=one.config, **CIFAR)
-    assert beside([students])["n"] == "1×3"
+    assert beside([students])["n"] == f"1{TIMES}3"
     assert "over its students" in notes_of([students], published=True)
 
 
