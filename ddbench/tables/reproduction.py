@@ -58,8 +58,8 @@ def reproduction_notes(found: Sequence[Reproduction]) -> list[str]:
     compared = [each for each in found if not each.differing]
     if compared:
         notes.append(
-            f"Reproduced: the {100 * LEVEL:.0f} % interval of our mean, widened by the published {PLUS_MINUS}, holds the "
-            f"published number; n: distillation seeds {TIMES} students."
+            f"Reproduced: the {100 * LEVEL:.0f} % interval of our mean, widened by the published {PLUS_MINUS}, holds "
+            f"the published number; n: distillation seeds {TIMES} students."
         )
     if any(each.over == "students" for each in compared):
         notes.append("With one distillation seed the interval is over its students, and says nothing of other seeds.")
