@@ -55,6 +55,7 @@ IMAGENET_SIDE = 224
 _KIND_ORDER = ("own", "quoted", "rerun", "community")
 # Minimax-style images are made at 256 px and trained on at 224, so the file's 256 names what ddbench runs at 224.
 _RESIZING_PROTOCOLS = frozenset({"minimax-hard"})
+SIZE_NOT_SAID = "a source does not say at which image size its number was measured"
 
 
 class PublishedNumber(Record):
@@ -119,7 +120,16 @@ class PublishedNumber(Record):
     @property
     def caveats(self) -> tuple[str, ...]:
         """What to know before comparing it with a number measured here."""
-        return tuple(CAVEATS[key] for key in (self.protocol, f"{self.protocol}/{self.method}") if key in CAVEATS)
+        keys = (self.protocol, f"{self.protocol}/{self.method}")
+        is_unsaid = self.resolution is None and _has_sizes(self.dataset)
+        return (*(CAVEATS[key] for key in keys if key in CAVEATS), *((SIZE_NOT_SAID,) if is_unsaid else ()))
+
+    def is_of_size(self, side: int) -> bool:
+        """Return whether it is of images of this side; one whose source does not say so is taken for the usual one."""
+        if self.resolution is None:
+            return side == IMAGENET_SIDE or not _has_sizes(self.dataset)
+        is_resized = self.resolution > IMAGENET_SIDE and self.protocol in _RESIZING_PROTOCOLS
+        return side == (IMAGENET_SIDE if is_resized else self.resolution)
 
     @property
     def rank(self) -> tuple[bool, bool, int, int]:
@@ -210,14 +220,19 @@ def list_published(
     sides = [option.removeprefix("size=") for option in options if option.startswith("size=")]
     if len(sides) < len(options):
         return ()
-    side = next(iter(sides), str(IMAGENET_SIDE) if name.startswith("image") else None)
+    side = next(iter(sides), str(IMAGENET_SIDE) if _has_sizes(name) else None)
     by_protocol: dict[str, list[PublishedNumber]] = defaultdict(list)
     for number in _accuracies(path).get((method, name, ipc, network), ()):
-        if side is None or number.protocol in _RESIZING_PROTOCOLS or str(number.resolution or side) == side:
+        if side is None or (side.isdecimal() and number.is_of_size(int(side))):
             by_protocol[number.registry_protocol].append(number)
     entries = (PublishedEntry(tuple(sorted(numbers, key=lambda n: n.rank))) for numbers in by_protocol.values())
     known = {"dc", *PROTOCOL_NAMES.values()}
     return tuple(sorted(entries, key=lambda entry: (entry.protocol not in known, entry.shown.rank)))
+
+
+def _has_sizes(dataset: str) -> bool:
+    """Return whether a data set, by the file's name or ddbench's, is one of ImageNet's, which come in any size."""
+    return dataset.startswith("image")
 
 
 @lru_cache(maxsize=4)

@@ -113,6 +113,20 @@ def test_resolution_counts():
     assert find_published("minimax", "imagewoof,size=224", 10, "resnet_ap10", "imagenet-hard").shown.value == 39.2
 
 
+@pytest.mark.parametrize("side", [64, 128, 256])
+def test_a_number_stands_beside_its_own_image_size_only(side):
+    assert find_published("minimax", f"imagewoof,size={side}", 10, "resnet_ap10", "imagenet-hard") is None
+
+
+@pytest.mark.parametrize(("side", "is_shown"), [(224, True), (64, False)])
+def test_a_number_whose_source_says_no_size_is_taken_for_the_usual_one_with_a_note(tmp_path, side, is_shown):
+    path = write(tmp_path, {**ENTRY, "dataset": "imagewoof"})
+    entry = find_published("dm", f"imagewoof,size={side}", 10, "convnet-d3", "dsa", path=path)
+    assert (entry is not None) == is_shown
+    if entry is not None:
+        assert published.SIZE_NOT_SAID in entry.shown.caveats
+
+
 def test_images_of_another_source_have_no_published_number():
     assert list_published("minimax", "imagewoof,source=imagewoof", 10, "resnet_ap10") == ()
 
