@@ -6,6 +6,8 @@ import inspect
 import os
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,6 +32,7 @@ _READ_AT_ONCE = 256  # images that are not held in memory
 # What the data sets made in this process hold in memory, by fingerprint and by which splits are held.
 _held: dict[tuple[str, tuple[bool, ...]], list[str]] = {}
 
+SIZE = "size"  # option of data sets that come in any side length
 _NOT_OPTIONS = ("data_dir", "download")  # parameters of every loader, which are given apart from the options
 _PATHS = ("path", "source")
 _BY_NAME = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -66,7 +69,17 @@ def load_dataset(
     loader = DATASETS.get(name)
     merged = {**spec_options, **options}
     _check_options(name, loader, merged)
-    return loader(find_data_dir(data_dir), download=download, **merged)
+    real = loader(find_data_dir(data_dir), download=download, **merged)
+    if SIZE not in inspect.signature(loader).parameters:
+        return real
+    load_at = partial(_load_train_at, name, find_data_dir(data_dir), {**merged})
+    return replace(real, train=replace(real.train, load_at=load_at))
+
+
+def _load_train_at(name: str, data_dir: Path, options: Mapping[str, object], side: int) -> LabeledImages:
+    """Return the training split at another side length."""
+    resized: dict[str, Any] = {**options, SIZE: side}
+    return load_dataset(name, data_dir, **resized).train
 
 
 def _check_options(name: str, loader: DatasetLoader, options: Mapping[str, object]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
@@ -114,6 +115,7 @@ class LabeledImages:
     """One split of a real data set: images (N, C, H, W) uint8, held or decoded when asked for; labels (N,) int64.
 
     Labels are brought to the CPU. A split may lack a class, as a part of one does; a `RealDataset` may not.
+    `load_at` loads the same split at another side length, where the data set comes in any.
 
     Raises:
         BadInputError: images or labels of another shape, type or count, or a label that is no class.
@@ -122,6 +124,7 @@ class LabeledImages:
     images: ImageSource
     labels: Tensor
     info: DatasetInfo
+    load_at: Callable[[int], LabeledImages] | None = None
 
     def __post_init__(self) -> None:
         info = as_kind(self.info, DatasetInfo, "info of a split", "make_real_dataset makes one")
@@ -165,6 +168,18 @@ class LabeledImages:
     def class_counts(self) -> Tensor:
         """Return the number of images of each class, (K,) int64."""
         return torch.bincount(self.labels, minlength=self.num_classes)
+
+    def at_size(self, side: int) -> LabeledImages:
+        """Return the same split with images of `side` pixels, made from its files as those of this size were.
+
+        Raises:
+            BadInputError: the data set comes in one size alone.
+        """
+        if side == self.info.image_size:
+            return self
+        if self.load_at is None:
+            raise BadInputError(f"images of {self.info.name} come at {self.info.image_size} px alone, not at {side}")
+        return self.load_at(side)
 
     def on(self, device: torch.device) -> LabeledImages:
         """Return the split with its images on `device`, so that batches are taken there; those read from files stay."""

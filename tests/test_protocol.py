@@ -108,6 +108,7 @@ def test_no_default_has_changed_under_the_recorded_hashes():
         "augmentation_for": {},
         "precision": "fp32",
         "reported": "last epoch",
+        "resize": "",
         "image_augmentation": None,
         "cutmix": None,
         "many_classes": None,
@@ -190,7 +191,8 @@ def test_many_classes_shorten_the_schedule_or_change_the_constants(name):
 @pytest.mark.parametrize("suffix", ["", "-2cores"])
 def test_soft_labels_are_all_that_sets_the_two_imagenet_protocols_apart(suffix):
     hard, soft = (PROTOCOLS.get(f"{name}{suffix}") for name in ("imagenet-hard", "soft-label"))
-    assert {**dump(soft), "name": hard.name, "teacher": None} == dump(hard)
+    resizing = {key: dump(hard)[key] for key in ("version", "resize")}  # came later, and to hard labels alone
+    assert {**dump(soft), "name": hard.name, "teacher": None, **resizing} == dump(hard)
     assert (soft.teacher.temperature, soft.teacher.loss) == (20, "kl")
     assert soft.teacher.schedule == hard.real_schedule
 
@@ -203,7 +205,7 @@ def test_a_variant_for_two_cores_has_a_tenth_of_the_epochs_and_another_hash(name
         long, short = (protocol.schedule_of("imagenette", ipc, 10) for protocol in (full, cut))
         assert (10 * short.epochs, 10 * short.drop_at) == (long.epochs, pytest.approx(long.drop_at, abs=9))
     different = {key for key, value in dump(full).items() if dump(cut)[key] != value}
-    assert different <= {"name", "network", "schedule", "real_schedule", "teacher"}
+    assert different <= {"name", "version", "network", "schedule", "real_schedule", "teacher", "resize"}
 
 
 def test_a_teacher_from_a_file_is_another_protocol_that_follows_from_its_bytes(tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,7 +27,7 @@ from ddbench.diffusion.inputs import EncodedInputs, InputSource, PixelInputs, en
 from ddbench.errors import BadInputError, DataMismatchError
 from ddbench.host.files import staged_folder
 from ddbench.host.kept_files import is_kept_folder, seal
-from ddbench.method import Foundation, RunContext
+from ddbench.method import ADDED, Foundation, RunContext
 from ddbench.records import LabeledImages
 from ddbench.seeding import draw_seed
 from ddbench.training_recipe import MethodPrecision
@@ -44,6 +44,8 @@ class BackboneConfig:
 
     `backbone` is a diffusers folder or cached hub id, an original `.pt` checkpoint, or `scratch`: a small transformer
     trained on the data set, whose size and training the `scratch_` fields give (our choice, for minutes on two cores).
+    `image_size` is the side in pixels that it is fine-tuned and draws at, with None the data set's own: the paper draws
+    at 256 what its students see at 224.
     `vae` is a folder or cached hub id, or `none` for pixel space. `precision` is that of training's forward passes.
     """
 
@@ -57,6 +59,7 @@ class BackboneConfig:
     scratch_batch_size: Annotated[int, Field(gt=0)] = 64
     scratch_lr: Annotated[float, Field(gt=0)] = 1e-3
     precision: MethodPrecision = "fp32"
+    image_size: Annotated[int, Field(gt=0)] | None = field(default=None, metadata=ADDED)
 
     def __post_init__(self) -> None:
         if self.scratch_width % self.scratch_heads:
@@ -70,8 +73,11 @@ def backbone_foundation(config: BackboneConfig) -> Foundation:
     scratch = [name for name in BackboneConfig.__dataclass_fields__ if name.startswith("scratch_")]
     names = ["vae", *(["backbone", "precision", *scratch] if config.backbone == SCRATCH else [])]
     settings: dict[str, Any] = {name: getattr(config, name) for name in names}
+    if config.image_size is not None:
+        settings["image_size"] = config.image_size
 
     def fill(train: LabeledImages, ctx: RunContext) -> Path:
+        train = training_images(config, train)
         codec = load_codec_on(config, ctx)
         if codec.is_stochastic:
             encode_classes(train, codec, ctx.cache_dir / INPUTS_FOLDER, ctx.device, ctx.track)
@@ -82,15 +88,20 @@ def backbone_foundation(config: BackboneConfig) -> Foundation:
     return Foundation("backbone", settings, fill)
 
 
+def training_images(config: BackboneConfig, train: LabeledImages) -> LabeledImages:
+    """Return the training split at the side length that the backbone works at; BadInputError where there is none."""
+    return train if config.image_size is None else train.at_size(config.image_size)
+
+
 def backbone_unsupported(config: BackboneConfig, train: LabeledImages) -> str | None:
     """Return the reason where weights are missing or the backbone does not fit the data set, else None."""
-    info = train.info
     models = [(config.backbone, "transformer")] if config.backbone != SCRATCH else []
     models += [(config.vae, "vae")] if config.vae != NO_VAE else []
     for source, subfolder in models:
         if reason := missing_reason(source, subfolder):
             return reason
     try:
+        info = training_images(config, train).info
         _, side = input_of(config.vae, info)
         if config.backbone != SCRATCH:
             check_backbone(config.backbone, config.vae, info)

@@ -25,6 +25,7 @@ from ddbench.diffusion.foundation import (
     load_backbone,
     load_codec_on,
     load_inputs,
+    training_images,
 )
 from ddbench.diffusion.sampling import Sampler, SamplingPlan, draw_images, sampling_batches, split_evenly
 from ddbench.engine.chunks import in_chunks
@@ -113,6 +114,7 @@ class DiffusionMethod(Method):
 
     def prepare(self, train: LabeledImages, ctx: RunContext) -> Path:
         """Fine-tune the backbone phase by phase; of each keep the averaged tensors that were trained."""
+        train = training_images(self.config, train)
         seed = draw_seed(ctx.generator)
         phases = self._phases(train)
         for number, classes in enumerate(phases if self.config.steps else []):
@@ -129,6 +131,7 @@ class DiffusionMethod(Method):
 
     def distill(self, train: LabeledImages, ipc: int, ctx: RunContext) -> DistilledDataset:
         """Return (K * ipc, C, H, W) uint8 images, sorted by class; a smaller IPC's are part of a larger one's."""
+        train = training_images(self.config, train)
         config, info = self.config, train.info
         seed = draw_seed(ctx.generator)
         codec = load_codec_on(config, ctx)

@@ -1,7 +1,8 @@
-"""v1@c39617cd393a: resnet_ap10, 3000 to 300 epochs by IPC, crops, flips and colours, CutMix: hard labels.
+"""v2@3e6b8069c30e: resnet_ap10, 3000 to 300 epochs by IPC, crops, flips and colours, CutMix: hard labels.
 
 Paper: Gu et al., "Efficient Dataset Distillation via Minimax Diffusion", CVPR 2024 (arXiv 2311.15529).
 Checked against: vimar-gu/MinimaxDiffusion (argument.py, train.py, data.py).
+Version 2 resizes sets of larger images, as theirs of 256 px; on all others it is version 1, `c39617cd393a`.
 Differs from it: it reports the best epoch, this protocol the last. Whole real set: argument.py's default of 300 epochs.
 """
 
@@ -13,7 +14,7 @@ from ddbench.training_recipe import CutMix, ImageAugmentation, ManyClasses, Sche
 PROTOCOL = PROTOCOLS.register("imagenet-hard")(
     Protocol(
         name="imagenet-hard",
-        version=1,
+        version=2,
         network="resnet_ap10",
         schedule=ScheduleByIpc(
             steps=((1, 3000), (10, 2000), (50, 1500), (200, 1000), (500, 500)),
@@ -28,5 +29,6 @@ PROTOCOL = PROTOCOLS.register("imagenet-hard")(
         image_augmentation=ImageAugmentation(crop_area=(0.5, 1.0), flip=0.5, jitter=0.4, lighting=0.1),
         cutmix=CutMix(probability=1.0, beta=1.0),
         many_classes=ManyClasses(more_than=100, lr=0.1, weight_decay=1e-4, batch_size=128),
+        resize="bilinear",
     )
 )

@@ -13,6 +13,8 @@ PROTOCOL = PROTOCOLS.register("imagenet-hard-2cores")(
     PROTOCOLS.get("imagenet-hard").model_copy(
         update={
             "name": "imagenet-hard-2cores",
+            "version": 1,
+            "resize": "",
             "network": "convnet-d4-w32",
             "schedule": ScheduleByIpc(
                 steps=((1, 300), (10, 200), (50, 150), (200, 100), (500, 50)),

@@ -14,6 +14,8 @@ PROTOCOL = PROTOCOLS.register("soft-label")(
     HARD.model_copy(
         update={
             "name": "soft-label",
+            "version": 1,
+            "resize": "",
             "teacher": Teacher(network="resnet18-bn", schedule=HARD.real_schedule, seed=0, temperature=20.0, loss="kl"),
         }
     )

@@ -38,6 +38,7 @@ from ddbench.runs.results_store import DISTILLED_FOLDER, LAST_GOOD_FOLDER, LOG_F
 from ddbench.runs.suite import DEFAULT_EVALUATORS, Cell
 from ddbench.seeding import make_generator
 from ddbench.students.loop import chunk_size
+from ddbench.students.resizing import at_size_of
 from ddbench.students.teacher import find_teacher
 
 
@@ -122,6 +123,7 @@ def _evaluate(
         check_fits(distilled, real)
         check_values(distilled, real)
         _check_protocol(chosen, distilled, real)
+        run = replace(run, distilled=at_size_of(distilled, real.info, chosen))
         for name in cross_networks:  # a variant that there is not, or images too small for it
             make_network(name, InputShape.of(real.info), make_generator(0, "check"))
         run.trainer(real, resolve_device(options.device)).warm_up(run.network)
@@ -133,7 +135,7 @@ def _evaluate(
         run, metrics = _measure(run, real, built, first_use.reading, options)
     teacher = None if ready is None else ready.record
     run.engine.update(shrunk)
-    result = _result_of(run, real, metrics, evaluators, options)
+    result = _result_of(run, distilled, real, metrics, evaluators, options)
     return result.model_copy(update={"started_at": started_at, "teacher": teacher})
 
 
@@ -255,9 +257,15 @@ def _add_phases(phases: tuple[Phase, ...], first_use: Reading, evaluate: Reading
 
 
 def _result_of(
-    run: DistillRun, real: RealDataset, metrics: tuple[Metric, ...], evaluators: tuple[str, ...], options: RunOptions
+    run: DistillRun,
+    distilled: DistilledDataset,
+    real: RealDataset,
+    metrics: tuple[Metric, ...],
+    evaluators: tuple[str, ...],
+    options: RunOptions,
 ) -> Result:
-    distilled, origin = run.distilled, run.distilled.provenance
+    """Return the whole of it; `distilled` is the set as it was made, of which students may have seen smaller images."""
+    origin = distilled.provenance
     device = resolve_device(options.device)
     config = origin.get("config")
     if config is None:  # a set from elsewhere is told apart by its content

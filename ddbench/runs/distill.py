@@ -143,7 +143,7 @@ def _distill(
             **_describe_circumstances(real, ctx),
         }
         distilled, reading = _distill_resumably(built, real, ipc, ctx, origin, pace)
-    check_fits(distilled, real)
+    check_fits(distilled, real, getattr(built.config, "image_size", None) or real.info.image_size)
     check_values(distilled, real)
     phases = [
         Phase(name="first_use", reading=first_use.reading),
@@ -168,18 +168,23 @@ def check_supported(name: str, method: Method, real: RealDataset, ipc: int) -> N
         raise UnsupportedError(f"{name} on {real.info.name}: {reason}")
 
 
-def check_fits(distilled: DistilledDataset, real: RealDataset) -> None:
-    """Raise DataMismatchError where a distilled set is not one of this data set."""
+def check_fits(distilled: DistilledDataset, real: RealDataset, side: int | None = None) -> None:
+    """Raise DataMismatchError where a distilled set is not one of this data set, or its images are not of `side`."""
     info = real.info
     if distilled.num_classes != info.num_classes:
         raise DataMismatchError(
             f"the distilled set has {distilled.num_classes} classes and {info.name} has {info.num_classes}; "
             "name the data set it was made from"
         )
-    if distilled.images.shape[1:] != real.train.images.shape[1:]:
+    if distilled.images.shape[1] != info.channels:
         raise DataMismatchError(
-            f"the distilled images are {tuple(distilled.images.shape[1:])} and those of {info.name} "
-            f"{tuple(real.train.images.shape[1:])}; name the data set they were made from"
+            f"the distilled images have {distilled.images.shape[1]} channels and those of {info.name} {info.channels}; "
+            "name the data set they were made from"
+        )
+    if side is not None and distilled.images.shape[2:] != (side, side):
+        raise DataMismatchError(
+            f"the distilled images are {'x'.join(map(str, distilled.images.shape[2:]))} where {side}x{side} were "
+            f"asked for; a method makes images of the data set's size, or of its setting image_size"
         )
     names = distilled.provenance.get("class_names")
     if names is not None and tuple(names) != info.class_names:

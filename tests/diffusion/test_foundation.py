@@ -183,7 +183,9 @@ def test_given_weights_leave_only_the_encoded_images_to_share(pipeline):
     given = backbone_foundation(BackboneConfig(str(pipeline), str(pipeline)))
     assert given.settings == {"vae": str(pipeline)}
     scratch = backbone_foundation(SCRATCH).settings
-    assert set(scratch) == set(asdict(SCRATCH))
+    assert set(scratch) == set(asdict(SCRATCH)) - {"image_size"}
+    larger = backbone_foundation(BackboneConfig(str(pipeline), str(pipeline), image_size=32))
+    assert larger.settings == {"vae": str(pipeline), "image_size": 32}
 
 
 def test_scratch_is_trained_once_for_both_methods(toy, context):
