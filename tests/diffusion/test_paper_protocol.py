@@ -1,7 +1,7 @@
 """The paper's own way: fine-tuned and drawn at 256 px, trained and tested on at 224, judged beside its claims.
 
-The transformer has its real width, images and latents their real sizes; depth, steps and epochs are cut, the weights are
-random.
+The transformer has its real width, images and latents their real sizes; depth, steps and epochs are
+cut, weights random.
 """
 
 from __future__ import annotations
@@ -85,4 +85,3 @@ def test_drawn_at_256_trained_and_tested_at_224_and_judged(models, images, tmp_p
     claims = load_claims(baselines_dir() / "claims" / "minimax_paper.toml")
     moved = {verdict.id: verdict.moved for verdict in judge(claims, [result])}
     assert "not measured" not in moved["accuracy-resnet_ap10-ipc10"]
-    print(moved)
