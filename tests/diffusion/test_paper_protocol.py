@@ -12,14 +12,16 @@ import torch
 from diffusers import AutoencoderKL
 from PIL import Image
 
-from ddbench import run_suite
+from ddbench import distill, evaluate, load_dataset, run_suite
 from ddbench.claims.file import load_claims
 from ddbench.claims.judging import judge
 from ddbench.datasets import _imagenet_layout
 from ddbench.datasets.imagewoof import CLASSES
 from ddbench.diffusion.denoiser import DenoiserShape, make_denoiser
 from ddbench.distilled import load_distilled
+from ddbench.errors import DataMismatchError
 from ddbench.host.files import baselines_dir
+from ddbench.method import make_method
 from ddbench.protocol import Protocol, Schedule
 from ddbench.runs.distill import RunOptions
 from ddbench.tables.table import make_table
@@ -69,7 +71,7 @@ def images(tmp_path, monkeypatch):
     return tmp_path / "data"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("own_cache")
 def test_drawn_at_256_trained_and_tested_at_224_and_judged(models, images, tmp_path, monkeypatch):
     monkeypatch.setattr(Protocol, "schedule_of", lambda *_: Schedule(epochs=1, drop_at=1))
@@ -84,4 +86,31 @@ def test_drawn_at_256_trained_and_tested_at_224_and_judged(models, images, tmp_p
     assert panel.accuracy["IPC 10 published"].tolist() == ["settings differ"]  # two steps are not twelve thousand
     claims = load_claims(baselines_dir() / "claims" / "minimax_paper.toml")
     moved = {verdict.id: verdict.moved for verdict in judge(claims, [result])}
-    assert "not measured" not in moved["accuracy-resnet_ap10-ipc10"]
+    assert not moved["accuracy-resnet_ap10-ipc10"].startswith("there is no result")
+    assert moved["accuracy-resnet_ap10-ipc20"].startswith("there is no result")
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_a_small_one_is_drawn_at_twice_the_side_that_students_see(tmp_path, monkeypatch):
+    monkeypatch.setattr(Protocol, "schedule_of", lambda *_: Schedule(epochs=1, drop_at=1))
+    draws = np.random.default_rng(0)
+    for name in ("train/a", "train/b", "test/a", "test/b"):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for index in range(4):
+            pixels = draws.integers(0, 256, (40, 44, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "pictures" / name / f"{index}.png")
+    spec = f"image_folder:{tmp_path / 'pictures'},size=16"
+    made = distill("dit", spec, 2, config={**make_method("dit").smoke_settings, "image_size": 32}, device="cpu")
+    assert made.images.shape == (4, 3, 32, 32)
+    assert made.provenance["dataset"].endswith("size=16")
+    result = evaluate(made, spec, "imagenet-hard", "convnet-d2-w8", device="cpu")
+    assert (result.status, result.distilled_bytes) == ("ok", made.num_bytes)
+    with pytest.raises(DataMismatchError, match="protocol quick resizes none"):
+        evaluate(made, spec, "quick", "convnet-d2-w8", device="cpu")
+
+
+def test_images_of_one_size_alone_are_no_others():
+    reason = make_method("dit", {**make_method("dit").smoke_settings, "image_size": 16}).unsupported(
+        load_dataset("digits").train, 1
+    )
+    assert reason == "images of digits come at 8 px alone, not at 16"
