@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ddbench.errors import BadInputError
+from ddbench.errors import BadInputError, DataMismatchError
 from ddbench.inputs.image_tensors import as_hard_labels, as_plain
 from ddbench.inputs.values import as_count, as_flag, as_kind, as_numbers, as_text, as_texts, shown
 
@@ -174,12 +174,18 @@ class LabeledImages:
 
         Raises:
             BadInputError: the data set comes in one size alone.
+            DataMismatchError: its files give other labels than this split has.
         """
         if side == self.info.image_size:
             return self
         if self.load_at is None:
             raise BadInputError(f"images of {self.info.name} come at {self.info.image_size} px alone, not at {side}")
-        return self.load_at(side)
+        loaded = self.load_at(side)
+        if not torch.equal(loaded.labels, self.labels):
+            raise DataMismatchError(
+                f"the files of {self.info.name} do not give this split any more, or it is a part of it"
+            )
+        return loaded
 
     def on(self, device: torch.device) -> LabeledImages:
         """Return the split with its images on `device`, so that batches are taken there; those read from files stay."""

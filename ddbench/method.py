@@ -34,6 +34,7 @@ __all__ = [
     "check_ipc",
     "config_of",
     "make_method",
+    "with_added",
 ]
 
 T = TypeVar("T")
@@ -231,6 +232,17 @@ def config_of(method: Method) -> dict[str, Any]:
     config: Any = method.config
     untouched = {f.name for f in fields(config) if f.metadata.get("is_added") and getattr(config, f.name) == f.default}
     return {name: value for name, value in asdict(config).items() if name not in untouched}
+
+
+def with_added(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recorded config with the added settings that it leaves out, at their defaults.
+
+    That of a method that is not registered stays as it is.
+    """
+    if name not in METHODS.names():
+        return dict(config)
+    added = {f.name: f.default for f in fields(METHODS.get(name).Config) if f.metadata.get("is_added")}
+    return {**added, **config}
 
 
 def _as_kind_of(value: object, kind: Any, what: str) -> object:  # noqa: ANN401 - a type as it stands in a class

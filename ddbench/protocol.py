@@ -52,8 +52,8 @@ class Protocol(Checked):
         image_augmentation: crops, flips and colours of each image, instead of DSA.
         cutmix: mixes the images of a batch, and their labels, after the other augmentation.
         many_classes: other constants for data sets of many classes.
-        resize: how sets whose images are larger or smaller than the data set's are brought to its size before anything
-            else: `bilinear` (antialiased, as real images are scaled); empty for not at all, such sets are refused.
+        resize: how sets whose images are larger than the data set's are brought to its size before anything else:
+            `bilinear` (antialiased, as real images are scaled); empty for not at all, such sets are refused.
         teacher: gives the labels of every augmented batch, in place of the set's own, which are then not used.
     """
 

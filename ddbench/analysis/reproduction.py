@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ddbench.analysis.aggregate import Entry, values_by_seed
+from ddbench.analysis.intervals import Estimate
 from ddbench.analysis.published import PublishedEntry, PublishedNumber
 from ddbench.analysis.significance import mean_against
 
-Verdict = Literal["reproduced", "lower", "higher", "settings differ", "too few"]
-# How arithmetic is carried out, as `engine` in a result: it makes no other method.
-ENGINE_SETTINGS = frozenset({"real_precision"})
+Verdict = Literal["reproduced", "lower", "higher", "settings differ", "settings not known", "unverified", "too few"]
+# How the work is cut up, and nothing else.
+ENGINE_SETTINGS = frozenset({"batch_parts", "sampling_batch_size"})
 LEVEL = 0.95
 
 
@@ -29,7 +30,9 @@ class Reproduction:
         high: upper end.
         over: what the interval's values are: `seeds`, or `students` where there is one distilled set.
         verdict: `reproduced` where the interval, widened by the published spread, holds the published number, else
-            `lower` or `higher`; `settings differ`, which is no comparison; `too few` values for an interval.
+            `lower` or `higher`; `settings differ`, which is no comparison; `settings not known` of a method that has
+            settings, run at its defaults; `unverified` where nobody has read the number in its source; `too few` values
+            for an interval.
     """
 
     entry: Entry
@@ -48,34 +51,49 @@ class Reproduction:
         return None if accuracy is None or self.differing else accuracy.mean - self.published.value
 
 
-def reproduce(entry: Entry, found: PublishedEntry, settings: Mapping[str, Any] | None) -> Reproduction:
+def reproduce(
+    entry: Entry,
+    found: PublishedEntry,
+    config: Mapping[str, Any],
+    settings: Mapping[str, Any] | None,
+    *,
+    is_known: bool,
+) -> Reproduction:
     """Compare an entry that has an accuracy with a published one.
 
     Args:
         entry: results of one method, config and IPC.
         found: what is published under the protocol of these results.
-        settings: the method's published settings, all of them; None where they are not known here.
+        config: the settings of these results, all of them.
+        settings: the published ones, or else the method's defaults, all of them; None for neither.
+        is_known: whether they are the published ones.
     """
     number = found.shown
     reruns = tuple(other for other in found.numbers[1:] if other.kind in ("rerun", "community"))
-    differing = differing_settings(entry.ok[0].config, settings)
+    differing = differing_settings(config, settings)
     by_seed = values_by_seed(entry.ok, "test_accuracy")
     over = "seeds" if len(by_seed) > 1 else "students"
     values = [sum(of) / len(of) for of in by_seed.values()] if over == "seeds" else next(iter(by_seed.values()))
-    if len(values) < 2:
-        return Reproduction(
-            entry, number, reruns, differing, None, None, over, "settings differ" if differing else "too few"
+    made = Reproduction(entry, number, reruns, differing, None, None, over, "too few")
+    if len(values) > 1:
+        estimate = mean_against(values, number.value, 0.0, LEVEL)
+        made = replace(
+            made,
+            low=estimate.low + number.value,
+            high=estimate.high + number.value,
+            verdict=_judge(estimate, number.std or 0.0),
         )
-    estimate = mean_against(values, number.value, 0.0, LEVEL)
-    verdict: Verdict = "reproduced"
     if differing:
-        verdict = "settings differ"
-    elif estimate.low > (number.std or 0.0):
-        verdict = "higher"
-    elif estimate.high < -(number.std or 0.0):
-        verdict = "lower"
-    low, high = estimate.low + number.value, estimate.high + number.value
-    return Reproduction(entry, number, reruns, differing, low, high, over, verdict)
+        return replace(made, verdict="settings differ")
+    if not is_known and settings:
+        return replace(made, verdict="settings not known")
+    return made if found.is_verified else replace(made, verdict="unverified")
+
+
+def _judge(difference: Estimate, spread: float) -> Verdict:
+    if difference.low > spread:
+        return "higher"
+    return "lower" if difference.high < -spread else "reproduced"
 
 
 def differing_settings(config: Mapping[str, Any], settings: Mapping[str, Any] | None) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from ddbench.analysis.data_identity import DataIdentity
 from ddbench.claims.kinds import ANY_MACHINE, COST_METRIC, ClaimedEntry, is_cost
 from ddbench.errors import BadInputError
 from ddbench.images import is_of_content
+from ddbench.method import with_added
 from ddbench.records import Reading, Result
 
 Unjudged = Literal["not measured", "not comparable", "inconclusive"]
@@ -59,9 +60,10 @@ def differences(entry: ClaimedEntry, result: Result) -> list[str]:
     protocol = f"{result.protocol}@{result.protocol_hash}"
     if protocol != entry.protocol:
         found.append(f"protocol {protocol} instead of {entry.protocol}")
+    config = with_added(result.method, result.config)
     for key, value in entry.settings.items():
-        if key not in result.config or result.config[key] != value:
-            found.append(f"setting {key} is {result.config.get(key)!r} instead of {value!r}")
+        if key not in config or config[key] != value:
+            found.append(f"setting {key} is {config.get(key)!r} instead of {value!r}")
     if entry.students not in (None, result.students):
         found.append(f"{result.students} students per set instead of {entry.students}")
     # A cell that failed before its data was read has no fingerprint.

@@ -26,6 +26,7 @@ from ddbench.claims.prediction import predict
 from ddbench.errors import BadInputError
 from ddbench.host.files import digest_of, staged_file
 from ddbench.images import is_of_content
+from ddbench.method import with_added
 from ddbench.records import Result
 
 LEVEL = 0.05
@@ -113,6 +114,7 @@ def _digest(result: Result, data: str) -> str:
 def _drafts(name: str, runs: Sequence[Result]) -> list[_Draft]:
     """Return the drafts of one entry: accuracy, time of each phase, peaks of each phase."""
     first = next((run for run in runs if is_of_content(run.dataset_fingerprint)), runs[0])
+    settings = with_added(first.method, first.config)
     cell = {
         "method": first.method,
         "dataset": first.dataset,
@@ -122,7 +124,7 @@ def _drafts(name: str, runs: Sequence[Result]) -> list[_Draft]:
         "students": first.students,
         "fingerprint": first.dataset_fingerprint,
         **({"layout": first.dataset_layout} if first.dataset_layout else {}),
-        "settings": {key: value for key, value in first.config.items() if value is not None},
+        "settings": {key: value for key, value in settings.items() if value is not None},
     }
     drafts = []
     accuracy = _values(runs, "test_accuracy")

@@ -34,6 +34,7 @@ class Loop:
     total: int | None
     watch: Stopwatch
     done: int = 0
+    resumed: tuple[float, int] = (0.0, 0)  # seconds and items when a rerun had passed what an earlier run did
 
     def __str__(self) -> str:
         return f"{self.description} {self.done:,}" + (f" of {self.total:,}" if self.total else "")
@@ -41,9 +42,17 @@ class Loop:
     @property
     def left(self) -> str:
         """How long the rest will take at this pace, in words; empty where that cannot be said."""
-        if not self.total or not self.done:
+        seconds, before = self.resumed
+        if not self.total or self.done <= before:
             return ""
-        return f", {duration_text(self.watch.seconds * (self.total - self.done) / self.done)} left"
+        of_one = (self.watch.seconds - seconds) / (self.done - before)
+        return f", {duration_text(of_one * (self.total - self.done))} left"
+
+    def step(self) -> None:
+        """Count an item. What an earlier run did is passed at once: the pace is of what comes after a second."""
+        self.done += 1
+        if self.watch.seconds < 1:
+            self.resumed = (self.watch.seconds, self.done)
 
 
 @dataclass
@@ -65,7 +74,7 @@ class Bars:
             for item in iterable:
                 yield item
                 self.progress.advance(task)
-                loop.done += 1
+                loop.step()
                 if self.progress.disable and self.pace.is_due():
                     outermost = self.loops[0]
                     self.say(f"{self.place}{', '.join(map(str, self.loops))}{outermost.left}")

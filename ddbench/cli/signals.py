@@ -38,8 +38,8 @@ def signals_end_the_run() -> Iterator[list[int]]:
     """Raise EndedBySignal in the main thread where SIGTERM or SIGHUP arrives while the block runs.
 
     Yields the numbers of those that have arrived, because libraries turn every KeyboardInterrupt into something else;
-    `ddbench.errors.check_not_told_to_end` knows
-    of them and of Ctrl+C. A signal that is ignored stays so: that is what `nohup` does.
+    `ddbench.errors.check_not_told_to_end` knows of them and of Ctrl+C. A signal that is ignored stays so: that is what
+    `nohup` does.
     """
     arrived: list[int] = []
     if threading.current_thread() is not threading.main_thread():

@@ -102,6 +102,9 @@ def backbone_unsupported(config: BackboneConfig, train: LabeledImages) -> str | 
             return reason
     try:
         info = training_images(config, train).info
+    except BadInputError as error:
+        return str(error)
+    try:
         _, side = input_of(config.vae, info)
         if config.backbone != SCRATCH:
             check_backbone(config.backbone, config.vae, info)

@@ -168,6 +168,7 @@ def run_cell(cell: Cell, options: RunOptions, folder: Path, reuse: Path | None =
         _check_data_stayed(cell, distilled, result)
         return result.model_copy(update={"key": cell.key, "started_at": started_at})
     except UnsupportedError as error:
+        check_not_told_to_end()
         return unfinished_result(cell, options, "skipped", str(error), started_at)
     except DivergedError as error:
         with suppress(DDBenchError):  # the diagnosis counts for more than the images

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ class Preset(BaseModel):
 
     Attributes:
         source: one sentence: where the settings come from, and whether they were run.
+        published_for: IPCs whose published numbers were measured with these settings, as far as is known; a run with
+            other settings stands beside none of them.
         published: what a reader should know of the printed settings, such as an error in them.
         settings: the method's settings; those left out keep their defaults.
     """
@@ -33,6 +36,7 @@ class Preset(BaseModel):
     ipc: int = Field(ge=1)
     source: str = Field(min_length=1)
     published: str = ""
+    published_for: list[int] = []
     settings: dict[str, Any] = {}
 
 
@@ -77,16 +81,21 @@ def preset_settings(name_or_path: str | Path, method: str, given: Mapping[str, A
 
 
 def published_config(method: str, dataset: str, ipc: int | None) -> dict[str, Any] | None:
-    """Return the settings behind a method's published numbers: those of its preset for the data set and IPC.
+    """Return the settings behind a method's published numbers, every one; None where no preset says what they were."""
+    from ddbench.method import make_method
 
-    A method without such a preset has its defaults, which are its paper's; one that is not registered has None.
-    """
-    from ddbench.method import METHODS, config_of, make_method
+    name = dataset.split(",")[0]
+    for preset in map(load_preset, preset_names()):
+        if (preset.method, preset.dataset) == (method, name) and ipc in preset.published_for:
+            return asdict(make_method(method, preset.settings).config)
+    return None
 
-    if method not in METHODS.names():
-        return None
-    name = f"{method}_{dataset.split(',')[0]}_ipc{ipc}"
-    return config_of(make_method(method, load_preset(name).settings if name in preset_names() else {}))
+
+def default_config(method: str) -> dict[str, Any] | None:
+    """Return the defaults of a method's settings, every one; None for a method that is not registered."""
+    from ddbench.method import METHODS, make_method
+
+    return asdict(make_method(method).config) if method in METHODS.names() else None
 
 
 def _folder() -> Path:

@@ -77,6 +77,7 @@ def run_suite(
     check_protocols(cells, options)
     infos = look_at_data(cells, options)
     check_networks(cells, infos)
+    check_sizes(cells, infos)
     cells = [of_data(cell, infos) for cell in cells]
     store = Store(results)
     store.prepare()
@@ -131,6 +132,17 @@ def check_networks(cells: list[Cell], infos: Mapping[str, DatasetInfo]) -> None:
                 refusals.append(error)
         if len(refusals) == len(infos):
             raise refusals[0]
+
+
+def check_sizes(cells: list[Cell], infos: Mapping[str, DatasetInfo]) -> None:
+    """Raise BadInputError where a method is to make images of a size that the protocol's students cannot be shown."""
+    for cell in cells:
+        made, seen = cell.config.get("image_size"), infos[cell.dataset].image_size
+        if made not in (None, seen) and not PROTOCOLS.get(cell.protocol).resize:
+            raise BadInputError(
+                f"{cell.method} is to make images of {made} px and students see {seen}: protocol {cell.protocol} "
+                "resizes none; leave image_size out, or take imagenet-hard"
+            )
 
 
 def of_data(cell: Cell, infos: Mapping[str, DatasetInfo]) -> Cell:

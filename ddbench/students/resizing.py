@@ -20,17 +20,29 @@ def at_size_of(distilled: DistilledDataset, info: DatasetInfo, protocol: Protoco
     Pillow, bilinear and antialiased, in uint8.
 
     Raises:
-        DataMismatchError: images of another size under a protocol that resizes none.
+        DataMismatchError: images that are larger under a protocol that resizes none, smaller ones, a whole real set of
+            another size, or a set that ddbench made at another size than its method was asked for.
         BadInputError: images that are no pixels, or not square.
     """
     side, height, width = info.image_size, *distilled.images.shape[-2:]
     if (height, width) == (side, side):
         return distilled
+    if distilled.ipc is None or height < side or width < side:
+        raise DataMismatchError(
+            f"images of {height}x{width} stand for none of {side}x{side}, as those of {info.name} are: only distilled "
+            "sets of larger images are resized; name the data set they were made from"
+        )
     if not protocol.resize:
         raise DataMismatchError(
             f"the distilled images are {height}x{width} and those of {info.name} {side}x{side}, and protocol "
             f"{protocol.name} resizes none; name a data set of that size, such as NAME,size={height}, or a protocol "
             "that does, imagenet-hard"
+        )
+    made_at = distilled.provenance.get("config", {}).get("image_size")
+    if "config" in distilled.provenance and made_at != height:
+        raise DataMismatchError(
+            f"this set of {height}x{width} was distilled from {distilled.provenance.get('dataset')}: it is no result "
+            f"on {info.name}; distil it from {info.name} by a method that has the setting image_size"
         )
     if distilled.images.dtype != torch.uint8 or height != width:
         raise BadInputError(

@@ -9,8 +9,9 @@ import pandas as pd
 
 from ddbench.analysis.aggregate import GAP, TIMES, Entry
 from ddbench.analysis.published import PublishedNumber
-from ddbench.analysis.reproduction import ENGINE_SETTINGS, LEVEL, Reproduction, reproduce
-from ddbench.runs.presets import published_config
+from ddbench.analysis.reproduction import LEVEL, Reproduction, reproduce
+from ddbench.method import with_added
+from ddbench.runs.presets import default_config, published_config
 from ddbench.tables.layout import PLUS_MINUS, Citations, Published, ipc_name
 
 
@@ -23,7 +24,11 @@ def reproductions(entries: Iterable[Entry], published: Published, protocol: str)
     for entry in entries:
         numbers = next(iter(published.get((entry.method, entry.ipc), ())), None)
         if numbers is not None and entry.accuracy is not None:
-            each = reproduce(entry, numbers, published_config(entry.method, entry.ok[0].dataset, entry.ipc))
+            first = entry.ok[0]
+            known = published_config(entry.method, first.dataset, entry.ipc)
+            settings = default_config(entry.method) if known is None else known
+            config = with_added(entry.method, first.config)
+            each = reproduce(entry, numbers, config, settings, is_known=known is not None)
             if numbers.protocol == protocol or each.differing:
                 found.append(each)
     return found
@@ -38,7 +43,7 @@ def reproduction_frame(found: Sequence[Reproduction], citations: Citations) -> p
         number = citations.sources.setdefault(each.published.source, len(citations.sources) + 1)
         rows.append(
             {
-                "method": each.entry.method,
+                "method": f"{each.entry.method} {each.entry.config}".strip(),
                 "IPC": ipc_name(each.entry.ipc).removeprefix("IPC "),
                 "published": f"{_spread(each.published)} [{number}]",
                 "reruns": ", ".join(_spread(rerun) for rerun in each.reruns) or GAP,
@@ -61,11 +66,11 @@ def reproduction_notes(found: Sequence[Reproduction]) -> list[str]:
             f"Reproduced: the {100 * LEVEL:.0f} % interval of our mean, widened by the published {PLUS_MINUS}, holds "
             f"the published number; n: distillation seeds {TIMES} students."
         )
-    if any(each.over == "students" for each in compared):
+    if any(each.over == "students" and each.low is not None for each in compared):
         notes.append("With one distillation seed the interval is over its students, and says nothing of other seeds.")
-    for setting in sorted(ENGINE_SETTINGS):
-        changed = [each for each in compared if each.entry.ok[0].config.get(setting, "fp32") != "fp32"]
-        notes += [f"{each.entry.name}: {setting} {each.entry.ok[0].config[setting]}." for each in changed]
+    unknown = [each.entry.name for each in compared if each.verdict == "settings not known"]
+    if unknown:
+        notes.append(f"At the defaults; the published settings are not known here: {'; '.join(unknown)}.")
     notes += [
         f"{each.entry.name}: not at the published settings, so nothing published stands beside it: "
         f"{', '.join(each.differing)}."

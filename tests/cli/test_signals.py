@@ -116,10 +116,7 @@ def test_a_library_that_makes_an_error_of_the_signal_fails_no_cell(tmp_path, mon
             raise ValueError("could not determine the shape") from None
 
     monkeypatch.setattr(METHODS.get("random_real"), "distill", interrupted)
-    suite = (
-        "{name: s, protocol: quick, datasets: [digits], networks: [convnet-d1-w8], methods: [random_real], ipc: [1, 2]}"
-    )
-    (tmp_path / "s.yaml").write_text(suite)
+    (tmp_path / "s.yaml").write_text(SUITE)
     assert main(["run", str(tmp_path / "s.yaml"), "--results", str(tmp_path / "results"), "--device", "cpu"]) == code
     assert not list(tmp_path.glob("results/*/result.json"))
 

@@ -77,10 +77,32 @@ def test_a_cut_run_stands_in_no_column_of_another_protocol_either():
     assert panel.accuracy["IPC 1 published"].tolist() == ["settings differ"]
 
 
-def test_arithmetic_in_bf16_is_told_and_no_other_method():
-    results = dm(0.259, 0.264, 0.269, real_precision="bf16")
-    assert beside(results)["verdict"] == "reproduced"
-    assert "dm, IPC 1: real_precision bf16." in notes_of(results, published=True)
+def test_an_added_setting_counts_though_its_default_is_in_no_record():
+    settings = {**preset_settings("dc_cifar10_ipc1", "dc", {}), "real_precision": "bf16"}
+    half = make_result("dc", ipc=1, config=config_of(make_method("dc", settings)), **{**CIFAR, "protocol": "dc"})
+    assert "real_precision bf16 instead of fp32" in notes_of([half], published=True)
+    settings = {**preset_settings("minimax_imagewoof_ipc10", "minimax", {}), "image_size": None}
+    fields = {"dataset": "imagewoof", "dataset_fingerprint": "", "network": "resnet_ap10", "protocol": "imagenet-hard"}
+    plain = make_result("minimax", ipc=50, config=config_of(make_method("minimax", settings)), **fields)
+    assert "image_size None instead of 256" in notes_of([plain], published=True)
+
+
+def test_defaults_give_no_verdict_where_the_published_settings_are_not_known():
+    fields = {**CIFAR, "protocol": "dc", "config": config_of(make_method("herding"))}
+    herded = [make_result("herding", ipc=1, seed=n, values=(0.2 + n / 100,), **fields) for n in range(3)]
+    assert beside(herded)["verdict"] == "settings not known"
+    assert "published settings are not known here: herding, IPC 1" in notes_of(herded, published=True)
+
+
+def test_a_method_without_settings_needs_none():
+    drawn = [make_result("random_real", ipc=1, seed=n, values=(0.15 + n / 1000,), **CIFAR) for n in range(3)]
+    assert beside(drawn)["verdict"] == "reproduced"
+
+
+def test_a_number_that_nobody_has_read_gives_no_verdict():
+    fields = {**CIFAR, "dataset": "mnist", "config": {}}
+    results = [make_result("full_real", ipc=None, seed=n, values=(0.99 + n / 1000,), **fields) for n in (0, 1)]
+    assert beside(results)["verdict"] == "unverified"
 
 
 def test_a_method_that_is_not_registered_has_no_known_settings_and_is_compared():

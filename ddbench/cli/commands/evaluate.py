@@ -66,7 +66,7 @@ def evaluate(
         chance = 1 / distilled.num_classes
         if accuracy.mean < NEAR_CHANCE * chance:
             say(
-                f"note: this is no better than chance, {100 * chance:.3g} %: do the set's labels follow the data set's "
+                f"note: this is close to chance, {100 * chance:.3g} %: do the set's labels follow the data set's "
                 f"classes? `ddbench list --classes {name}` shows them"
             )
     if results is not None:
