@@ -84,9 +84,9 @@ def published_config(method: str, dataset: str, ipc: int | None) -> dict[str, An
     """Return the settings behind a method's published numbers, every one; None where no preset says what they were."""
     from ddbench.method import make_method
 
-    name = dataset.split(",")[0]
-    for preset in map(load_preset, preset_names()):
-        if (preset.method, preset.dataset) == (method, name) and ipc in preset.published_for:
+    first = f"{method}_{dataset.split(',')[0]}_ipc"  # a preset is named after its content
+    for preset in (load_preset(name) for name in preset_names() if name.startswith(first)):
+        if ipc in preset.published_for:
             return asdict(make_method(method, preset.settings).config)
     return None
 

@@ -8,7 +8,7 @@ from string import ascii_uppercase
 import pandas as pd
 
 from ddbench.analysis.aggregate import GAP, Entry, Spread, costs_of, machine_label
-from ddbench.analysis.published import PublishedEntry
+from ddbench.analysis.published import PublishedEntry, PublishedNumber
 from ddbench.records import Result, TeacherRecord
 from ddbench.tables.quantities import bytes_text, gpu_text, seconds_text
 
@@ -37,11 +37,18 @@ class Citations:
             return ""
         self.shown[method, ipc] = found
         entry = found[0]
-        number = self.sources.setdefault(entry.shown.source, len(self.sources) + 1)
-        spread = "" if entry.shown.std is None else f" {PLUS_MINUS} {entry.shown.std}"
         marks = ("" if entry.is_verified else UNVERIFIED) + (DISAGREEING if entry.disagreeing else "")
         protocol = "" if entry.protocol == self.protocol else f" ({entry.protocol})"
-        return f"{entry.shown.value}{spread}{marks}{protocol} [{number}]"
+        return f"{published_text(entry.shown)}{marks}{protocol} [{self.number_of(entry.shown.source)}]"
+
+    def number_of(self, source: str) -> int:
+        """Return the number of a source, the next one where it has none yet."""
+        return self.sources.setdefault(source, len(self.sources) + 1)
+
+
+def published_text(number: PublishedNumber) -> str:
+    """Return a published number as its source prints it, with its spread where there is one."""
+    return f"{number.value}" + ("" if number.std is None else f" {PLUS_MINUS} {number.std}")
 
 
 def accuracy_frame(

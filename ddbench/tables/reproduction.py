@@ -8,11 +8,10 @@ from typing import Any
 import pandas as pd
 
 from ddbench.analysis.aggregate import GAP, TIMES, Entry
-from ddbench.analysis.published import PublishedNumber
 from ddbench.analysis.reproduction import LEVEL, Reproduction, reproduce
 from ddbench.method import with_added
 from ddbench.runs.presets import default_config, published_config
-from ddbench.tables.layout import PLUS_MINUS, Citations, Published, ipc_name
+from ddbench.tables.layout import PLUS_MINUS, Citations, Published, ipc_name, published_text
 
 
 def reproductions(entries: Iterable[Entry], published: Published, protocol: str) -> list[Reproduction]:
@@ -40,13 +39,12 @@ def reproduction_frame(found: Sequence[Reproduction], citations: Citations) -> p
     for each in found:
         if each.differing:
             continue
-        number = citations.sources.setdefault(each.published.source, len(citations.sources) + 1)
         rows.append(
             {
                 "method": f"{each.entry.method} {each.entry.config}".strip(),
                 "IPC": ipc_name(each.entry.ipc).removeprefix("IPC "),
-                "published": f"{_spread(each.published)} [{number}]",
-                "reruns": ", ".join(_spread(rerun) for rerun in each.reruns) or GAP,
+                "published": f"{published_text(each.published)} [{citations.number_of(each.published.source)}]",
+                "reruns": ", ".join(published_text(rerun) for rerun in each.reruns) or GAP,
                 f"ours, {100 * LEVEL:.0f} %": _measured(each),
                 "n": _counts(each),
                 "diff": f"{each.difference:+.1f}",
@@ -91,10 +89,6 @@ def reproduction_fields(each: Reproduction | None) -> dict[str, Any]:
         "published_verdict": each.verdict,
         "settings_differing": "; ".join(each.differing),
     }
-
-
-def _spread(number: PublishedNumber) -> str:
-    return f"{number.value}" + ("" if number.std is None else f" {PLUS_MINUS} {number.std}")
 
 
 def _measured(each: Reproduction) -> str:
