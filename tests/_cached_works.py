@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from ddbench.datasets import _decoded_cache
 from ddbench.datasets._decode import decode_images
-from ddbench.evaluators import _feature_extractor
+from ddbench.features import feature_space
 from ddbench.host.cached_work import MANIFEST, read_manifest
 from ddbench.host.files import CACHE_DIR_VARIABLE
 from ddbench.images import DatasetInfo, LabeledImages, RealDataset
@@ -33,7 +33,7 @@ VERSIONS = {
     "prepared": lambda: preparation.CACHE_VERSION["prepared"],
     "foundations": lambda: preparation.CACHE_VERSION["foundations"],
     "teachers": lambda: teacher.CACHE_VERSION,
-    "extractors": lambda: _feature_extractor.CACHE_VERSION,
+    "extractors": lambda: feature_space.CACHE_VERSION,
     "decoded": lambda: _decoded_cache.CACHE_VERSION,
 }
 
@@ -64,7 +64,7 @@ def make_all(folder: Path) -> None:
     taught = Teacher(network="convnet-d1-w4-bn", schedule=short, seed=0, temperature=20.0, loss="kl")
     protocol = PROTOCOLS.get("soft-label").model_copy(update={"teacher": taught})
     teacher.find_teacher(protocol, real, cpu)
-    _feature_extractor.find_feature_space("convnet-d1-w4", real.train, context)
+    feature_space.find_feature_space("convnet-d1-w4", real.train, context)
     source = folder / "pictures" / "one.ppm"
     source.parent.mkdir()
     source.write_bytes(b"P6 8 8 255\n" + bytes(range(192)))

@@ -36,13 +36,16 @@ class ClassMemory:
         size: entries kept per class, M.
         dim: length of a flat sample, D.
         device: where it lies.
+        keeps_first: keep the first `size` samples instead.
     """
 
-    def __init__(self, num_classes: int, size: int, dim: int, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, num_classes: int, size: int, dim: int, device: torch.device | str = "cpu", *, keeps_first: bool = False
+    ) -> None:
         # One row more than there is room for: what a batch itself pushes out again is written there.
         self.entries = torch.zeros(num_classes * size + 1, dim, device=device)
         self.seen = torch.zeros(num_classes, dtype=torch.int64, device=device)
-        self.size = size
+        self.size, self._keeps_first = size, keeps_first
 
     def of(self, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the unit-length entries (B, M, D) of each label's class, and which of them are filled, (B, M) bool."""
@@ -54,8 +57,9 @@ class ClassMemory:
         same = labels[:, None] == labels[None, :]
         earlier = same.tril(-1).sum(1)  # samples of the same class that stand before it in the batch
         later = same.triu(1).sum(1)
-        slots = labels * self.size + (self.seen[labels] + earlier) % self.size
-        slots = torch.where(later < self.size, slots, len(self.entries) - 1)
+        places = self.seen[labels] + earlier
+        is_kept = places < self.size if self._keeps_first else later < self.size
+        slots = torch.where(is_kept, labels * self.size + places % self.size, len(self.entries) - 1)
         self.entries.index_copy_(0, slots, F.normalize(samples.detach().to(self.entries.dtype), dim=1))
         self.seen.index_add_(0, labels, torch.ones_like(labels))
 

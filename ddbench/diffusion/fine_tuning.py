@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ddbench.diffusion.criteria import ClassMemory, diversity, representativeness
+from ddbench.diffusion.criteria_space import INPUTS, CriteriaSpace
 from ddbench.diffusion.denoiser import Denoiser, DenoiserShape, make_denoiser
 from ddbench.diffusion.difffit import Trainable, make_trainable
 from ddbench.diffusion.inputs import InputSource
@@ -34,6 +35,7 @@ from ddbench.method import RunContext
 from ddbench.seeding import make_generator
 from ddbench.training_recipe import MethodPrecision
 
+Keeps = Literal["latest", "first"]
 REFERENCE_DECAY, REFERENCE_STEPS = 0.9999, 12_000
 LOGGED = 100  # losses of a run that go to the log
 
@@ -62,6 +64,7 @@ class TuningPlan:
         representativeness_weight: of the criterion that pulls towards real samples; 0 switches it off.
         diversity_weight: of the criterion that pushes generated samples apart; 0 switches it off.
         memory_size: entries per class of either memory.
+        memory_keeps: the `latest` samples, or the `first`: then neither memory changes once it is full.
     """
 
     steps: int
@@ -78,6 +81,7 @@ class TuningPlan:
     representativeness_weight: float = 0.0
     diversity_weight: float = 0.0
     memory_size: int = 64
+    memory_keeps: Keeps = "latest"
 
     def lr_at(self, step: int) -> float:
         """Return the rate of a step counted from 0."""
@@ -116,9 +120,18 @@ class FineTuning:
         class_ids: the denoiser's id of each data set label, (K,) int64.
         plan: how.
         seed: of all draws.
+        space: in which the criteria compare samples.
     """
 
-    def __init__(self, denoiser: Denoiser, inputs: InputSource, class_ids: Tensor, plan: TuningPlan, seed: int) -> None:
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        inputs: InputSource,
+        class_ids: Tensor,
+        plan: TuningPlan,
+        seed: int,
+        space: CriteriaSpace = INPUTS,
+    ) -> None:
         self.denoiser, self.inputs, self.plan, self._seed = denoiser.train(), inputs, plan, seed
         self.parameters = make_trainable(denoiser, plan.trainable)
         self.average = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
@@ -128,9 +141,12 @@ class FineTuning:
         self._class_ids = class_ids
         # Memories have room for the classes trained here only.
         present, self._places = inputs.labels.unique(return_inverse=True)
-        shape = denoiser.shape
-        dim = shape.channels * shape.image_size**2
-        self.real, self.generated = (ClassMemory(len(present), plan.memory_size, dim, self.device) for _ in range(2))
+        shape, keeps_first = denoiser.shape, plan.memory_keeps == "first"
+        dim = space.dim or shape.channels * shape.image_size**2
+        self._space = space
+        self.real, self.generated = (
+            ClassMemory(len(present), plan.memory_size, dim, self.device, keeps_first=keeps_first) for _ in range(2)
+        )
         self._kept_order: tuple[int, Tensor] = (-1, torch.empty(0))
         self._team = Team()
 
@@ -176,7 +192,8 @@ class FineTuning:
         with tempfile.TemporaryDirectory(prefix="ddbench-") as folder:
             weights = Path(folder) / "weights.safetensors"
             save_file({name: tensor.contiguous() for name, tensor in self.denoiser.state_dict().items()}, weights)
-            arguments = (self.denoiser.shape, weights, self.inputs, self._class_ids, self.plan, self._seed)
+            own = (self.inputs, self._class_ids, self.plan, self._seed, self._space)
+            arguments = (self.denoiser.shape, weights, *own)
             with gathered_team(self.plan.devices, self.device, partial(_follow, *arguments)) as team:
                 yield team
 
@@ -186,34 +203,35 @@ class FineTuning:
         predicted, total = [], torch.zeros((), device=self.device)
         parts = self.plan.parts * self._team.size
         for part in self._team.share(batch.split(-(-len(batch.clean) // parts))):
-            loss, clean = self._loss(part)
+            loss, samples = self._loss(part)
             share = loss * (len(part.clean) / len(batch.clean))
             share.backward()
             total += share.detach()
-            predicted.append(clean.detach())
+            predicted.append(samples.detach())
         self._team.sum_gradients(self.parameters.values())
         self._update(step)
         if self.plan.representativeness_weight:
-            self.real.add(batch.clean.flatten(1), batch.labels)
+            self.real.add(self._space.project(batch.clean), batch.labels)
         if self.plan.diversity_weight:
-            self.generated.add(self._team.gather(torch.cat(predicted)).flatten(1), batch.labels)
+            self.generated.add(self._team.gather(torch.cat(predicted)), batch.labels)
         return self._team.sum(total)
 
     def _loss(self, batch: NoisyBatch) -> tuple[Tensor, Tensor]:
-        """Return the loss of a part of a batch, (), and the clean inputs it predicts, (B, C, H, W)."""
+        """Return the loss of a part of a batch, (), and the samples it predicts, (B, D), as the criteria see them."""
         noisy = self._schedule.add_noise(batch.clean, batch.noise, batch.timesteps)
         with in_precision(self.plan.precision, self.device):
             output = self.denoiser(noisy, batch.timesteps, batch.class_ids)
         output = output.float()
         loss = diffusion_loss(output, batch.clean, noisy, batch.noise, batch.timesteps, self._schedule)
         clean = self._schedule.predict_clean(noisy, split_output(output, noisy.shape[1])[0], batch.timesteps)
+        samples = self._space.project(clean)
         for weight, criterion, memory in (
             (self.plan.representativeness_weight, representativeness, self.real),
             (self.plan.diversity_weight, diversity, self.generated),
         ):
             if weight:
-                loss = loss + weight * criterion(clean.flatten(1), batch.labels, memory)
-        return loss, clean
+                loss = loss + weight / self._space.unit * criterion(samples, batch.labels, memory)
+        return loss, samples
 
     def _update(self, step: int) -> None:
         for group in self._optimiser.param_groups:
@@ -286,11 +304,12 @@ def _follow(
     class_ids: Tensor,
     plan: TuningPlan,
     seed: int,
+    space: CriteriaSpace,
     team: Team,
 ) -> None:
     """What another member of a team does."""
     with arithmetic_of("fp32", team.device):  # a process of its own, which has torch's own settings
-        training = FineTuning(make_denoiser(shape).to(team.device), inputs, class_ids, plan, seed)
+        training = FineTuning(make_denoiser(shape).to(team.device), inputs, class_ids, plan, seed, space)
         training.denoiser.load_state_dict(load_file(weights))
         training.follow(team)
 

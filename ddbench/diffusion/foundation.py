@@ -21,21 +21,16 @@ from ddbench.diffusion.backbone import (
     missing_reason,
 )
 from ddbench.diffusion.codec import Codec, VaeCodec
-from ddbench.diffusion.denoiser import Denoiser, DenoiserShape, make_denoiser
-from ddbench.diffusion.fine_tuning import FineTuning, TuningPlan, load_trained
+from ddbench.diffusion.denoiser import Denoiser
 from ddbench.diffusion.inputs import EncodedInputs, InputSource, PixelInputs, encode_classes
+from ddbench.diffusion.scratch import SMALL, ScratchRecipe, recipe_for, train_from_scratch
 from ddbench.errors import BadInputError, DataMismatchError
-from ddbench.host.files import staged_folder
-from ddbench.host.kept_files import is_kept_folder, seal
 from ddbench.method import ADDED, Foundation, RunContext
 from ddbench.records import LabeledImages
-from ddbench.seeding import draw_seed
 from ddbench.training_recipe import MethodPrecision
 
 SCRATCH = "scratch"
 DENOISER_FOLDER, INPUTS_FOLDER = "denoiser", "inputs"
-# The average spans this share of the training from scratch (our choice).
-SCRATCH_AVERAGE = 0.02
 
 
 @dataclass(frozen=True)
@@ -43,7 +38,8 @@ class BackboneConfig:
     """Which backbone: the default is the paper's.
 
     `backbone` is a diffusers folder or cached hub id, an original `.pt` checkpoint, or `scratch`: a small transformer
-    trained on the data set, whose size and training the `scratch_` fields give (our choice, for minutes on two cores).
+    trained on the data set, whose size and training the `scratch_` fields give; None is what suits the images' side,
+    see `ddbench.diffusion.scratch`.
     `image_size` is the side in pixels that it is fine-tuned and draws at, with None the data set's own: the paper draws
     at 256 what its students see at 224.
     `vae` is a folder or cached hub id, or `none` for pixel space. `precision` is that of training's forward passes.
@@ -51,21 +47,26 @@ class BackboneConfig:
 
     backbone: str = "facebook/DiT-XL-2-256"
     vae: str = "stabilityai/sd-vae-ft-mse"
-    scratch_width: Annotated[int, Field(gt=0, multiple_of=4)] = 128
-    scratch_depth: Annotated[int, Field(gt=1)] = 6
-    scratch_heads: Annotated[int, Field(gt=0)] = 4
-    scratch_patch_size: Annotated[int, Field(gt=0)] = 4
-    scratch_steps: Annotated[int, Field(gt=0)] = 10_000
-    scratch_batch_size: Annotated[int, Field(gt=0)] = 64
-    scratch_lr: Annotated[float, Field(gt=0)] = 1e-3
+    scratch_width: Annotated[int, Field(gt=0, multiple_of=4)] | None = None
+    scratch_depth: Annotated[int, Field(gt=1)] | None = None
+    scratch_heads: Annotated[int, Field(gt=0)] | None = None
+    scratch_patch_size: Annotated[int, Field(gt=0)] | None = None
+    scratch_steps: Annotated[int, Field(gt=0)] | None = None
+    scratch_batch_size: Annotated[int, Field(gt=0)] | None = None
+    scratch_lr: Annotated[float, Field(gt=0)] | None = None
     precision: MethodPrecision = "fp32"
     image_size: Annotated[int, Field(gt=0)] | None = field(default=None, metadata=ADDED)
 
     def __post_init__(self) -> None:
-        if self.scratch_width % self.scratch_heads:
-            raise ValueError(
-                f"scratch_width must be a multiple of scratch_heads, got {self.scratch_width} and {self.scratch_heads}"
-            )
+        for recipe in (self.recipe(SMALL), self.recipe(SMALL + 1)):  # the side is not known yet
+            if recipe.width % recipe.heads:
+                pair = f"{recipe.width} and {recipe.heads}"
+                raise ValueError(f"scratch_width must be a multiple of scratch_heads, got {pair}")
+
+    def recipe(self, side: int) -> ScratchRecipe:
+        """Return shape and training of a transformer from scratch for inputs of a side length."""
+        names = ScratchRecipe.__dataclass_fields__
+        return recipe_for(side).with_given({name: getattr(self, f"scratch_{name}") for name in names})
 
 
 def backbone_foundation(config: BackboneConfig) -> Foundation:
@@ -82,7 +83,9 @@ def backbone_foundation(config: BackboneConfig) -> Foundation:
         if codec.is_stochastic:
             encode_classes(train, codec, ctx.cache_dir / INPUTS_FOLDER, ctx.device, ctx.track)
         if config.backbone == SCRATCH:
-            _train_from_scratch(config, codec, train, ctx)
+            recipe = config.recipe(train.info.image_size // codec.downsampling)
+            inputs = load_inputs(config, train, list(range(train.num_classes)), ctx.cache_dir)
+            train_from_scratch(recipe, config.precision, inputs, codec, train, ctx.cache_dir / DENOISER_FOLDER, ctx)
         return ctx.cache_dir
 
     return Foundation("backbone", settings, fill)
@@ -108,8 +111,7 @@ def backbone_unsupported(config: BackboneConfig, train: LabeledImages) -> str | 
         _, side = input_of(config.vae, info)
         if config.backbone != SCRATCH:
             check_backbone(config.backbone, config.vae, info)
-        elif side % config.scratch_patch_size:
-            patch = config.scratch_patch_size
+        elif side % (patch := config.recipe(side).patch_size):
             return f"scratch_patch_size must divide {side}, the side of what is denoised, got {patch}"
     except (BadInputError, DataMismatchError) as error:
         return str(error)
@@ -118,10 +120,14 @@ def backbone_unsupported(config: BackboneConfig, train: LabeledImages) -> str | 
 
 def load_backbone(config: BackboneConfig, train: LabeledImages, ctx: RunContext) -> Denoiser:
     """Return a fresh copy of the backbone on the device; `ctx.foundation` holds one trained from scratch."""
-    source = str(foundation_of(ctx) / DENOISER_FOLDER) if config.backbone == SCRATCH else config.backbone
-    denoiser = load_denoiser(source)
+    denoiser = load_denoiser(backbone_source(config, ctx))
     check_fits(denoiser, config.vae, train.info)
     return denoiser.to(ctx.device)
+
+
+def backbone_source(config: BackboneConfig, ctx: RunContext) -> str:
+    """Return what `load_denoiser` calls the backbone."""
+    return str(foundation_of(ctx) / DENOISER_FOLDER) if config.backbone == SCRATCH else config.backbone
 
 
 def backbone_class_ids(config: BackboneConfig, train: LabeledImages, denoiser: Denoiser) -> Tensor:
@@ -151,40 +157,3 @@ def foundation_of(ctx: RunContext) -> Path:
     if ctx.foundation is None:
         raise RuntimeError("the backbone is a foundation; run the method through distill() or the runner")
     return ctx.foundation
-
-
-def _train_from_scratch(config: BackboneConfig, codec: Codec, train: LabeledImages, ctx: RunContext) -> None:
-    folder = ctx.cache_dir / DENOISER_FOLDER
-    if is_kept_folder(folder):
-        return
-    info = train.info
-    shape = DenoiserShape(
-        image_size=info.image_size // codec.downsampling,
-        channels=codec.channels_of(info.channels),
-        num_classes=info.num_classes,
-        patch_size=config.scratch_patch_size,
-        width=config.scratch_width,
-        depth=config.scratch_depth,
-        heads=config.scratch_heads,
-    )
-    denoiser = make_denoiser(shape)
-    denoiser.initialise(ctx.generator)
-    plan = TuningPlan(
-        steps=config.scratch_steps,
-        batch_size=config.scratch_batch_size,
-        lr=config.scratch_lr,
-        ema_decay=1 - 1 / max(2, round(SCRATCH_AVERAGE * config.scratch_steps)),
-        trainable="full",
-        flips=train.info.may_be_mirrored,
-        precision=config.precision,
-        rate="cosine",
-    )
-    inputs = load_inputs(config, train, list(range(info.num_classes)), ctx.cache_dir)
-    training = FineTuning(
-        denoiser.to(ctx.device), inputs, torch.arange(info.num_classes), plan, draw_seed(ctx.generator)
-    )
-    training.run_all(ctx, "training the backbone")
-    load_trained(denoiser, training.average)
-    with staged_folder(folder) as staging:
-        denoiser.save(staging)
-        seal(staging, folder)

@@ -50,6 +50,23 @@ class PixelInputs:
         return torch.where(flips.view(-1, 1, 1, 1), inputs.flip(3), inputs)
 
 
+class ChosenInputs:
+    """Some of the inputs of a source.
+
+    Args:
+        inputs: the source.
+        chosen: (n,) int64 places in it.
+    """
+
+    def __init__(self, inputs: InputSource, chosen: Tensor) -> None:
+        self._inputs, self._chosen = inputs, chosen
+        self.labels = inputs.labels[chosen]
+
+    def take(self, indices: Tensor, flips: Tensor, noise: Tensor | None) -> Tensor:
+        """Return the source's inputs."""
+        return self._inputs.take(self._chosen[indices], flips, noise)
+
+
 class EncodedInputs:
     """Inputs encoded by `encode_classes`: mean and deviation of each image and of its mirror image.
 

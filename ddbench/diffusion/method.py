@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ddbench.diffusion.backbone import NO_VAE
+from ddbench.diffusion.criteria_space import INPUTS, CriteriaSpace
 from ddbench.diffusion.denoiser import Denoiser
 from ddbench.diffusion.difffit import Trainable, fold_gammas, make_trainable
 from ddbench.diffusion.fine_tuning import FineTuning, TuningPlan, load_trained, scaled_ema_decay
@@ -20,6 +21,7 @@ from ddbench.diffusion.foundation import (
     BackboneConfig,
     backbone_class_ids,
     backbone_foundation,
+    backbone_source,
     backbone_unsupported,
     foundation_of,
     load_backbone,
@@ -27,6 +29,8 @@ from ddbench.diffusion.foundation import (
     load_inputs,
     training_images,
 )
+from ddbench.diffusion.inputs import InputSource
+from ddbench.diffusion.quality import read_quality, warn_of_poor_backbone
 from ddbench.diffusion.sampling import Sampler, SamplingPlan, draw_images, sampling_batches, split_evenly
 from ddbench.engine.chunks import in_chunks
 from ddbench.host.files import load_tensors
@@ -112,6 +116,10 @@ class DiffusionMethod(Method):
             precision=config.precision,
         )
 
+    def criteria_space(self, inputs: InputSource, train: LabeledImages, ctx: RunContext) -> CriteriaSpace:
+        """Return where criteria compare samples; of no meaning without them."""
+        return INPUTS
+
     def prepare(self, train: LabeledImages, ctx: RunContext) -> Path:
         """Fine-tune the backbone phase by phase; of each keep the averaged tensors that were trained."""
         train = training_images(self.config, train)
@@ -124,7 +132,8 @@ class DiffusionMethod(Method):
             denoiser = load_backbone(self.config, train, ctx)
             inputs = load_inputs(self.config, train, classes, foundation_of(ctx))
             ids = backbone_class_ids(self.config, train, denoiser)
-            training = FineTuning(denoiser, inputs, ids, self.plan(train), seed + number)
+            space = self.criteria_space(inputs, train, ctx)
+            training = FineTuning(denoiser, inputs, ids, self.plan(train), seed + number, space)
             training.run_all(ctx, f"fine-tuning, phase {number + 1} of {len(phases)}")
             save_kept(training.average, path)
         return ctx.cache_dir
@@ -145,12 +154,16 @@ class DiffusionMethod(Method):
                 draw = partial(draw_images, denoiser, index=index, class_ids=ids, plan=plan, seed=seed)
                 inputs = torch.cat(in_chunks("sampling_batch", draw, labels, len(labels)))
                 drawn.images[labels, index] = codec.decode(inputs).cpu()
+        quality = read_quality(backbone_source(config, ctx))
+        if quality is not None:
+            warn_of_poor_backbone(quality)
         return DistilledDataset(
             images=drawn.images.flatten(0, 1),
             labels=torch.arange(info.num_classes).repeat_interleave(ipc),
             num_classes=info.num_classes,
             ipc=ipc,
             space="pixels",
+            provenance={} if quality is None else {"engine": {"backbone": quality}},
         )
 
     def _phases(self, train: LabeledImages) -> list[list[int]]:

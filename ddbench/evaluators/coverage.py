@@ -1,7 +1,7 @@
 """Representativeness, diversity, precision, recall, density and coverage of a distilled set; no student is trained.
 
 Everything is measured class by class in the feature space of one extractor against the real training images of the
-class, then averaged over classes, each counting the same. Sources and formulas: `_set_measures.py`.
+class, then averaged over classes, each counting the same. Sources and formulas: `ddbench.features.set_measures`.
 
 The extractor is part of every metric's name, `coverage[convnet-d3]`: numbers of two extractors do not compare. It is
 `convnet-d<depth>` by the size of the images, or what the evaluator's name says: `coverage:resnet18`, any registered
@@ -10,21 +10,18 @@ network, `coverage:timm/<name>`, not pretrained, or `coverage:pixels`.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from statistics import fmean
 from typing import ClassVar
 
 from ddbench.evaluator import EVALUATORS, DistillRun, Evaluator
-from ddbench.evaluators._feature_extractor import (
+from ddbench.features.feature_space import (
     FeatureSpace,
-    as_normalised,
     check_extractor,
     default_extractor,
     find_feature_space,
+    measure_set,
 )
-from ddbench.evaluators._set_measures import measure_class
 from ddbench.method import RunContext
-from ddbench.records import DistilledDataset, Metric, RealDataset
+from ddbench.records import Metric, RealDataset
 
 # In the order of the table, with units: a fraction is shown in percent.
 UNITS = {
@@ -66,7 +63,7 @@ class Coverage(Evaluator):
     def evaluate(self, run: DistillRun, real: RealDataset, ctx: RunContext) -> tuple[Metric, ...]:
         """Measure the set against `real.train`; the test split is not read."""
         space = self._find_space(real, ctx)
-        found = measure_set(run.distilled, real, space, ctx)
+        found = measure_set(run.distilled, real.info, space, ctx)
         ctx.log(f"extractor {space.name}", space.fingerprint or "no parameters")
         return tuple(
             Metric(
@@ -82,21 +79,3 @@ class Coverage(Evaluator):
 
     def _find_space(self, real: RealDataset, ctx: RunContext) -> FeatureSpace:
         return find_feature_space(self.option or default_extractor(real.info), real.train, ctx)
-
-
-def measure_set(
-    distilled: DistilledDataset, real: RealDataset, space: FeatureSpace, ctx: RunContext
-) -> dict[str, float]:
-    """Return the mean over classes of each measure of `measure_class` that any class defines."""
-    # A streamed set is the real training split, whose features are known.
-    data = None if distilled.is_streamed else as_normalised(distilled, real.info, ctx.device)
-    labels = distilled.labels if distilled.labels.ndim == 1 else distilled.labels.argmax(1)
-    by_name: dict[str, list[float]] = defaultdict(list)
-    for label in ctx.track(range(real.info.num_classes), "comparing with real images"):
-        features, radii = space.real_class(label)
-        if len(features) == 0:  # a class of the test split alone
-            continue
-        images = features if data is None else space.embed(data, (labels == label).nonzero(as_tuple=True)[0])
-        for name, value in measure_class(features, radii, images).items():
-            by_name[name].append(value)
-    return {name: fmean(values) for name, values in by_name.items()}

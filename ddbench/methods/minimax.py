@@ -13,14 +13,16 @@ otherwise. See `ddbench.diffusion` for the parts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 from pydantic import Field
 
-from ddbench.diffusion.fine_tuning import TuningPlan
+from ddbench.diffusion.criteria_space import CriteriaSpace, Space, make_space
+from ddbench.diffusion.fine_tuning import Keeps, TuningPlan
+from ddbench.diffusion.inputs import InputSource
 from ddbench.diffusion.method import DiffusionConfig, DiffusionMethod
-from ddbench.method import METHODS
+from ddbench.method import ADDED, METHODS, RunContext
 from ddbench.records import LabeledImages
 
 
@@ -30,11 +32,19 @@ class MinimaxDiffusion(DiffusionMethod):
 
     @dataclass(frozen=True)
     class Config(DiffusionConfig):
-        """Weights of the criteria, 0 to switch one off, and entries per class of the memories; the reference's."""
+        """Weights of the criteria, 0 to switch one off, and entries per class of the memories; the reference's.
+
+        `memory_keeps` the latest entries, as the reference, or the first, for its ablation. `criteria_space` is where
+        samples are compared: `inputs` are the denoiser's, the paper's latents where there is a VAE. `centred` and
+        `features`, of a convnet trained briefly, are for pixels, where a weight counts in units of the mean
+        dissimilarity of two real images of a class (`ddbench.diffusion.criteria_space`).
+        """
 
         representativeness_weight: Annotated[float, Field(ge=0)] = 0.002
         diversity_weight: Annotated[float, Field(ge=0)] = 0.008
         memory_size: Annotated[int, Field(gt=0)] = 64
+        memory_keeps: Keeps = field(default="latest", metadata=ADDED)
+        criteria_space: Space = field(default="inputs", metadata=ADDED)
 
     def plan(self, train: LabeledImages) -> TuningPlan:
         """Return how the backbone is fine-tuned, the criteria's weights in it."""
@@ -43,4 +53,9 @@ class MinimaxDiffusion(DiffusionMethod):
             representativeness_weight=self.config.representativeness_weight,
             diversity_weight=self.config.diversity_weight,
             memory_size=self.config.memory_size,
+            memory_keeps=self.config.memory_keeps,
         )
+
+    def criteria_space(self, inputs: InputSource, train: LabeledImages, ctx: RunContext) -> CriteriaSpace:
+        """Return the space of the settings, made from real images where it is not the inputs' own."""
+        return make_space(self.config.criteria_space, inputs, train, ctx)

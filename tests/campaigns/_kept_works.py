@@ -24,7 +24,7 @@ from ddbench.datasets._decode import decode_images
 from ddbench.datasets._decoded_cache import cached_tensors, rows_file
 from ddbench.datasets._row_cache import RowCache
 from ddbench.distilled import load_distilled, save_distilled
-from ddbench.evaluators._feature_extractor import find_feature_space
+from ddbench.features.feature_space import find_feature_space
 from ddbench.host.file_digests import digest_files
 from ddbench.method import RunContext, config_of, make_method
 from ddbench.protocol import PROTOCOLS

@@ -188,6 +188,20 @@ def test_the_oldest_entry_goes_first():
     assert entries_of(memory, 1) == []
 
 
+@given(batches=st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=7), min_size=1, max_size=5))
+@settings(max_examples=30, deadline=None, derandomize=True)
+def test_a_memory_that_keeps_the_first_samples_never_changes_once_full(batches):
+    memory, given_to = ClassMemory(3, 4, DIM, keeps_first=True), [deque() for _ in range(3)]
+    for number, labels in enumerate(batches):
+        samples = draw(len(labels), 100 + number)
+        memory.add(samples, torch.tensor(labels, dtype=torch.int64))
+        for sample, label in zip(samples, labels, strict=True):
+            given_to[label].append(sample)
+    for label, own in enumerate(given_to):
+        expected = directions(deque(list(own)[:4]))
+        torch.testing.assert_close(torch.tensor(entries_of(memory, label)), torch.tensor(expected))
+
+
 def test_a_batch_writes_no_entry_twice(monkeypatch):
     written, copy = [], Tensor.index_copy_
 

@@ -1,4 +1,4 @@
-"""Tests of the coverage evaluator and of the feature space it measures in."""
+"""Tests of the coverage evaluator."""
 
 from dataclasses import replace
 
@@ -8,11 +8,10 @@ import torch
 from ddbench import distill, evaluate
 from ddbench.augment.zca import fit_zca, whiten
 from ddbench.errors import BadInputError, UnknownNameError
-from ddbench.evaluators import _feature_extractor, _set_measures
-from ddbench.evaluators._feature_extractor import as_normalised, default_extractor, find_feature_space
-from ddbench.evaluators._set_measures import TOLERANCE
 from ddbench.evaluators.coverage import UNITS, Coverage
-from ddbench.records import DistilledDataset
+from ddbench.features import feature_space, set_measures
+from ddbench.features.feature_space import as_normalised, find_feature_space
+from ddbench.features.set_measures import TOLERANCE
 
 SMALL = "convnet-d1-w8"
 COUNTED = ("precision", "recall", "density", "coverage")
@@ -56,7 +55,7 @@ def same_set(score, real, context, monkeypatch):
         values, few, many = score(found, option), {}, {}
         for bound, shift in ((few, -3 * moved), (many, 3 * moved)):
             with monkeypatch.context() as patch:
-                patch.setattr(_set_measures, "TOLERANCE", TOLERANCE + shift)
+                patch.setattr(set_measures, "TOLERANCE", TOLERANCE + shift)
                 bound.update(score(expected, option))
         for name in COUNTED:
             assert few.pop(name) <= values.pop(name) <= many.pop(name)
@@ -68,13 +67,13 @@ def same_set(score, real, context, monkeypatch):
 @pytest.fixture
 def trainings(monkeypatch):
     """The extractors that were trained, by name."""
-    names, train = [], _feature_extractor._train
+    names, train = [], feature_space.train_extractor
 
     def count(name, *arguments):
         names.append(name)
         return train(name, *arguments)
 
-    monkeypatch.setattr(_feature_extractor, "_train", count)
+    monkeypatch.setattr(feature_space, "train_extractor", count)
     return names
 
 
@@ -114,31 +113,6 @@ def test_an_extractor_is_trained_once_for_all_methods_and_seeds(score, real, run
     assert trainings == [SMALL]
 
 
-def test_the_extractor_depends_on_the_data_set_alone(real, context, own_cache, monkeypatch):
-    first = find_feature_space(SMALL, real.train, context)
-    monkeypatch.setenv("DDBENCH_CACHE_DIR", f"{own_cache}-other")
-    context.generator.manual_seed(1)
-    again = find_feature_space(SMALL, real.train, context)
-    assert (again.fingerprint, again.folder.name) == (first.fingerprint, first.folder.name)
-    found = []
-    for changes in ({"fingerprint": "c1-another"}, {"layout": "another"}):
-        info = replace(real.info, **changes)
-        found.append(find_feature_space(SMALL, replace(real.train, info=info), context))
-    assert len({space.folder.name for space in (first, *found)}) == 3
-    assert found[0].fingerprint == first.fingerprint  # the same pixels here: seeds are those of old results
-    assert found[1].fingerprint != first.fingerprint
-
-
-def test_real_features_are_those_of_the_network(real, context):
-    space = find_feature_space(SMALL, real.train, context)
-    indices = real.train.of_class(4)
-    features, radii = space.real_class(4)
-    with torch.no_grad():
-        expected = space.network.embed(real.train.normalised(indices))
-    torch.testing.assert_close(features, expected)
-    assert radii.shape == (len(indices),)
-
-
 def test_another_test_split_changes_nothing(run, real, context):
     metrics = Coverage(SMALL).evaluate(run, real, context)
     assert Coverage(SMALL).evaluate(run, replace(real, test=real.train), context) == metrics
@@ -153,14 +127,6 @@ def test_the_set_is_measured_in_the_students_space_whatever_its_own(same_set, re
     for other in (normalised, as_floats, whitened):
         same_set(other, pixels)
         same_set(other, pixels, "pixels")
-
-
-def test_whitening_is_undone_and_pixels_are_not_clipped(real):
-    whitening = fit_zca(real.train)
-    pixels = torch.linspace(-1, 2, 10 * 64).view(10, 1, 8, 8)
-    distilled = DistilledDataset(whiten(pixels, whitening), torch.arange(10), 10, 1, "zca", whitening=whitening)
-    images = as_normalised(distilled, real.info, torch.device("cpu")).images
-    torch.testing.assert_close(images, real.info.normalise(pixels), rtol=1e-3, atol=1e-3)
 
 
 def test_soft_labels_count_for_their_largest_entry(score, real):
@@ -189,22 +155,6 @@ def test_images_that_stand_for_the_real_ones_are_not_read(same_set, real):
     same_set(streamed, whole)
 
 
-def test_training_images_that_are_not_held_give_the_same_features(real, context, own_cache, monkeypatch):
-    class Source:
-        """Gives images when asked for some."""
-
-        shape = real.train.images.shape
-
-        def __getitem__(self, indices):
-            return real.train.images[indices]
-
-    held = find_feature_space(SMALL, real.train, context)
-    monkeypatch.setenv("DDBENCH_CACHE_DIR", f"{own_cache}-other")
-    read = find_feature_space(SMALL, replace(real.train, images=Source()), context)
-    assert read.fingerprint == held.fingerprint
-    torch.testing.assert_close(read.real_class(2), held.real_class(2))
-
-
 def test_ten_images_cover_more_than_one_repeated(score, real):
     ten, one = random_set(real, 10), random_set(real, 1)
     repeated = replace(one, images=one.images.repeat_interleave(10, 0), labels=one.labels.repeat_interleave(10), ipc=10)
@@ -216,16 +166,9 @@ def test_ten_images_cover_more_than_one_repeated(score, real):
     same(poor["representativeness"], score(one)["representativeness"])
 
 
-@pytest.mark.parametrize(
-    ("size", "name"), [(8, "d1"), (16, "d2"), (28, "d3"), (32, "d3"), (64, "d4"), (128, "d5"), (224, "d6"), (2, "d1")]
-)
-def test_the_default_convnet_is_as_deep_as_the_images_allow(size, name, real):
-    assert default_extractor(replace(real.info, image_size=size)) == f"convnet-{name}"
-
-
 def test_batch_norm_and_timm_networks_serve_too(score, run, monkeypatch):
-    monkeypatch.setattr(_feature_extractor, "UPDATES", 1)
-    monkeypatch.setattr(_feature_extractor, "BATCH_SIZE", 1024)
+    monkeypatch.setattr(feature_space, "UPDATES", 1)
+    monkeypatch.setattr(feature_space, "BATCH_SIZE", 1024)
     for option in ("resnet_ap10-w4-bn", "timm/test_resnet"):
         assert 0 < score(run.distilled, option)["representativeness"] <= 1
 

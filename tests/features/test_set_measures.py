@@ -2,16 +2,20 @@
 
 import math
 
+import numpy as np
 import pytest
+import scipy.linalg
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ddbench.evaluators import _set_measures
-from ddbench.evaluators._set_measures import (
+from ddbench.features import set_measures
+from ddbench.features.set_measures import (
     NEIGHBOURS,
     best_matches,
     diversity,
+    expected_coverage,
+    frechet_distance,
     manifold_measures,
     measure_class,
     neighbour_radii,
@@ -73,7 +77,7 @@ def naive_measures(real, distilled):
 @pytest.mark.parametrize("chunk_entries", [1, 40, 2**22])
 @pytest.mark.parametrize(("real_size", "distilled_size"), [(20, 8), (7, 2), (3, 4), (2, 2)])
 def test_every_measure_is_its_definition(real_size, distilled_size, chunk_entries, monkeypatch):
-    monkeypatch.setattr(_set_measures, "CHUNK_ENTRIES", chunk_entries)
+    monkeypatch.setattr(set_measures, "CHUNK_ENTRIES", chunk_entries)
     values = set()
     for seed in range(5):
         real, distilled = draw(seed, real_size, 3), draw(seed + 100, distilled_size, 3)
@@ -172,3 +176,49 @@ def test_a_sample_of_the_real_images_covers_what_the_paper_expects():
     missed = math.prod((count - i) / (drawn + count - i) for i in range(1, NEIGHBOURS + 1))
     found = [measure(draw(seed, count, 4), draw(seed + 1000, drawn, 4))["coverage"] for seed in range(30)]
     assert sum(found) / len(found) == pytest.approx(1 - missed, abs=0.02)
+
+
+def naive_frechet(real, generated):
+    """The definition with scipy's root of a matrix."""
+    means = [rows.mean(0) for rows in (real, generated)]
+    covariances = [np.cov(rows.numpy(), rowvar=False) for rows in (real, generated)]
+    root = scipy.linalg.sqrtm(covariances[0] @ covariances[1]).real
+    return float((means[0] - means[1]).square().sum()) + np.trace(covariances[0] + covariances[1] - 2 * root)
+
+
+@pytest.mark.parametrize(("num_real", "num_generated"), [(40, 12), (12, 40), (30, 30)])
+def test_the_frechet_distance_is_its_definitions(num_real, num_generated):
+    real, generated = draw(1, num_real, 6), 0.5 * draw(2, num_generated, 6) + 1
+    assert frechet_distance(real, generated) == pytest.approx(naive_frechet(real, generated), rel=1e-9)
+
+
+def test_the_frechet_distance_of_one_set_to_itself_is_zero_and_of_a_shifted_one_the_shift():
+    rows = draw(3, 20, 50)  # fewer images than features
+    assert frechet_distance(rows, rows) == pytest.approx(0, abs=1e-5)
+    assert frechet_distance(rows, rows + 2) == pytest.approx(50 * 4, rel=1e-6)
+
+
+@given(seed=seeds, num_real=st.integers(2, 9), num_generated=st.integers(2, 9))
+@settings(max_examples=30, deadline=None, derandomize=True)
+def test_the_frechet_distance_is_no_less_than_that_of_the_means_and_symmetric(seed, num_real, num_generated):
+    real, generated = draw(seed, num_real, 4), draw(seed + 1, num_generated, 4)
+    found = frechet_distance(real, generated)
+    assert found >= float((real.mean(0) - generated.mean(0)).square().sum()) - 1e-9
+    assert frechet_distance(generated, real) == pytest.approx(found, rel=1e-7, abs=1e-9)
+
+
+@pytest.mark.parametrize(("num_real", "num_generated"), [(60, 20), (137, 50), (4, 3)])
+def test_images_drawn_like_the_real_ones_cover_what_is_expected(num_real, num_generated):
+    covered = []
+    for seed in range(40):
+        real, generated = draw(seed, num_real, 3), draw(1000 + seed, num_generated, 3)
+        covered.append(manifold_measures(real, neighbour_radii(real), generated)["coverage"])
+    expected = expected_coverage(num_real, num_generated)
+    assert sum(covered) / len(covered) == pytest.approx(expected, abs=4 * 0.5 / math.sqrt(40 * num_real) + 0.02)
+
+
+def test_more_images_cover_more_and_none_nothing():
+    found = [expected_coverage(5000, count) for count in (0, 10, 50, 5000)]
+    assert found[0] == 0
+    assert found == sorted(found)
+    assert found[1] == pytest.approx(0.00995, abs=1e-4)

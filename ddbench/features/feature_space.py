@@ -1,4 +1,4 @@
-"""The feature space that distilled sets are measured in: a network trained briefly on the real training split.
+"""The feature space that sets of images are measured in: a network trained briefly on the real training split.
 
 It is made once for each data set and extractor and kept in the cache folder with the features of all real images, so
 that every method, seed and IPC is measured in the same space. All settings are our choice.
@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import defaultdict
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean
 
 import torch
 from safetensors.torch import save_file
@@ -18,7 +20,7 @@ from torch import Tensor
 from ddbench.augment.zca import unwhiten
 from ddbench.engine.arithmetic import arithmetic_of
 from ddbench.engine.chunks import in_chunks
-from ddbench.evaluators._set_measures import NEIGHBOURS, neighbour_radii
+from ddbench.features.set_measures import NEIGHBOURS, measure_class, neighbour_radii
 from ddbench.host.cached_work import WorkKey, cached_work
 from ddbench.host.files import load_tensors
 from ddbench.method import RunContext
@@ -124,12 +126,30 @@ def as_normalised(distilled: DistilledDataset, info: DatasetInfo, device: torch.
     return TrainingSet.of(distilled, info, device)
 
 
+def measure_set(
+    distilled: DistilledDataset, info: DatasetInfo, space: FeatureSpace, ctx: RunContext
+) -> dict[str, float]:
+    """Return the mean over classes of each measure of `measure_class` that any class defines."""
+    # A streamed set is the real training split, whose features are known.
+    data = None if distilled.is_streamed else as_normalised(distilled, info, ctx.device)
+    labels = distilled.labels if distilled.labels.ndim == 1 else distilled.labels.argmax(1)
+    by_name: dict[str, list[float]] = defaultdict(list)
+    for label in ctx.track(range(info.num_classes), "comparing with real images"):
+        features, radii = space.real_class(label)
+        if len(features) == 0:  # a class of the test split alone
+            continue
+        images = features if data is None else space.embed(data, (labels == label).nonzero(as_tuple=True)[0])
+        for name, value in measure_class(features, radii, images).items():
+            by_name[name].append(value)
+    return {name: fmean(values) for name, values in by_name.items()}
+
+
 def _fill(folder: Path, name: str, train: LabeledImages, ctx: RunContext) -> None:
     """Train the network and keep it, and for each class the features of its images and their radii."""
     data = TrainingSet.of_real(train, ctx.device)
     network = None
     if name != PIXELS:
-        network = _train(name, train, ctx).eval()
+        network = train_extractor(name, train, ctx).eval()
         save_file(
             {k: v.detach().cpu().clone().contiguous() for k, v in network.state_dict().items()}, folder / NETWORK_FILE
         )
@@ -140,16 +160,17 @@ def _fill(folder: Path, name: str, train: LabeledImages, ctx: RunContext) -> Non
         save_file({k: v.cpu().contiguous() for k, v in tensors.items()}, _class_file(folder, label))
 
 
-def _train(name: str, train: LabeledImages, ctx: RunContext) -> Network:
-    network = _make_network(name, train.info).to(ctx.device)
+def train_extractor(name: str, train: LabeledImages, ctx: RunContext, seed: int = SEED) -> Network:
+    """Return a network trained briefly on a training split, on the device; `seed` is of its weights and batches."""
+    network = _make_network(name, train.info, seed).to(ctx.device)
     epochs = max(1, round(UPDATES * BATCH_SIZE / len(train)))
     plan = TrainingPlan(Schedule(epochs=epochs, drop_at=epochs), LEARNING_RATE, BATCH_SIZE, augmentation="")
-    generator = make_generator(SEED, "extractor", _seed_name(train.info), "training")
+    generator = make_generator(seed, "extractor", _seed_name(train.info), "training")
     return train_network(network, train, plan, generator, ctx.track)
 
 
-def _make_network(name: str, info: DatasetInfo) -> Network:
-    return make_network(name, InputShape.of(info), make_generator(SEED, "extractor", _seed_name(info), "initial", name))
+def _make_network(name: str, info: DatasetInfo, seed: int = SEED) -> Network:
+    return make_network(name, InputShape.of(info), make_generator(seed, "extractor", _seed_name(info), "initial", name))
 
 
 def _seed_name(info: DatasetInfo) -> str:

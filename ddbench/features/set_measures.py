@@ -126,6 +126,35 @@ def manifold_measures(real: Tensor, radii: Tensor, distilled: Tensor) -> dict[st
     return measures if len(distilled) < 2 else measures | {"recall": recalled / len(real)}
 
 
+def expected_coverage(num_real: int, num_generated: int, neighbours: int = NEIGHBOURS) -> float:
+    """Return the coverage to expect of images that are drawn like the real ones (Naeem et al., lemma 2)."""
+    k = min(neighbours, num_real - 1)
+    missed = 1.0
+    for step in range(1, k + 1):
+        missed *= (num_real - step) / (num_real + num_generated - step)
+    return 1 - missed
+
+
+def frechet_distance(real: Tensor, generated: Tensor) -> float:
+    """Return the squared Frechet distance of two Gaussians with the means and covariances of features.
+
+    With InceptionV3's features it is the FID (Heusel et al., arXiv 1706.08500); its value depends on the extractor and
+    grows as images get fewer, so numbers compare only for one extractor and equal counts.
+
+    Args:
+        real: (N, D), N at least 2.
+        generated: (M, D), M at least 2. The trace of the root of the covariances' product is taken from the (N, M)
+            matrix of inner products, whose singular values add up to it, whatever D.
+    """
+    centred = [features.double() - features.double().mean(0) for features in (real, generated)]
+    scaled = [rows / (len(rows) - 1) ** 0.5 for rows in centred]
+    mean_shift = (real.double().mean(0) - generated.double().mean(0)).square().sum()
+    small, large = sorted(scaled, key=len)
+    inner = small @ large.T
+    root = torch.linalg.eigvalsh(inner @ inner.T).clamp(min=0).sqrt().sum()
+    return float(mean_shift + sum(rows.square().sum() for rows in scaled) - 2 * root)
+
+
 def _distances(rows: Tensor, points: Tensor) -> Tensor:
     """Return the (n, m) Euclidean distances; in float64 the error of one image to itself is 1e-7 of its length."""
     return torch.cdist(rows, points, compute_mode="use_mm_for_euclid_dist")

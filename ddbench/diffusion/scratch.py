@@ -1,0 +1,147 @@
+"""Backbones trained on the data set itself: their shape by the size of the images, their training and their quality.
+
+Everything here is our choice, for minutes on two cores; docs/results.md has the figures that the shapes were chosen by.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ddbench.diffusion.codec import Codec
+from ddbench.diffusion.denoiser import DenoiserShape, make_denoiser
+from ddbench.diffusion.fine_tuning import FineTuning, TuningPlan, load_trained
+from ddbench.diffusion.inputs import ChosenInputs, InputSource
+from ddbench.diffusion.quality import QUALITY_FILE, denoising_loss, measure_backbone
+from ddbench.host.files import staged_folder
+from ddbench.host.kept_files import is_kept_folder, seal
+from ddbench.method import RunContext
+from ddbench.records import LabeledImages
+from ddbench.seeding import draw_seed
+from ddbench.training_recipe import MethodPrecision
+
+SMALL = 12  # largest side of images that make one token
+AVERAGE_SHARE = 0.02  # of the training, which the average of the weights spans
+HELD_OUT_SHARE = 0.05  # of each class's images: never trained on, to tell a generator from one that knows them by heart
+
+
+@dataclass(frozen=True)
+class ScratchRecipe:
+    """Shape and training of a transformer.
+
+    Attributes:
+        patch_size: side of a token; the whole image's makes one token.
+        width: of the tokens, a multiple of 4 and of `heads`.
+        depth: blocks.
+        heads: attention heads.
+        steps: updates.
+        batch_size: images per update.
+        lr: its highest rate.
+    """
+
+    patch_size: int
+    width: int
+    depth: int
+    heads: int
+    steps: int
+    batch_size: int
+    lr: float
+
+    def with_given(self, given: dict[str, Any]) -> ScratchRecipe:
+        """Return it with the values that are given, those of None left out."""
+        return replace(self, **{name: value for name, value in given.items() if value is not None})
+
+
+def recipe_for(side: int) -> ScratchRecipe:
+    """Return what suits denoised images, or latents, of a side length."""
+    if side <= SMALL:
+        return ScratchRecipe(patch_size=side, width=128, depth=4, heads=4, steps=4000, batch_size=128, lr=2e-3)
+    patch_size = max(size for size in (1, 2, 4, 8) if (side % size == 0 and side // size >= 7) or size == 1)
+    return ScratchRecipe(patch_size, width=256, depth=6, heads=4, steps=20_000, batch_size=64, lr=1e-3)
+
+
+def train_from_scratch(
+    recipe: ScratchRecipe,
+    precision: MethodPrecision,
+    inputs: InputSource,
+    codec: Codec,
+    train: LabeledImages,
+    folder: Path,
+    ctx: RunContext,
+) -> None:
+    """Train a transformer on most of the images and keep it in `folder`, as diffusers does, with its quality.
+
+    Args:
+        recipe: its shape and training.
+        precision: of the forward passes.
+        inputs: all training images, as the denoiser's inputs.
+        codec: what its inputs are decoded by.
+        train: the training images.
+        folder: left alone where it holds a trained one; written whole or not at all.
+        ctx: device, generator, progress.
+    """
+    if is_kept_folder(folder):
+        return
+    denoiser = make_denoiser(_shape_of(recipe, codec, train))
+    denoiser.initialise(ctx.generator)
+    seed = draw_seed(ctx.generator)
+    kept, held = hold_out(inputs.labels, ctx.generator)
+    class_ids = torch.arange(train.num_classes)
+    plan = TuningPlan(
+        steps=recipe.steps,
+        batch_size=recipe.batch_size,
+        lr=recipe.lr,
+        ema_decay=1 - 1 / max(2, round(AVERAGE_SHARE * recipe.steps)),
+        trainable="full",
+        flips=train.info.may_be_mirrored,
+        precision=precision,
+        rate="cosine",
+    )
+    training = FineTuning(denoiser.to(ctx.device), ChosenInputs(inputs, kept), class_ids, plan, seed)
+    training.run_all(ctx, "training the backbone")
+    load_trained(denoiser, training.average)
+    quality = {
+        "trained": {**vars(recipe), "precision": precision, "images": len(kept)},
+        **measure_backbone(denoiser, codec, class_ids, train, ctx),
+        "loss": denoising_loss(denoiser, ChosenInputs(inputs, kept[: len(held)]), class_ids, seed),
+        "held_out_loss": denoising_loss(denoiser, ChosenInputs(inputs, held), class_ids, seed),
+    }
+    ctx.log("backbone", quality)
+    with staged_folder(folder) as staging:
+        denoiser.save(staging)
+        (staging / QUALITY_FILE).write_text(json.dumps(quality, indent=1) + "\n", encoding="utf-8")
+        seal(staging, folder)
+
+
+def hold_out(labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return the indices of images to train on and of those held out, in random order; each class keeps its share.
+
+    Args:
+        labels: (N,) int64.
+        generator: of the choice.
+    """
+    order = torch.randperm(len(labels), generator=generator)
+    held = torch.zeros(len(labels), dtype=torch.bool)
+    for label in labels.unique():
+        of_class = order[labels[order] == label]
+        held[of_class[: round(HELD_OUT_SHARE * len(of_class))]] = True
+    if not held.any():  # a few images a class: one of them all
+        held[order[:1]] = len(labels) > 1
+    return order[~held[order]], order[held[order]]
+
+
+def _shape_of(recipe: ScratchRecipe, codec: Codec, train: LabeledImages) -> DenoiserShape:
+    return DenoiserShape(
+        image_size=train.info.image_size // codec.downsampling,
+        channels=codec.channels_of(train.info.channels),
+        num_classes=train.num_classes,
+        patch_size=recipe.patch_size,
+        width=recipe.width,
+        depth=recipe.depth,
+        heads=recipe.heads,
+    )

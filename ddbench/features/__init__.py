@@ -1,0 +1,1 @@
+"""The feature space that sets of images are compared in, and what is measured there."""
