@@ -157,7 +157,7 @@ def test_what_fits_is_supported(nette, pipeline, original, digits):
 )
 def test_what_does_not_fit_has_a_reason(nette, pipeline, original, backbone, vae, changes, reason):
     places = {"PIPELINE": str(pipeline), "ORIGINAL": str(original)}
-    config = BackboneConfig(places.get(backbone, backbone), places.get(vae, vae))
+    config = BackboneConfig(places.get(backbone, backbone), places.get(vae, vae), scratch_patch_size=4)
     found = backbone_unsupported(config, other(nette.train, **changes))
     assert (found is None) if reason is None else (found is not None and reason in found)
 
@@ -199,7 +199,7 @@ def test_scratch_is_trained_once_for_both_methods(toy, context):
     assert folders[0] == folders[1]
     assert phase.cached
     denoiser = load_backbone(make_method("dit", config).config, toy, replace(context, foundation=folders[0]))
-    assert denoiser.shape == DenoiserShape(8, 3, 3, patch_size=4, width=8, depth=2, heads=2)
+    assert denoiser.shape == DenoiserShape(8, 3, 3, patch_size=8, width=8, depth=2, heads=2)
 
 
 def test_a_backbone_of_another_size_is_not_loaded(nette, pipeline, context):
