@@ -136,8 +136,8 @@ def test_the_rules_see_a_forbidden_import(tmp_path):
     assert not is_allowed("runs/cell", "methods/dm")
     assert not is_allowed("diffusion/method", "methods/_coresets/selection")
     assert is_allowed("methods/herding", "methods/_coresets/selection")
-    assert is_allowed("methods/mtt", "methods/_trajectories/experts")
-    assert not is_allowed("runs/cell", "methods/_trajectories/experts")
+    assert is_allowed("datasets/image_folder", "datasets/_class_folders")
+    assert not is_allowed("runs/cell", "datasets/_class_folders")
 
 
 def test_every_room_has_a_floor_and_the_root_is_small():

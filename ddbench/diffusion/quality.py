@@ -17,7 +17,7 @@ from ddbench.diffusion.codec import Codec, PixelCodec
 from ddbench.diffusion.denoiser import Denoiser
 from ddbench.diffusion.inputs import InputSource
 from ddbench.diffusion.noising import NUM_TIMESTEPS, NoiseSchedule, diffusion_loss
-from ddbench.diffusion.sampling import SamplingPlan, draw_images, sampling_batches
+from ddbench.diffusion.sampling import SamplingPlan, draw_images
 from ddbench.errors import BadInputError, DataMismatchError
 from ddbench.features.feature_space import (
     FeatureSpace,
@@ -81,13 +81,13 @@ def denoising_loss(denoiser: Denoiser, inputs: InputSource, class_ids: Tensor, s
     schedule = NoiseSchedule.linear(device)
     generator = make_generator(seed, "denoising loss")
     losses = []
-    for indices in torch.arange(len(inputs.labels)).repeat_interleave(LOSS_DRAWS).split(CHUNK):
+    for places in torch.arange(LOSS_DRAWS * len(inputs.labels)).split(CHUNK):
+        indices, quarter = places // LOSS_DRAWS, places % LOSS_DRAWS
         shape = (len(indices), denoiser.shape.channels, *(denoiser.shape.image_size,) * 2)
         clean = inputs.take(
             indices, torch.zeros(len(indices), dtype=torch.bool), torch.randn(shape, generator=generator)
         )
         within = torch.rand(len(indices), generator=generator)
-        quarter = torch.arange(len(indices)) % LOSS_DRAWS
         timesteps = ((quarter + within) * (NUM_TIMESTEPS / LOSS_DRAWS)).long().clamp(max=NUM_TIMESTEPS - 1).to(device)
         noise, clean = torch.randn(shape, generator=generator).to(device), clean.to(device)
         noisy = schedule.add_noise(clean, noise, timesteps)
@@ -133,12 +133,13 @@ def _draw(
 ) -> DistilledDataset:
     plan = SamplingPlan(guidance=1, clips=isinstance(codec, PixelCodec))
     info = train.info
-    images = torch.zeros(info.num_classes, per_class, *train.images.shape[1:], dtype=torch.uint8)
-    batches = list(sampling_batches(range(info.num_classes), per_class, CHUNK))
-    for index, classes in ctx.track(batches, "sampling to judge the backbone"):
-        images[classes, index] = codec.decode(draw_images(denoiser, classes, index, class_ids, plan, seed=0)).cpu()
+    places = [(label, index) for label in range(info.num_classes) for index in range(per_class)]
+    images = []
+    for start in ctx.track(range(0, len(places), CHUNK), "sampling to judge the backbone"):
+        classes, indices = zip(*places[start : start + CHUNK], strict=True)
+        images.append(codec.decode(draw_images(denoiser, list(classes), indices, class_ids, plan, seed=0)).cpu())
     labels = torch.arange(info.num_classes).repeat_interleave(per_class)
-    return DistilledDataset(images.flatten(0, 1), labels, info.num_classes, per_class, "pixels")
+    return DistilledDataset(torch.cat(images), labels, info.num_classes, per_class, "pixels")
 
 
 def _distance(drawn: DistilledDataset, space: FeatureSpace, train: LabeledImages, ctx: RunContext) -> float:

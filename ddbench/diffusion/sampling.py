@@ -63,21 +63,27 @@ def split_evenly(items: Sequence[int], largest: int) -> list[list[int]]:
 
 @torch.no_grad()
 def draw_images(
-    denoiser: Denoiser, labels: list[int], index: int, class_ids: Tensor, plan: SamplingPlan, seed: int
+    denoiser: Denoiser,
+    labels: list[int],
+    index: int | Sequence[int],
+    class_ids: Tensor,
+    plan: SamplingPlan,
+    seed: int,
 ) -> Tensor:
     """Return one denoised input per label, (B, C, H, W) float32 on the denoiser's device.
 
     Args:
         denoiser: in evaluation mode.
         labels: of the data set, B.
-        index: which image of its class each is.
+        index: which image of its class each is, one number for all or one each.
         class_ids: the denoiser's id of each data set label, (K,) int64.
         plan: how.
         seed: with label and index it decides all draws of an image.
     """
     device = next(denoiser.parameters()).device
     shape = denoiser.shape
-    generators = [make_generator(seed, "image", label, index) for label in labels]
+    indices = [index] * len(labels) if isinstance(index, int) else index
+    generators = [make_generator(seed, "image", *place) for place in zip(labels, indices, strict=True)]
     size = (shape.channels, shape.image_size, shape.image_size)
     noisy = torch.stack([torch.randn(size, generator=generator) for generator in generators]).to(device)
     ids = class_ids[labels].to(device)

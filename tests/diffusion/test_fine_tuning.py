@@ -16,6 +16,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from ddbench.diffusion import fine_tuning
 from ddbench.diffusion.codec import PixelCodec
 from ddbench.diffusion.criteria import ClassMemory, diversity, representativeness
+from ddbench.diffusion.criteria_space import INPUTS, CentredSpace
 from ddbench.diffusion.denoiser import DenoiserShape, make_denoiser
 from ddbench.diffusion.fine_tuning import FineTuning, TuningPlan, load_trained, scaled_ema_decay
 from ddbench.diffusion.inputs import PixelInputs
@@ -53,9 +54,9 @@ class Inputs(PixelInputs):
 class Training(FineTuning):
     """A training that keeps the parts of batches that went through its loss, and the class ids the denoiser saw."""
 
-    def __init__(self, classes=(0, 1, 2), ids=(0, 1, 2), seed=5, shape=SHAPE, **changes) -> None:
+    def __init__(self, classes=(0, 1, 2), ids=(0, 1, 2), seed=5, shape=SHAPE, space=INPUTS, **changes) -> None:
         super().__init__(
-            random_denoiser(shape), Inputs(list(classes)), torch.tensor(ids), replace(PLAN, **changes), seed
+            random_denoiser(shape), Inputs(list(classes)), torch.tensor(ids), replace(PLAN, **changes), seed, space
         )
         self.ids: list[Tensor] = []
         self.denoiser.embedder.register_forward_pre_hook(lambda module, args: self.ids.append(args[1]))
@@ -202,6 +203,21 @@ def test_criteria_see_the_real_and_the_predicted_images_of_earlier_steps(off, pa
         torch.testing.assert_close(loss, expected)
         assert (loss != diffusion_loss(*parts[-1], schedule)) == (step > 0)
         real.add(clean.flatten(1), labels)
+        generated.add(predicted, labels)
+
+
+def test_criteria_compare_in_the_space_they_are_given(parts):
+    space = CentredSpace(Inputs([0, 1, 2]), torch.device("cpu"))
+    training = Training(space=space, **CRITERIA)
+    real, generated = (ClassMemory(3, 3, 192) for _ in range(2))
+    for step in range(3):
+        loss = training.run(step)
+        output, clean, noisy, _, timesteps = parts[-1]
+        labels = training.inputs.labels[training.inputs.taken[-1]]
+        predicted = space.project(NoiseSchedule.linear().predict_clean(noisy, output, timesteps))
+        terms = 0.5 * representativeness(predicted, labels, real) + 0.25 * diversity(predicted, labels, generated)
+        torch.testing.assert_close(loss, diffusion_loss(*parts[-1], NoiseSchedule.linear()) + terms / space.unit)
+        real.add(space.project(clean), labels)
         generated.add(predicted, labels)
 
 

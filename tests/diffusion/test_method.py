@@ -176,9 +176,9 @@ def test_phases_and_seeds_have_draws_of_their_own(run, monkeypatch):
     seeds = []
 
     class Watched(FineTuning):
-        def __init__(self, denoiser, inputs, class_ids, plan, seed) -> None:
+        def __init__(self, denoiser, inputs, class_ids, plan, seed, space) -> None:
             seeds.append(seed)
-            super().__init__(denoiser, inputs, class_ids, plan, seed)
+            super().__init__(denoiser, inputs, class_ids, plan, seed, space)
 
     monkeypatch.setattr("ddbench.diffusion.method.FineTuning", Watched)
     for seed in (0, 1):

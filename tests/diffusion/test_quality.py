@@ -47,8 +47,9 @@ def test_samples_of_an_untrained_backbone_are_far_from_the_real_images(digits_tr
 
 
 def test_real_images_as_samples_pass_every_floor(digits_train, context, monkeypatch):
-    def draw(denoiser, labels, index, class_ids, plan, seed):
-        images = digits_train.pixels(torch.stack([digits_train.of_class(label)[index] for label in labels]))
+    def draw(denoiser, labels, indices, class_ids, plan, seed):
+        places = [digits_train.of_class(label)[index] for label, index in zip(labels, indices, strict=True)]
+        images = digits_train.pixels(torch.stack(places))
         return PixelCodec().encode(images)[0]
 
     monkeypatch.setattr(quality, "draw_images", draw)
@@ -60,7 +61,8 @@ def test_real_images_as_samples_pass_every_floor(digits_train, context, monkeypa
         warn_of_poor_backbone(found)
 
 
-def test_the_loss_is_the_mean_squared_error_at_the_drawn_levels(digits_train):
+def test_the_loss_is_the_mean_squared_error_at_levels_spread_over_all(digits_train, monkeypatch):
+    monkeypatch.setattr(quality, "LOSS_DRAWS", 60)
     inputs, ids = PixelInputs(digits_train, [0, 1], PixelCodec()), torch.arange(10)
     denoiser = random_denoiser(SHAPE).eval()
     some = torch.arange(9)

@@ -89,6 +89,13 @@ def test_ancestral_sampling_equals_a_plain_loop(learns_variance, clips, steps, g
     assert_near(found, expected)
 
 
+def test_images_of_several_indices_are_those_drawn_one_index_at_a_time():
+    denoiser = make(learns_variance=False)
+    found = draw_images(denoiser, [1, 2, 1], (4, 0, 5), IDS, PLAN, seed=7)
+    for place, (label, index) in enumerate(((1, 4), (2, 0), (1, 5))):
+        assert_near(found[place : place + 1], draw_images(denoiser, [label], index, IDS, PLAN, seed=7).double())
+
+
 class Watched(nn.Module):
     """A denoiser that keeps what it is called with."""
 

@@ -59,7 +59,24 @@ def test_every_setting_of_the_criteria_moves_the_weights(changes, own_cache):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("representativeness_weight", -1.0), ("diversity_weight", float("inf")), ("memory_size", 0)]
+    "changes", [{"criteria_space": "centred"}, {"criteria_space": "features"}, {"memory_keeps": "first"}]
+)
+def test_space_and_memory_move_the_weights_and_are_no_part_of_the_keys_of_earlier_results(changes, own_cache):
+    strong = {"representativeness_weight": 1.0, "diversity_weight": 1.0, "memory_size": 2}
+    first, second = fine_tuned(own_cache, **strong), fine_tuned(own_cache, **strong, **changes)
+    assert not all(torch.equal(tensor, second[name]) for name, tensor in first.items())
+    assert not set(changes) & set(config_of(make_method("minimax")))
+    assert config_of(make_method("minimax", changes)) == config_of(make_method("minimax")) | changes
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("representativeness_weight", -1.0),
+        ("diversity_weight", float("inf")),
+        ("memory_size", 0),
+        ("criteria_space", "latent"),
+    ],
 )
 def test_settings_out_of_range_are_refused_in_one_line(name, value):
     with pytest.raises(BadInputError, match=f"method minimax: setting {name}") as caught:
