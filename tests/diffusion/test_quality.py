@@ -62,19 +62,19 @@ def test_real_images_as_samples_pass_every_floor(digits_train, context, monkeypa
 
 
 def test_the_loss_is_the_mean_squared_error_at_levels_spread_over_all(digits_train, monkeypatch):
-    monkeypatch.setattr(quality, "LOSS_DRAWS", 60)
+    monkeypatch.setattr(quality, "LOSS_DRAWS", 400)
     inputs, ids = PixelInputs(digits_train, [0, 1], PixelCodec()), torch.arange(10)
     denoiser = random_denoiser(SHAPE).eval()
-    some = torch.arange(9)
+    some = torch.arange(3)
     found = denoising_loss(denoiser, ChosenInputs(inputs, some), ids, seed=3)
     assert found == denoising_loss(denoiser, ChosenInputs(inputs, some), ids, seed=3)
     assert found != denoising_loss(denoiser, ChosenInputs(inputs, some), ids, seed=4)
     expected = naive_loss(denoiser, inputs, some, ids)
-    assert found == pytest.approx(expected, rel=0.1)  # another draw of noise
+    assert found == pytest.approx(expected, rel=0.03)  # another draw of noise and levels
 
 
 @torch.no_grad()
-def naive_loss(denoiser, inputs, chosen, ids, draws=60):
+def naive_loss(denoiser, inputs, chosen, ids, draws=400):
     schedule, generator, losses = NoiseSchedule.linear(), torch.Generator().manual_seed(8), []
     for index in chosen.tolist():
         clean = inputs.take(torch.tensor([index]), torch.tensor([False]), None)
