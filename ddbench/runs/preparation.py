@@ -20,7 +20,7 @@ from ddbench.runs.checkpoint import CHECKPOINT_SECONDS, Checkpoints
 from ddbench.seeding import make_generator
 
 # Of ddbench's own code below the methods. `tests/test_cache_versions.py` says when a version must be raised.
-CACHE_VERSION = {"prepared": 1, "foundations": 1}
+CACHE_VERSION = {"prepared": 1, "foundations": 2}
 UNFINISHED_FOLDER = ".unfinished"  # checkpoints of an attempt that has not ended
 
 Fill = Callable[[LabeledImages, RunContext], Path | None]

@@ -23,6 +23,8 @@ SETTINGS = {
         "backbone": "scratch",
         "vae": "none",
         "scratch_steps": 100,
+        "scratch_width": 128,
+        "scratch_depth": 6,
         "scratch_batch_size": 32,
         "steps": 100,
         "sampling_steps": 10,
