@@ -37,7 +37,7 @@ QUALITY_FILE = "quality.json"  # in a backbone's folder
 # docs/results.md for where backbones stand.
 LEAST_PRECISION, LEAST_COVERAGE = 0.8, 0.5
 SAMPLES, PER_CLASS = 500, (5, 50)  # images drawn, about, and the fewest and most of a class
-REAL_PER_CLASS = 500  # real images a class that the Frechet distance is to
+REAL = 5000  # real images, about, that the Frechet distance is to
 LOSS_DRAWS = 4  # noise levels an image, one of each quarter of all
 CHUNK = 64
 
@@ -109,7 +109,11 @@ def read_quality(source: str) -> dict[str, Any] | None:
         found = read_json(path, "quality of a backbone")
     except BadInputError as error:
         raise DataMismatchError(f"{path} is damaged ({error}); copy the folder again") from error
-    return dict(found) if isinstance(found, Mapping) else None
+    for name in ("precision", "coverage", "coverage_of_real"):
+        value = found.get(name) if isinstance(found, dict) else None
+        if not isinstance(value, float | int) or not 0 <= value <= 1:
+            raise DataMismatchError(f"{path} should give a number in 0..1 as {name}, found {value!r}; copy it again")
+    return dict(found)
 
 
 def warn_of_poor_backbone(quality: Mapping[str, Any]) -> None:
@@ -145,5 +149,6 @@ def _draw(
 def _distance(drawn: DistilledDataset, space: FeatureSpace, train: LabeledImages, ctx: RunContext) -> float:
     data = as_normalised(drawn, train.info, ctx.device)
     generated = space.embed(data, torch.arange(len(drawn.labels)))
-    real = torch.cat([space.real_class(label)[0][:REAL_PER_CLASS] for label in range(train.num_classes)])
+    most = max(PER_CLASS[0], REAL // train.num_classes)
+    real = torch.cat([space.real_class(label)[0][:most] for label in range(train.num_classes)])
     return frechet_distance(real, generated)

@@ -18,6 +18,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from ddbench.diffusion.backbone import NO_VAE
 from ddbench.diffusion.criteria_space import CriteriaSpace, Space, make_space
 from ddbench.diffusion.fine_tuning import Keeps, TuningPlan
 from ddbench.diffusion.inputs import InputSource
@@ -45,6 +46,12 @@ class MinimaxDiffusion(DiffusionMethod):
         memory_size: Annotated[int, Field(gt=0)] = 64
         memory_keeps: Keeps = field(default="latest", metadata=ADDED)
         criteria_space: Space = field(default="inputs", metadata=ADDED)
+
+    def unsupported(self, train: LabeledImages, ipc: int) -> str | None:
+        """Return the reason where the criteria's space does not go with the VAE, or the backbone does not fit."""
+        if self.config.criteria_space == "features" and self.config.vae != NO_VAE:
+            return "criteria_space=features compares images, and a VAE's latents are none; use inputs or centred"
+        return super().unsupported(train, ipc)
 
     def plan(self, train: LabeledImages) -> TuningPlan:
         """Return how the backbone is fine-tuned, the criteria's weights in it."""

@@ -116,3 +116,7 @@ def test_quality_is_read_where_it_stands(tmp_path):
     (tmp_path / QUALITY_FILE).write_text("{")
     with pytest.raises(DataMismatchError, match=r"quality\.json is damaged .*; copy the folder again"):
         read_quality(str(tmp_path))
+    for wrong in ([], {**GOOD, "coverage": None}, {**GOOD, "precision": 95}):
+        (tmp_path / QUALITY_FILE).write_text(json.dumps(wrong))
+        with pytest.raises(DataMismatchError, match=r"should give a number in 0\.\.1 as (precision|coverage), found"):
+            read_quality(str(tmp_path))

@@ -82,3 +82,11 @@ def test_settings_out_of_range_are_refused_in_one_line(name, value):
     with pytest.raises(BadInputError, match=f"method minimax: setting {name}") as caught:
         make_method("minimax", {name: value})
     assert "\n" not in str(caught.value)
+
+
+def test_features_of_latents_are_refused(digits):
+    method = make_method("minimax", {"criteria_space": "features"})
+    assert "compares images, and a VAE's latents are none; use inputs or centred" in (
+        method.unsupported(digits, 1) or ""
+    )
+    assert make_method("minimax", {**SMALL, "criteria_space": "features"}).unsupported(digits, 1) is None
