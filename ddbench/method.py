@@ -128,11 +128,13 @@ class Foundation:
         name: with `settings` and the data set it identifies the work.
         settings: JSON-able.
         fill: fills `ctx.cache_dir` and returns it, as `Method.prepare` does; the generator's seed is always 0.
+        judge: adds to the filled folder what is to be known of it; its cost is no part of what preparing cost.
     """
 
     name: str
     settings: Mapping[str, Any]
     fill: Callable[[LabeledImages, RunContext], Path | None]
+    judge: Callable[[LabeledImages, RunContext], None] | None = None
 
 
 class Method(ABC):

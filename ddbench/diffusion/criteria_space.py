@@ -8,6 +8,8 @@ common, their mean, outweighs what tells them apart; the criteria then hardly mo
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import torch
@@ -15,14 +17,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ddbench.diffusion.inputs import InputSource
+from ddbench.engine.chunks import in_chunks
+from ddbench.errors import BadInputError
 from ddbench.features.feature_space import default_extractor, train_extractor
 from ddbench.method import RunContext
 from ddbench.network import Network
 from ddbench.records import DatasetInfo, LabeledImages
 
 Space = Literal["inputs", "centred", "features"]
-SAMPLE_PER_CLASS = 64  # images that mean, deviation and unit are taken from, as many as a memory holds; our choice
+SAMPLE_PER_CLASS = 64  # the first of a class, for mean, deviation and unit; as many as a memory holds; our choice
 EXTRACTOR_SEED = 1
+EMBEDDED_AT_ONCE = 64
+LEAST_UNIT = 1e-6
 LEAST_DEVIATION = 0.05  # of a coordinate, in units of the mean one: border pixels that never change count for nothing
 
 
@@ -41,6 +47,10 @@ class CriteriaSpace:
     def project(self, clean: Tensor) -> Tensor:
         """Return samples (B, D) float32 for clean inputs (B, C, H, W), with gradient."""
         return clean.flatten(1)
+
+    def to(self, device: torch.device) -> CriteriaSpace:
+        """Return it with what it holds on a device."""
+        return self
 
 
 INPUTS = CriteriaSpace()
@@ -63,17 +73,31 @@ class CentredSpace(CriteriaSpace):
         if network is not None:
             network.eval().requires_grad_(False)
         chosen = torch.cat([_first_of(inputs.labels, label) for label in inputs.labels.unique()])
-        real = inputs.take(chosen, torch.zeros(len(chosen), dtype=torch.bool), None).to(device)
         with torch.no_grad():
-            raw = self._raw(real)
-            deviation = raw.std(0)
-            self._mean, self._deviation = raw.mean(0), deviation.clamp(min=LEAST_DEVIATION * deviation.mean())
-            self.dim = raw.shape[1]
-            self.unit = mean_dissimilarity(self.project(real), inputs.labels[chosen].to(device))
+            raw = torch.cat(in_chunks("features", partial(self._raw_of, inputs, device), chosen, EMBEDDED_AT_ONCE))
+        deviation = raw.std(0, correction=0)
+        self._mean, self._deviation = raw.mean(0), deviation.clamp(min=LEAST_DEVIATION * deviation.mean())
+        self.dim = raw.shape[1]
+        self.unit = mean_dissimilarity((raw - self._mean) / self._deviation, inputs.labels[chosen].to(device))
+        if not self.unit > LEAST_UNIT:
+            raise BadInputError(
+                f"real images of a class differ by {self.unit:.1g} in the criteria's space: too little to compare "
+                "samples by; use criteria_space=inputs"
+            )
 
     def project(self, clean: Tensor) -> Tensor:
         """Return the centred and scaled samples."""
         return (self._raw(clean) - self._mean) / self._deviation
+
+    def to(self, device: torch.device) -> CentredSpace:
+        """Return it with what it holds on a device."""
+        self._mean, self._deviation = self._mean.to(device), self._deviation.to(device)
+        if self._network is not None:
+            self._network.to(device)
+        return self
+
+    def _raw_of(self, inputs: InputSource, device: torch.device, chosen: Tensor) -> Tensor:
+        return self._raw(inputs.take(chosen, torch.zeros(len(chosen), dtype=torch.bool), None).to(device))
 
     def _raw(self, clean: Tensor) -> Tensor:
         if self._network is None or self._info is None:
@@ -81,22 +105,21 @@ class CentredSpace(CriteriaSpace):
         return self._network.embed(self._info.normalise((clean + 1) / 2)).flatten(1)
 
 
-def make_space(name: Space, inputs: InputSource, train: LabeledImages, ctx: RunContext) -> CriteriaSpace:
-    """Return a space by name.
+def space_maker(name: Space, train: LabeledImages, ctx: RunContext) -> Callable[[InputSource], CriteriaSpace]:
+    """Return what makes a space by name from the real images of the classes that are trained.
 
     Args:
         name: `inputs`, `centred`, or `features` of the extractor that sets of this size are measured by, trained on
             another seed: what is optimised is not what measures.
-        inputs: real images of the classes that are trained.
         train: the training split.
         ctx: device and progress; its generator is not used.
     """
     if name == "inputs":
-        return INPUTS
-    if name == "centred":
-        return CentredSpace(inputs, ctx.device)
-    network = train_extractor(default_extractor(train.info), train, ctx, seed=EXTRACTOR_SEED)
-    return CentredSpace(inputs, ctx.device, network, train.info)
+        return lambda inputs: INPUTS
+    network = None
+    if name == "features":
+        network = train_extractor(default_extractor(train.info), train, ctx, seed=EXTRACTOR_SEED)
+    return lambda inputs: CentredSpace(inputs, ctx.device, network, train.info)
 
 
 def mean_dissimilarity(samples: Tensor, labels: Tensor) -> float:

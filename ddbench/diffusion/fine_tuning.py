@@ -143,7 +143,7 @@ class FineTuning:
         present, self._places = inputs.labels.unique(return_inverse=True)
         shape, keeps_first = denoiser.shape, plan.memory_keeps == "first"
         dim = space.dim or shape.channels * shape.image_size**2
-        self._space = space
+        self._space = space.to(self.device)
         self.real, self.generated = (
             ClassMemory(len(present), plan.memory_size, dim, self.device, keeps_first=keeps_first) for _ in range(2)
         )

@@ -23,7 +23,17 @@ from ddbench.diffusion.backbone import (
 from ddbench.diffusion.codec import Codec, VaeCodec
 from ddbench.diffusion.denoiser import Denoiser
 from ddbench.diffusion.inputs import EncodedInputs, InputSource, PixelInputs, encode_classes
-from ddbench.diffusion.scratch import SMALL, ScratchRecipe, recipe_for, train_from_scratch
+from ddbench.diffusion.quality import read_quality, save_quality
+from ddbench.diffusion.scratch import (
+    AVERAGE_SHARE,
+    HELD_OUT_SHARE,
+    MOST_TOKENS,
+    SMALL,
+    ScratchRecipe,
+    judge_scratch,
+    recipe_for,
+    train_from_scratch,
+)
 from ddbench.errors import BadInputError, DataMismatchError
 from ddbench.method import ADDED, Foundation, RunContext
 from ddbench.records import LabeledImages
@@ -74,6 +84,9 @@ def backbone_foundation(config: BackboneConfig) -> Foundation:
     scratch = [name for name in BackboneConfig.__dataclass_fields__ if name.startswith("scratch_")]
     names = ["vae", *(["backbone", "precision", *scratch] if config.backbone == SCRATCH else [])]
     settings: dict[str, Any] = {name: getattr(config, name) for name in names}
+    if config.backbone == SCRATCH:  # what None stands for, so that another choice of ours is another backbone
+        settings["recipes"] = [vars(config.recipe(side)) for side in (SMALL, SMALL + 1, 32)]
+        settings["shares"] = [AVERAGE_SHARE, HELD_OUT_SHARE]
     if config.image_size is not None:
         settings["image_size"] = config.image_size
 
@@ -88,7 +101,17 @@ def backbone_foundation(config: BackboneConfig) -> Foundation:
             train_from_scratch(recipe, config.precision, inputs, codec, train, ctx.cache_dir / DENOISER_FOLDER, ctx)
         return ctx.cache_dir
 
-    return Foundation("backbone", settings, fill)
+    def judge(train: LabeledImages, ctx: RunContext) -> None:
+        train = training_images(config, train)
+        codec = load_codec_on(config, ctx)
+        recipe = config.recipe(train.info.image_size // codec.downsampling)
+        folder = ctx.cache_dir / DENOISER_FOLDER
+        denoiser = load_denoiser(str(folder)).to(ctx.device)
+        inputs = load_inputs(config, train, list(range(train.num_classes)), ctx.cache_dir)
+        found = judge_scratch(denoiser, inputs, codec, train, folder, ctx)
+        save_quality({"trained": {**vars(recipe), "precision": config.precision}, **found}, ctx.cache_dir)
+
+    return Foundation("backbone", settings, fill, judge if config.backbone == SCRATCH else None)
 
 
 def training_images(config: BackboneConfig, train: LabeledImages) -> LabeledImages:
@@ -111,7 +134,11 @@ def backbone_unsupported(config: BackboneConfig, train: LabeledImages) -> str | 
         _, side = input_of(config.vae, info)
         if config.backbone != SCRATCH:
             check_backbone(config.backbone, config.vae, info)
-        elif side % (patch := config.recipe(side).patch_size):
+        elif (tokens := (side // (patch := config.recipe(side).patch_size)) ** 2) > MOST_TOKENS:
+            return (
+                f"patches of {patch} make {tokens} tokens of {side}x{side}, above {MOST_TOKENS}; set scratch_patch_size"
+            )
+        elif side % patch:
             return f"scratch_patch_size must divide {side}, the side of what is denoised, got {patch}"
     except (BadInputError, DataMismatchError) as error:
         return str(error)
@@ -120,14 +147,15 @@ def backbone_unsupported(config: BackboneConfig, train: LabeledImages) -> str | 
 
 def load_backbone(config: BackboneConfig, train: LabeledImages, ctx: RunContext) -> Denoiser:
     """Return a fresh copy of the backbone on the device; `ctx.foundation` holds one trained from scratch."""
-    denoiser = load_denoiser(backbone_source(config, ctx))
+    source = str(foundation_of(ctx) / DENOISER_FOLDER) if config.backbone == SCRATCH else config.backbone
+    denoiser = load_denoiser(source)
     check_fits(denoiser, config.vae, train.info)
     return denoiser.to(ctx.device)
 
 
-def backbone_source(config: BackboneConfig, ctx: RunContext) -> str:
-    """Return what `load_denoiser` calls the backbone."""
-    return str(foundation_of(ctx) / DENOISER_FOLDER) if config.backbone == SCRATCH else config.backbone
+def backbone_quality(config: BackboneConfig, ctx: RunContext) -> dict[str, Any] | None:
+    """Return how good a backbone from scratch was found to be; None for given ones, of which nothing is measured."""
+    return read_quality(foundation_of(ctx)) if config.backbone == SCRATCH else None
 
 
 def backbone_class_ids(config: BackboneConfig, train: LabeledImages, denoiser: Denoiser) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from ddbench.diffusion.foundation import (
     BackboneConfig,
     backbone_class_ids,
     backbone_foundation,
-    backbone_source,
+    backbone_quality,
     backbone_unsupported,
     foundation_of,
     load_backbone,
@@ -30,7 +31,7 @@ from ddbench.diffusion.foundation import (
     training_images,
 )
 from ddbench.diffusion.inputs import InputSource
-from ddbench.diffusion.quality import read_quality, warn_of_poor_backbone
+from ddbench.diffusion.quality import warn_of_poor_backbone
 from ddbench.diffusion.sampling import Sampler, SamplingPlan, draw_images, sampling_batches, split_evenly
 from ddbench.engine.chunks import in_chunks
 from ddbench.host.files import load_tensors
@@ -116,15 +117,15 @@ class DiffusionMethod(Method):
             precision=config.precision,
         )
 
-    def criteria_space(self, inputs: InputSource, train: LabeledImages, ctx: RunContext) -> CriteriaSpace:
-        """Return where criteria compare samples; of no meaning without them."""
-        return INPUTS
+    def criteria_space(self, train: LabeledImages, ctx: RunContext) -> Callable[[InputSource], CriteriaSpace]:
+        """Return what makes the space in which criteria compare samples; of no meaning without them."""
+        return lambda inputs: INPUTS
 
     def prepare(self, train: LabeledImages, ctx: RunContext) -> Path:
         """Fine-tune the backbone phase by phase; of each keep the averaged tensors that were trained."""
         train = training_images(self.config, train)
         seed = draw_seed(ctx.generator)
-        phases = self._phases(train)
+        phases, make_space = self._phases(train), None
         for number, classes in enumerate(phases if self.config.steps else []):
             path = _phase_path(ctx.cache_dir, number)
             if is_kept_whole(path):
@@ -132,8 +133,8 @@ class DiffusionMethod(Method):
             denoiser = load_backbone(self.config, train, ctx)
             inputs = load_inputs(self.config, train, classes, foundation_of(ctx))
             ids = backbone_class_ids(self.config, train, denoiser)
-            space = self.criteria_space(inputs, train, ctx)
-            training = FineTuning(denoiser, inputs, ids, self.plan(train), seed + number, space)
+            make_space = make_space or self.criteria_space(train, ctx)
+            training = FineTuning(denoiser, inputs, ids, self.plan(train), seed + number, make_space(inputs))
             training.run_all(ctx, f"fine-tuning, phase {number + 1} of {len(phases)}")
             save_kept(training.average, path)
         return ctx.cache_dir
@@ -143,6 +144,9 @@ class DiffusionMethod(Method):
         train = training_images(self.config, train)
         config, info = self.config, train.info
         seed = draw_seed(ctx.generator)
+        quality = backbone_quality(config, ctx)
+        if quality is not None:
+            warn_of_poor_backbone(quality)
         codec = load_codec_on(config, ctx)
         plan = SamplingPlan(config.sampler, config.sampling_steps, config.guidance, clips=config.vae == NO_VAE)
         drawn = _Drawn(torch.zeros(info.num_classes, ipc, *train.images.shape[1:], dtype=torch.uint8))
@@ -154,9 +158,6 @@ class DiffusionMethod(Method):
                 draw = partial(draw_images, denoiser, index=index, class_ids=ids, plan=plan, seed=seed)
                 inputs = torch.cat(in_chunks("sampling_batch", draw, labels, len(labels)))
                 drawn.images[labels, index] = codec.decode(inputs).cpu()
-        quality = read_quality(backbone_source(config, ctx))
-        if quality is not None:
-            warn_of_poor_backbone(quality)
         return DistilledDataset(
             images=drawn.images.flatten(0, 1),
             labels=torch.arange(info.num_classes).repeat_interleave(ipc),

@@ -5,9 +5,11 @@ A method of this kind can be no better than what it draws from, so these numbers
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -18,7 +20,6 @@ from ddbench.diffusion.denoiser import Denoiser
 from ddbench.diffusion.inputs import InputSource
 from ddbench.diffusion.noising import NUM_TIMESTEPS, NoiseSchedule, diffusion_loss
 from ddbench.diffusion.sampling import SamplingPlan, draw_images
-from ddbench.errors import BadInputError, DataMismatchError
 from ddbench.features.feature_space import (
     FeatureSpace,
     as_normalised,
@@ -27,12 +28,12 @@ from ddbench.features.feature_space import (
     measure_set,
 )
 from ddbench.features.set_measures import expected_coverage, frechet_distance
-from ddbench.inputs.documents import read_json
+from ddbench.host.files import write_text
 from ddbench.method import RunContext
 from ddbench.records import DistilledDataset, LabeledImages
 from ddbench.seeding import make_generator
 
-QUALITY_FILE = "quality.json"  # in a backbone's folder
+QUALITY_FILE = "quality.json"
 # Below these a backbone's samples are no images of their classes, or too few kinds of them: our choice, see
 # docs/results.md for where backbones stand.
 LEAST_PRECISION, LEAST_COVERAGE = 0.8, 0.5
@@ -55,21 +56,22 @@ def measure_backbone(
         ctx: device and progress; its generator is not used.
 
     Returns:
-        `precision`, `coverage` (fractions, means over classes), `coverage_of_real`, what as many real images are
-        expected to cover, `frechet_distance` in the extractor's features, `samples_per_class` and `extractor`.
+        `precision` and `coverage` (fractions, means over classes) and `coverage_of_real`, what as many real images are
+        expected to cover, each None where no class has two images; `frechet_distance` in the extractor's features;
+        `samples_per_class` and `extractor`.
     """
     least, most = PER_CLASS
     per_class = max(least, min(most, SAMPLES // train.num_classes))
     drawn = _draw(denoiser.eval(), codec, class_ids, train, per_class, ctx)
     space = find_feature_space(default_extractor(train.info), train, ctx)
     found = measure_set(drawn, train.info, space, ctx)
-    counts = [len(train.of_class(label)) for label in range(train.num_classes)]
+    counts = [count for label in range(train.num_classes) if (count := len(train.of_class(label))) > 1]
     return {
         "samples_per_class": per_class,
         "extractor": space.name,
-        "precision": found["precision"],
-        "coverage": found["coverage"],
-        "coverage_of_real": sum(expected_coverage(count, per_class) for count in counts) / len(counts),
+        "precision": found.get("precision"),
+        "coverage": found.get("coverage"),
+        "coverage_of_real": fmean(expected_coverage(count, per_class) for count in counts) if counts else None,
         "frechet_distance": _distance(drawn, space, train, ctx),
     }
 
@@ -77,7 +79,7 @@ def measure_backbone(
 @torch.no_grad()
 def denoising_loss(denoiser: Denoiser, inputs: InputSource, class_ids: Tensor, seed: int) -> float:
     """Return the mean diffusion loss over images, each at `LOSS_DRAWS` noise levels; the draws follow from `seed`."""
-    device = next(denoiser.parameters()).device
+    device = next(denoiser.eval().parameters()).device
     schedule = NoiseSchedule.linear(device)
     generator = make_generator(seed, "denoising loss")
     losses = []
@@ -96,34 +98,26 @@ def denoising_loss(denoiser: Denoiser, inputs: InputSource, class_ids: Tensor, s
     return sum(losses) / (LOSS_DRAWS * len(inputs.labels))
 
 
-def read_quality(source: str) -> dict[str, Any] | None:
-    """Return what stands about its quality in the folder of a backbone, None where it has none or nothing stands there.
+def save_quality(quality: Mapping[str, Any], folder: Path) -> None:
+    """Write measures of a backbone into the folder of its foundation."""
+    write_text(folder / QUALITY_FILE, json.dumps(quality, indent=1) + "\n")
 
-    Raises:
-        DataMismatchError: the file is damaged.
-    """
-    path = Path(source).expanduser() / QUALITY_FILE
-    if not path.is_file():
-        return None
-    try:
-        found = read_json(path, "quality of a backbone")
-    except BadInputError as error:
-        raise DataMismatchError(f"{path} is damaged ({error}); copy the folder again") from error
-    for name in ("precision", "coverage", "coverage_of_real"):
-        value = found.get(name) if isinstance(found, dict) else None
-        if not isinstance(value, float | int) or not 0 <= value <= 1:
-            raise DataMismatchError(f"{path} should give a number in 0..1 as {name}, found {value!r}; copy it again")
-    return dict(found)
+
+def read_quality(folder: Path) -> dict[str, Any]:
+    """Return the measures of a backbone that stand in the folder of its foundation, whose files are checked."""
+    return dict(json.loads((folder / QUALITY_FILE).read_text(encoding="utf-8")))
 
 
 def warn_of_poor_backbone(quality: Mapping[str, Any]) -> None:
     """Warn in one line where a backbone's samples are below the floor."""
+    if quality["precision"] is None:
+        return
     problems = []
     if quality["precision"] < LEAST_PRECISION:
         problems.append(f"{quality['precision']:.0%} of its samples look real (floor {LEAST_PRECISION:.0%})")
     if quality["coverage"] < LEAST_COVERAGE * quality["coverage_of_real"]:
         floor = LEAST_COVERAGE * quality["coverage_of_real"]
-        problems.append(f"they cover {quality['coverage']:.1%} of the training images (floor {floor:.1%})")
+        problems.append(f"its samples cover {quality['coverage']:.1%} of the training images (floor {floor:.1%})")
     if problems:
         warnings.warn(
             f"poor backbone: {' and '.join(problems)}; what is drawn from it says little of the method: "

@@ -1,11 +1,11 @@
-"""Backbones trained on the data set itself: their shape by the size of the images, their training and their quality.
+"""Backbones trained on the data set itself: their shape by the size of the images, and their training.
 
-Everything here is our choice, for minutes on two cores; docs/results.md has the figures that the shapes were chosen by.
+Everything here is our choice. Up to 12 px it takes minutes on two cores; from 28 px on the default number of steps
+takes most of a day there and is meant for a GPU. docs/results.md has the figures that the shapes were chosen by.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,20 +14,24 @@ import torch
 from torch import Tensor
 
 from ddbench.diffusion.codec import Codec
-from ddbench.diffusion.denoiser import DenoiserShape, make_denoiser
+from ddbench.diffusion.denoiser import Denoiser, DenoiserShape, make_denoiser
 from ddbench.diffusion.fine_tuning import FineTuning, TuningPlan, load_trained
 from ddbench.diffusion.inputs import ChosenInputs, InputSource
-from ddbench.diffusion.quality import QUALITY_FILE, denoising_loss, measure_backbone
+from ddbench.diffusion.quality import denoising_loss, measure_backbone
 from ddbench.host.files import staged_folder
-from ddbench.host.kept_files import is_kept_folder, seal
+from ddbench.host.kept_files import is_kept_folder, read_kept, save_kept, seal
 from ddbench.method import RunContext
 from ddbench.records import LabeledImages
 from ddbench.seeding import draw_seed
 from ddbench.training_recipe import MethodPrecision
 
 SMALL = 12  # largest side of images that make one token
+FEWEST_A_SIDE = 7  # tokens of larger images
+MOST_TOKENS = 1024  # of an image, whose attention would not fit into memory
 AVERAGE_SHARE = 0.02  # of the training, which the average of the weights spans
 HELD_OUT_SHARE = 0.05  # of each class's images: never trained on, to tell a generator from one that knows them by heart
+SPLIT_FILE = "split.safetensors"  # beside the denoiser's folder: which images were trained on and which held out
+MOST_JUDGED = 512  # images that a loss is measured on
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ def recipe_for(side: int) -> ScratchRecipe:
     """Return what suits denoised images, or latents, of a side length."""
     if side <= SMALL:
         return ScratchRecipe(patch_size=side, width=128, depth=4, heads=4, steps=4000, batch_size=128, lr=2e-3)
-    patch_size = max(size for size in (1, 2, 4, 8) if (side % size == 0 and side // size >= 7) or size == 1)
+    patch_size = max(size for size in range(1, side // FEWEST_A_SIDE + 1) if side % size == 0)
     return ScratchRecipe(patch_size, width=256, depth=6, heads=4, steps=20_000, batch_size=64, lr=1e-3)
 
 
@@ -74,13 +78,13 @@ def train_from_scratch(
     folder: Path,
     ctx: RunContext,
 ) -> None:
-    """Train a transformer on most of the images and keep it in `folder`, as diffusers does, with its quality.
+    """Train a transformer on most of the images and keep it in `folder`, as diffusers does.
 
     Args:
         recipe: its shape and training.
         precision: of the forward passes.
         inputs: all training images, as the denoiser's inputs.
-        codec: what its inputs are decoded by.
+        codec: what its inputs come from.
         train: the training images.
         folder: left alone where it holds a trained one; written whole or not at all.
         ctx: device, generator, progress.
@@ -91,7 +95,7 @@ def train_from_scratch(
     denoiser.initialise(ctx.generator)
     seed = draw_seed(ctx.generator)
     kept, held = hold_out(inputs.labels, ctx.generator)
-    class_ids = torch.arange(train.num_classes)
+    save_kept({"kept": kept, "held": held}, folder.parent / SPLIT_FILE)
     plan = TuningPlan(
         steps=recipe.steps,
         batch_size=recipe.batch_size,
@@ -102,24 +106,43 @@ def train_from_scratch(
         precision=precision,
         rate="cosine",
     )
+    class_ids = torch.arange(train.num_classes)
     training = FineTuning(denoiser.to(ctx.device), ChosenInputs(inputs, kept), class_ids, plan, seed)
     training.run_all(ctx, "training the backbone")
     load_trained(denoiser, training.average)
-    quality = {
-        "trained": {**vars(recipe), "precision": precision, "images": len(kept)},
-        **measure_backbone(denoiser, codec, class_ids, train, ctx),
-        "loss": denoising_loss(denoiser, ChosenInputs(inputs, kept[: len(held)]), class_ids, seed),
-        "held_out_loss": denoising_loss(denoiser, ChosenInputs(inputs, held), class_ids, seed),
-    }
-    ctx.log("backbone", quality)
     with staged_folder(folder) as staging:
         denoiser.save(staging)
-        (staging / QUALITY_FILE).write_text(json.dumps(quality, indent=1) + "\n", encoding="utf-8")
         seal(staging, folder)
+
+
+def judge_scratch(
+    denoiser: Denoiser, inputs: InputSource, codec: Codec, train: LabeledImages, folder: Path, ctx: RunContext
+) -> dict[str, Any]:
+    """Return what `measure_backbone` finds, with the losses on images trained on and held out, None where none were.
+
+    Args:
+        denoiser: the trained one, on the device.
+        inputs: all training images, as in its training.
+        codec: what its inputs are decoded by.
+        train: the training images.
+        folder: where `train_from_scratch` kept it.
+        ctx: device and progress.
+    """
+    class_ids = torch.arange(train.num_classes)
+    split, _ = read_kept(folder.parent / SPLIT_FILE)
+    kept, held = split["kept"], split["held"][:MOST_JUDGED]
+    return {
+        **measure_backbone(denoiser, codec, class_ids, train, ctx),
+        "loss": denoising_loss(denoiser, ChosenInputs(inputs, kept[: max(1, len(held))]), class_ids, seed=0),
+        "held_out_loss": denoising_loss(denoiser, ChosenInputs(inputs, held), class_ids, seed=0) if len(held) else None,
+    }
 
 
 def hold_out(labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Return the indices of images to train on and of those held out, in random order; each class keeps its share.
+
+    Where that is less than one image of every class, one image is held out, of a class that has others; none where no
+    class does.
 
     Args:
         labels: (N,) int64.
@@ -130,8 +153,9 @@ def hold_out(labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor
     for label in labels.unique():
         of_class = order[labels[order] == label]
         held[of_class[: round(HELD_OUT_SHARE * len(of_class))]] = True
-    if not held.any():  # a few images a class: one of them all
-        held[order[:1]] = len(labels) > 1
+    if not held.any():
+        counts = torch.bincount(labels)
+        held[order[counts[labels[order]] > 1][:1]] = True
     return order[~held[order]], order[held[order]]
 
 

@@ -13,13 +13,14 @@ otherwise. See `ddbench.diffusion` for the parts.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 from pydantic import Field
 
 from ddbench.diffusion.backbone import NO_VAE
-from ddbench.diffusion.criteria_space import CriteriaSpace, Space, make_space
+from ddbench.diffusion.criteria_space import CriteriaSpace, Space, space_maker
 from ddbench.diffusion.fine_tuning import Keeps, TuningPlan
 from ddbench.diffusion.inputs import InputSource
 from ddbench.diffusion.method import DiffusionConfig, DiffusionMethod
@@ -36,9 +37,9 @@ class MinimaxDiffusion(DiffusionMethod):
         """Weights of the criteria, 0 to switch one off, and entries per class of the memories; the reference's.
 
         `memory_keeps` the latest entries, as the reference, or the first, for its ablation. `criteria_space` is where
-        samples are compared: `inputs` are the denoiser's, the paper's latents where there is a VAE. `centred` and
-        `features`, of a convnet trained briefly, are for pixels, where a weight counts in units of the mean
-        dissimilarity of two real images of a class (`ddbench.diffusion.criteria_space`).
+        samples are compared: `inputs` are the denoiser's, the paper's latents where there is a VAE; `centred` are these
+        less their mean; `features` are of a convnet trained briefly, for pixels alone. In the latter two a weight
+        counts in units of the mean dissimilarity of two real images of a class (`ddbench.diffusion.criteria_space`).
         """
 
         representativeness_weight: Annotated[float, Field(ge=0)] = 0.002
@@ -63,6 +64,6 @@ class MinimaxDiffusion(DiffusionMethod):
             memory_keeps=self.config.memory_keeps,
         )
 
-    def criteria_space(self, inputs: InputSource, train: LabeledImages, ctx: RunContext) -> CriteriaSpace:
-        """Return the space of the settings, made from real images where it is not the inputs' own."""
-        return make_space(self.config.criteria_space, inputs, train, ctx)
+    def criteria_space(self, train: LabeledImages, ctx: RunContext) -> Callable[[InputSource], CriteriaSpace]:
+        """Return what makes the space of the settings, from real images where it is not the inputs' own."""
+        return space_maker(self.config.criteria_space, train, ctx)

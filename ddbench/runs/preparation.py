@@ -24,6 +24,7 @@ CACHE_VERSION = {"prepared": 1, "foundations": 2}
 UNFINISHED_FOLDER = ".unfinished"  # checkpoints of an attempt that has not ended
 
 Fill = Callable[[LabeledImages, RunContext], Path | None]
+Judge = Callable[[LabeledImages, RunContext], None]
 
 
 def prepare_once(
@@ -76,7 +77,7 @@ def make_foundation(
     foundation, key = method.foundation(), foundation_key(method, train)
     if foundation is None or key is None:
         return None, None
-    return _keep(key, foundation.fill, train, 0, ctx, checkpoint_seconds)
+    return _keep(key, foundation.fill, train, 0, ctx, checkpoint_seconds, foundation.judge)
 
 
 def foundation_key(method: Method, train: LabeledImages) -> WorkKey | None:
@@ -94,7 +95,13 @@ def foundation_key(method: Method, train: LabeledImages) -> WorkKey | None:
 
 
 def _keep(
-    key: WorkKey, fill: Fill, train: LabeledImages, seed: int, ctx: RunContext, checkpoint_seconds: float
+    key: WorkKey,
+    fill: Fill,
+    train: LabeledImages,
+    seed: int,
+    ctx: RunContext,
+    checkpoint_seconds: float,
+    judge: Judge | None = None,
 ) -> tuple[Path | None, Phase | None]:
     """Return the folder of cached work, filled where it is not there yet, and what filling it cost."""
     with cached_work(key, resumes=True) as work:
@@ -112,6 +119,8 @@ def _keep(
                 return None, None
             if filled != work.folder:
                 raise RuntimeError(f"what prepares {key.name} must return ctx.cache_dir or None, got {filled}")
+            if judge is not None:
+                judge(train, replace(own, track=ctx.track))
             work.keep(checkpoints.total().model_dump(mode="json"))
         return work.folder, Phase(name="prepare", reading=checkpoints.total())
 

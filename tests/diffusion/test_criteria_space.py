@@ -8,8 +8,9 @@ import torch.nn.functional as F
 
 from ddbench import load_dataset
 from ddbench.diffusion.codec import PixelCodec
-from ddbench.diffusion.criteria_space import INPUTS, CentredSpace, make_space, mean_dissimilarity
+from ddbench.diffusion.criteria_space import INPUTS, CentredSpace, mean_dissimilarity, space_maker
 from ddbench.diffusion.inputs import PixelInputs
+from ddbench.errors import BadInputError
 
 CPU = torch.device("cpu")
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -57,12 +58,12 @@ def test_the_mean_dissimilarity_is_that_of_all_pairs():
 
 @pytest.mark.parametrize("name", ["centred", "features"])
 def test_real_images_are_centred_and_a_unit_is_two_average_ones_of_a_class(name, inputs, digits_train, context):
-    space = make_space(name, inputs, digits_train, context)
+    space = space_maker(name, digits_train, context)(inputs)
     chosen = torch.cat([(inputs.labels == label).nonzero()[:64, 0] for label in (3, 8)])
     samples = space.project(all_of(inputs)[chosen])
     assert samples.shape == (128, space.dim)
     torch.testing.assert_close(samples.mean(0), torch.zeros(space.dim), atol=1e-4, rtol=0)
-    assert samples.std(0).max() <= 1.001  # less where a coordinate hardly varies
+    assert samples.std(0, correction=0).max() <= 1.001  # less where a coordinate hardly varies
     assert space.unit == pytest.approx(naive_dissimilarity(samples.double(), inputs.labels[chosen]), rel=1e-5)
     flat = mean_dissimilarity(all_of(inputs)[chosen].flatten(1), inputs.labels[chosen])
     assert space.unit > 2 * flat  # what the images have in common no longer counts
@@ -70,7 +71,7 @@ def test_real_images_are_centred_and_a_unit_is_two_average_ones_of_a_class(name,
 
 @pytest.mark.parametrize("name", ["inputs", "centred", "features"])
 def test_gradients_reach_the_images_and_nothing_else(name, inputs, digits_train, context):
-    space = make_space(name, inputs, digits_train, context)
+    space = space_maker(name, digits_train, context)(inputs)
     clean = all_of(inputs)[:3].requires_grad_()
     space.project(clean).square().sum().backward()
     assert clean.grad.flatten(1).any(1).all()
@@ -80,9 +81,9 @@ def test_gradients_reach_the_images_and_nothing_else(name, inputs, digits_train,
 
 def test_a_space_depends_on_the_images_alone(inputs, digits_train, context):
     clean = all_of(inputs)[:4]
-    first = make_space("features", inputs, digits_train, context).project(clean)
+    first = space_maker("features", digits_train, context)(inputs).project(clean)
     context.generator.manual_seed(99)
-    assert torch.equal(make_space("features", inputs, digits_train, context).project(clean), first)
+    assert torch.equal(space_maker("features", digits_train, context)(inputs).project(clean), first)
 
 
 def test_pixels_that_never_change_count_for_little(inputs):
@@ -94,3 +95,19 @@ def test_pixels_that_never_change_count_for_little(inputs):
     shift = (space.project(moved.view(1, 1, 8, 8)) - space.project(clean[:1])).abs()
     assert shift.isfinite().all()
     assert shift.max() < 10
+
+
+def test_images_that_do_not_differ_are_no_measure(digits_train):
+    class Same(PixelInputs):
+        def take(self, indices, flips, noise):
+            return super().take(torch.zeros_like(indices), flips, noise)
+
+    with pytest.raises(BadInputError, match=r"too little to compare samples by; use criteria_space=inputs$"):
+        CentredSpace(Same(digits_train, [3, 8], PixelCodec()), CPU)
+
+
+def test_what_a_space_holds_goes_to_the_device(inputs, digits_train, context):
+    space = space_maker("features", digits_train, context)(inputs)
+    assert space.to(torch.device("meta")) is space
+    assert space.project(all_of(inputs)[:2].to("meta")).device.type == "meta"
+    assert INPUTS.to(torch.device("meta")) is INPUTS

@@ -174,6 +174,13 @@ def test_a_run_without_weights_is_skipped_with_the_reason(nette):
         distill("dit", nette, 1, config={"backbone": "some/model"}, device="cpu")
 
 
+def test_too_many_tokens_have_a_reason(nette):
+    config = BackboneConfig("scratch", "none")
+    assert backbone_unsupported(config, other(nette.train, image_size=29)) is None
+    found = backbone_unsupported(config, other(nette.train, image_size=97)) or ""
+    assert found == "patches of 1 make 9409 tokens of 97x97, above 1024; set scratch_patch_size"
+
+
 def test_the_width_must_be_shared_by_the_heads():
     with pytest.raises(ValueError, match="scratch_width must be a multiple of scratch_heads, got 128 and 3"):
         BackboneConfig(scratch_heads=3)
@@ -183,7 +190,7 @@ def test_given_weights_leave_only_the_encoded_images_to_share(pipeline):
     given = backbone_foundation(BackboneConfig(str(pipeline), str(pipeline)))
     assert given.settings == {"vae": str(pipeline)}
     scratch = backbone_foundation(SCRATCH).settings
-    assert set(scratch) == set(asdict(SCRATCH)) - {"image_size"}
+    assert set(scratch) == set(asdict(SCRATCH)) - {"image_size"} | {"recipes", "shares"}
     larger = backbone_foundation(BackboneConfig(str(pipeline), str(pipeline), image_size=32))
     assert larger.settings == {"vae": str(pipeline), "image_size": 32}
 

@@ -15,13 +15,13 @@ from ddbench.diffusion.denoiser import DenoiserShape
 from ddbench.diffusion.inputs import ChosenInputs, PixelInputs
 from ddbench.diffusion.noising import NoiseSchedule
 from ddbench.diffusion.quality import (
-    QUALITY_FILE,
     denoising_loss,
     measure_backbone,
     read_quality,
+    save_quality,
     warn_of_poor_backbone,
 )
-from ddbench.errors import DataMismatchError
+from ddbench.records import LabeledImages
 from tests.diffusion._small_models import random_denoiser
 
 SHAPE = DenoiserShape(8, 1, 10, patch_size=8, width=16, depth=2, heads=2)
@@ -90,8 +90,8 @@ def naive_loss(denoiser, inputs, chosen, ids, draws=400):
     ("changes", "said"),
     [
         ({"precision": 0.42}, "poor backbone: 42% of its samples look real (floor 80%); what"),
-        ({"coverage": 0.1}, "poor backbone: they cover 10.0% of the training images (floor 40.0%); what"),
-        ({"precision": 0.42, "coverage": 0.1}, "look real (floor 80%) and they cover 10.0% of the"),
+        ({"coverage": 0.1}, "poor backbone: its samples cover 10.0% of the training images (floor 40.0%); what"),
+        ({"precision": 0.42, "coverage": 0.1}, "look real (floor 80%) and its samples cover 10.0% of the"),
     ],
 )
 def test_a_poor_backbone_is_told_in_one_line(changes, said):
@@ -108,15 +108,17 @@ def test_a_good_backbone_is_not():
         warn_of_poor_backbone(GOOD)
 
 
-def test_quality_is_read_where_it_stands(tmp_path):
-    assert read_quality("some/hub-id") is None
-    assert read_quality(str(tmp_path)) is None
-    (tmp_path / QUALITY_FILE).write_text(json.dumps(GOOD))
-    assert read_quality(str(tmp_path)) == GOOD
-    (tmp_path / QUALITY_FILE).write_text("{")
-    with pytest.raises(DataMismatchError, match=r"quality\.json is damaged .*; copy the folder again"):
-        read_quality(str(tmp_path))
-    for wrong in ([], {**GOOD, "coverage": None}, {**GOOD, "precision": 95}):
-        (tmp_path / QUALITY_FILE).write_text(json.dumps(wrong))
-        with pytest.raises(DataMismatchError, match=r"should give a number in 0\.\.1 as (precision|coverage), found"):
-            read_quality(str(tmp_path))
+def test_quality_is_kept_beside_the_backbone(tmp_path):
+    save_quality(GOOD, tmp_path)
+    assert read_quality(tmp_path) == GOOD
+
+
+def test_classes_of_one_image_give_no_quality_and_no_warning(digits_train, context, monkeypatch):
+    monkeypatch.setattr(quality, "SAMPLES", 50)
+    first = torch.stack([digits_train.of_class(label)[0] for label in range(10)])
+    few = LabeledImages(digits_train.pixels(first), digits_train.labels[first], digits_train.info)
+    found = measure_backbone(random_denoiser(SHAPE), PixelCodec(), torch.arange(10), few, context)
+    assert (found["precision"], found["coverage"], found["coverage_of_real"]) == (None, None, None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_poor_backbone(found)
