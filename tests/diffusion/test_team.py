@@ -8,6 +8,7 @@ import torch
 
 from ddbench.dataset import load_dataset
 from ddbench.diffusion.codec import PixelCodec
+from ddbench.diffusion.criteria_space import INPUTS, CentredSpace
 from ddbench.diffusion.denoiser import DenoiserShape, make_denoiser
 from ddbench.diffusion.fine_tuning import FineTuning, TuningPlan
 from ddbench.diffusion.inputs import PixelInputs
@@ -28,16 +29,17 @@ PLAN = TuningPlan(
 )
 
 
-def make_training(plan, inputs_class=PixelInputs):
+def make_training(plan, inputs_class=PixelInputs, *, centred=False):
     denoiser = make_denoiser(DenoiserShape(8, 1, 10, patch_size=4, width=16, depth=2, heads=2))
     denoiser.initialise(torch.Generator().manual_seed(0))
     # Zero, as it starts, the last layer would keep everything else from learning in so few steps.
     torch.nn.init.normal_(denoiser.transformer.proj_out_2.weight, generator=torch.Generator().manual_seed(1))
     inputs = inputs_class(load_dataset("digits").train, range(10), PixelCodec())
-    return FineTuning(denoiser, inputs, torch.arange(10), plan, seed=3)
+    space = CentredSpace(inputs, torch.device("cpu")) if centred else INPUTS
+    return FineTuning(denoiser, inputs, torch.arange(10), plan, seed=3, space=space)
 
 
-def train(plan, taken_up_from=None):
+def train(plan, taken_up_from=None, *, centred=False):
     """Return a finished training and what it logged; with a state, (step, tensors), it goes on from there."""
     start, tensors = taken_up_from or (0, None)
     losses = {}
@@ -47,7 +49,7 @@ def train(plan, taken_up_from=None):
             state.load_state(tensors)
         yield from (step for step in iterable if step >= start)
 
-    training = make_training(plan)
+    training = make_training(plan, centred=centred)
     ctx = RunContext(torch.device("cpu"), torch.Generator(), Path(), log=losses.__setitem__, track=track)
     training.run_all(ctx, "training")
     return training, losses
@@ -63,6 +65,11 @@ def assert_alike(first, second):
 
 def test_two_processes_give_what_one_gives_with_a_batch_in_two_parts():
     assert_alike(train(replace(PLAN, parts=2)), train(replace(PLAN, devices=2)))
+
+
+def test_members_compare_samples_in_the_same_space():
+    plan, devices = replace(PLAN, parts=2), replace(PLAN, devices=2)
+    assert_alike(train(plan, centred=True), train(devices, centred=True))
 
 
 def test_a_team_resumes_a_run_where_it_stopped():
