@@ -100,12 +100,12 @@ def test_altered_results_are_not_recorded_as_claims(tmp_path, results, capsys):
 
 
 def test_papers_claims_are_judged_from_what_is_recorded(capsys):
-    """The seed paper's file: what was not run says so; at a small scale one claim is refuted by our own runs."""
+    """The seed paper's file: what was not run says so; at a small scale our own runs leave two claims open."""
     claims = baselines_dir() / "claims" / "minimax_paper.toml"
-    assert main(["claims", str(claims), str(baselines_dir() / "results")]) == 1
+    assert main(["claims", str(claims), str(baselines_dir() / "results")]) == 3
     lines = [line.split(": ")[:2] for line in capsys.readouterr().out.splitlines() if line.count(": ") >= 2]
     words = {name: verdict for verdict, name in lines}
-    assert words["beats-random-on-digits"] == "refuted"
+    assert words["beats-random-on-digits"] == "inconclusive"
     assert words["beats-dit-on-digits"] == "inconclusive"
     assert {words[name] for name in ("one-hour", "a-twentieth-of-dm", "accuracy-resnet_ap10-ipc10")} == {"not measured"}
     assert len(words) == 31

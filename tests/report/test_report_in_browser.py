@@ -15,7 +15,7 @@ from ddbench.distilled import save_distilled
 from ddbench.records import DistilledDataset
 from ddbench.report.page import write_report
 from ddbench.runs.results_store import read_results
-from tests.report._results import varied
+from tests.report._results import recorded, varied
 
 pytestmark = pytest.mark.browser
 
@@ -186,7 +186,8 @@ def test_a_number_opens_what_stands_behind_it(opened, small):
     page.keyboard.press("Enter")
     dialog = page.get_by_role("dialog")
     text = dialog.inner_text()
-    for words in ("ddbench distill random_real", "torch 2.15.0", "AMD EPYC", "3720f3b9c8f1", "quick@f58e2342656b"):
+    commit = recorded().git_commit
+    for words in ("ddbench distill random_real", "torch 2.15.0", "AMD EPYC", commit, "quick@f58e2342656b"):
         assert words in text
     page.keyboard.press("Escape")
     assert not dialog.is_visible()
