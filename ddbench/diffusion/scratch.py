@@ -19,7 +19,7 @@ from ddbench.diffusion.fine_tuning import FineTuning, TuningPlan, load_trained
 from ddbench.diffusion.inputs import ChosenInputs, InputSource
 from ddbench.diffusion.quality import denoising_loss, measure_backbone
 from ddbench.host.files import staged_folder
-from ddbench.host.kept_files import is_kept_folder, read_kept, save_kept, seal
+from ddbench.host.kept_files import is_kept_folder, is_kept_whole, read_kept, save_kept, seal
 from ddbench.method import RunContext
 from ddbench.records import LabeledImages
 from ddbench.seeding import draw_seed
@@ -95,7 +95,8 @@ def train_from_scratch(
     denoiser.initialise(ctx.generator)
     seed = draw_seed(ctx.generator)
     kept, held = hold_out(inputs.labels, ctx.generator)
-    save_kept({"kept": kept, "held": held}, folder.parent / SPLIT_FILE)
+    if not is_kept_whole(folder.parent / SPLIT_FILE):
+        save_kept({"kept": kept, "held": held}, folder.parent / SPLIT_FILE)
     plan = TuningPlan(
         steps=recipe.steps,
         batch_size=recipe.batch_size,
