@@ -113,6 +113,7 @@ def read(kind: Kind, folder: Path) -> tuple[object, list[str]]:
     enter(folder)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        warnings.filterwarnings("ignore", "poor backbone")  # as it is, whatever is damaged
         value = kind.read(folder)
     return value, [str(warning.message) for warning in caught]
 
