@@ -1,6 +1,6 @@
 """What minimax gains over the same backbone without its criteria: the tables and the plot in docs/results.md.
 
-Run: `uv run python docs/minimax_gain.py baselines/results/MACHINE/{digits,digits_weights,cifar10}_minimax.jsonl
+Run: `uv run python docs/minimax_gain.py baselines/results/MACHINE/{digits,digits_weights}_minimax.jsonl
 --out docs/minimax_gain.png`. Differences are paired by distillation seed; intervals are 95 % each, not corrected for
 their number, and hold for the one backbone that all seeds share. Each run of a seed may be given once.
 """
@@ -19,7 +19,7 @@ from ddbench.analysis.significance import paired_difference
 from ddbench.records import Result
 from ddbench.runs.results_store import read_results
 
-METRICS = {"test_accuracy": 100, "recall": 100, "precision": 100, "coverage": 100, "diversity": 100}
+METRICS = ("test_accuracy", "recall", "precision", "coverage", "diversity")
 VARIANTS = {  # by criteria space, weights over those of the paper, and which entries memories keep
     ("features", 20, 20, "latest"): "both",
     ("features", 20, 0, "latest"): "representativeness alone",
@@ -38,7 +38,7 @@ def variant_of(config: dict[str, Any]) -> tuple[str, float, float, str]:
 
 
 def values(results: Iterable[Result]) -> dict[str, dict[int, float]]:
-    """Return for each metric its mean over students by seed, in percent."""
+    """Return for each metric its mean over students by seed, times 100."""
     found: dict[str, dict[int, float]] = defaultdict(dict)
     for result in results:
         for metric in result.metrics:
@@ -46,7 +46,7 @@ def values(results: Iterable[Result]) -> dict[str, dict[int, float]]:
             if name in METRICS:
                 if result.distill_seed in found[name]:
                     raise SystemExit(f"two results of {result.title}, seed {result.distill_seed}: give one of each")
-                found[name][result.distill_seed] = METRICS[name] * fmean(metric.values)
+                found[name][result.distill_seed] = 100 * fmean(metric.values)
     return found
 
 

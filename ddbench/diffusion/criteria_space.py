@@ -24,7 +24,7 @@ from ddbench.method import RunContext
 from ddbench.network import Network
 from ddbench.records import DatasetInfo, LabeledImages
 
-Space = Literal["inputs", "centred", "features"]
+SpaceName = Literal["inputs", "centred", "features"]
 SAMPLE_PER_CLASS = 64  # the first of a class, for mean, deviation and unit; as many as a memory holds; our choice
 EXTRACTOR_SEED = 1
 EMBEDDED_AT_ONCE = 64
@@ -105,7 +105,7 @@ class CentredSpace(CriteriaSpace):
         return self._network.embed(self._info.normalise((clean + 1) / 2)).flatten(1)
 
 
-def space_maker(name: Space, train: LabeledImages, ctx: RunContext) -> Callable[[InputSource], CriteriaSpace]:
+def space_maker(name: SpaceName, train: LabeledImages, ctx: RunContext) -> Callable[[InputSource], CriteriaSpace]:
     """Return what makes a space by name from the real images of the classes that are trained.
 
     Args:

@@ -193,8 +193,8 @@ class FineTuning:
             weights = Path(folder) / "weights.safetensors"
             save_file({name: tensor.contiguous() for name, tensor in self.denoiser.state_dict().items()}, weights)
             own = (self.inputs, self._class_ids, self.plan, self._seed, self._space)
-            arguments = (self.denoiser.shape, weights, *own)
-            with gathered_team(self.plan.devices, self.device, partial(_follow, *arguments)) as team:
+            follow = partial(_follow, self.denoiser.shape, weights, *own)
+            with gathered_team(self.plan.devices, self.device, follow) as team:
                 yield team
 
     def run(self, step: int) -> Tensor:

@@ -96,18 +96,16 @@ def backbone_foundation(config: BackboneConfig) -> Foundation:
         if codec.is_stochastic:
             encode_classes(train, codec, ctx.cache_dir / INPUTS_FOLDER, ctx.device, ctx.track)
         if config.backbone == SCRATCH:
-            recipe = config.recipe(train.info.image_size // codec.downsampling)
-            inputs = load_inputs(config, train, list(range(train.num_classes)), ctx.cache_dir)
+            recipe, inputs = _recipe_and_inputs(config, codec, train, ctx.cache_dir)
             train_from_scratch(recipe, config.precision, inputs, codec, train, ctx.cache_dir / DENOISER_FOLDER, ctx)
         return ctx.cache_dir
 
     def judge(train: LabeledImages, ctx: RunContext) -> None:
         train = training_images(config, train)
         codec = load_codec_on(config, ctx)
-        recipe = config.recipe(train.info.image_size // codec.downsampling)
+        recipe, inputs = _recipe_and_inputs(config, codec, train, ctx.cache_dir)
         folder = ctx.cache_dir / DENOISER_FOLDER
         denoiser = load_denoiser(str(folder)).to(ctx.device)
-        inputs = load_inputs(config, train, list(range(train.num_classes)), ctx.cache_dir)
         found = judge_scratch(denoiser, inputs, codec, train, folder, ctx)
         save_quality({"trained": {**vars(recipe), "precision": config.precision}, **found}, ctx.cache_dir)
 
@@ -185,3 +183,11 @@ def foundation_of(ctx: RunContext) -> Path:
     if ctx.foundation is None:
         raise RuntimeError("the backbone is a foundation; run the method through distill() or the runner")
     return ctx.foundation
+
+
+def _recipe_and_inputs(
+    config: BackboneConfig, codec: Codec, train: LabeledImages, folder: Path
+) -> tuple[ScratchRecipe, InputSource]:
+    """Return how a backbone from scratch is trained and all that it is trained on."""
+    recipe = config.recipe(train.info.image_size // codec.downsampling)
+    return recipe, load_inputs(config, train, list(range(train.num_classes)), folder)

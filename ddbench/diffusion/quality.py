@@ -115,8 +115,7 @@ def warn_of_poor_backbone(quality: Mapping[str, Any]) -> None:
     problems = []
     if quality["precision"] < LEAST_PRECISION:
         problems.append(f"{quality['precision']:.0%} of its samples look real (floor {LEAST_PRECISION:.0%})")
-    if quality["coverage"] < LEAST_COVERAGE * quality["coverage_of_real"]:
-        floor = LEAST_COVERAGE * quality["coverage_of_real"]
+    if quality["coverage"] < (floor := LEAST_COVERAGE * quality["coverage_of_real"]):
         problems.append(f"its samples cover {quality['coverage']:.1%} of the training images (floor {floor:.1%})")
     if problems:
         warnings.warn(

@@ -32,7 +32,7 @@ class SamplingPlan:
 
     Attributes:
         sampler: `ddpm` (ancestral) or `dpm++` (second order, without noise of its own).
-        steps: calls of the denoiser per image; the paper takes 50 of `ddpm`, 20 of `dpm++` are about as good.
+        steps: calls of the denoiser per image; the paper takes 50 of `ddpm`.
         guidance: 1 for none.
         clips: keep predicted clean inputs in [-1, 1], for pixels; `dpm++` clips only the end.
     """

@@ -150,13 +150,13 @@ def hold_out(labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor
         generator: of the choice.
     """
     order = torch.randperm(len(labels), generator=generator)
+    shuffled = labels[order]
     held = torch.zeros(len(labels), dtype=torch.bool)
     for label in labels.unique():
-        of_class = order[labels[order] == label]
+        of_class = order[shuffled == label]
         held[of_class[: round(HELD_OUT_SHARE * len(of_class))]] = True
     if not held.any():
-        counts = torch.bincount(labels)
-        held[order[counts[labels[order]] > 1][:1]] = True
+        held[order[torch.bincount(labels)[shuffled] > 1][:1]] = True
     return order[~held[order]], order[held[order]]
 
 

@@ -10,6 +10,7 @@ the mean length of a real feature (see `TOLERANCE`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -126,13 +127,10 @@ def manifold_measures(real: Tensor, radii: Tensor, distilled: Tensor) -> dict[st
     return measures if len(distilled) < 2 else measures | {"recall": recalled / len(real)}
 
 
-def expected_coverage(num_real: int, num_generated: int, neighbours: int = NEIGHBOURS) -> float:
+def expected_coverage(num_real: int, num_generated: int) -> float:
     """Return the coverage to expect of images that are drawn like the real ones (Naeem et al., lemma 2)."""
-    k = min(neighbours, num_real - 1)
-    missed = 1.0
-    for step in range(1, k + 1):
-        missed *= (num_real - step) / (num_real + num_generated - step)
-    return 1 - missed
+    steps = range(1, min(NEIGHBOURS, num_real - 1) + 1)
+    return 1 - math.prod((num_real - step) / (num_real + num_generated - step) for step in steps)
 
 
 def frechet_distance(real: Tensor, generated: Tensor) -> float:
@@ -146,9 +144,10 @@ def frechet_distance(real: Tensor, generated: Tensor) -> float:
         generated: (M, D), M at least 2. The trace of the root of the covariances' product is taken from the (N, M)
             matrix of inner products, whose singular values add up to it, whatever D.
     """
-    centred = [features.double() - features.double().mean(0) for features in (real, generated)]
-    scaled = [rows / (len(rows) - 1) ** 0.5 for rows in centred]
-    mean_shift = (real.double().mean(0) - generated.double().mean(0)).square().sum()
+    features = [real.double(), generated.double()]
+    means = [rows.mean(0) for rows in features]
+    scaled = [(rows - mean) / (len(rows) - 1) ** 0.5 for rows, mean in zip(features, means, strict=True)]
+    mean_shift = (means[0] - means[1]).square().sum()
     small, large = sorted(scaled, key=len)
     inner = small @ large.T
     root = torch.linalg.eigvalsh(inner @ inner.T).clamp(min=0).sqrt().sum()

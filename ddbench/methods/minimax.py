@@ -20,7 +20,7 @@ from typing import Annotated
 from pydantic import Field
 
 from ddbench.diffusion.backbone import NO_VAE
-from ddbench.diffusion.criteria_space import CriteriaSpace, Space, space_maker
+from ddbench.diffusion.criteria_space import CriteriaSpace, SpaceName, space_maker
 from ddbench.diffusion.fine_tuning import Keeps, TuningPlan
 from ddbench.diffusion.inputs import InputSource
 from ddbench.diffusion.method import DiffusionConfig, DiffusionMethod
@@ -46,7 +46,7 @@ class MinimaxDiffusion(DiffusionMethod):
         diversity_weight: Annotated[float, Field(ge=0)] = 0.008
         memory_size: Annotated[int, Field(gt=0)] = 64
         memory_keeps: Keeps = field(default="latest", metadata=ADDED)
-        criteria_space: Space = field(default="inputs", metadata=ADDED)
+        criteria_space: SpaceName = field(default="inputs", metadata=ADDED)
 
     def unsupported(self, train: LabeledImages, ipc: int) -> str | None:
         """Return the reason where the criteria's space does not go with the VAE, or the backbone does not fit."""

@@ -101,8 +101,7 @@ def _facts(results: Sequence[Result]) -> Iterable[tuple[str, str]]:
     yield "distilled set", _distinct(results, _describe_set)
     yield "preparation", _distinct(results, _describe_preparation)
     yield "teacher", _distinct(results, lambda r: _pairs(r.teacher.model_dump()) if r.teacher else "")
-    yield "backbone", _distinct(results, lambda r: _pairs(r.engine.get("backbone", {})))
-    yield "engine", _distinct(results, lambda r: _pairs({k: v for k, v in r.engine.items() if k != "backbone"}))
+    yield "engine", _distinct(results, lambda r: _pairs(r.engine))
     yield "commit", _distinct(results, lambda r: r.git_commit)
     yield "machine", _distinct(results, lambda r: f"{machine_label(r.machine)}: {_pairs(r.machine)}")
     yield "versions", _distinct(results, lambda r: _pairs(r.versions))
@@ -139,7 +138,8 @@ def _distinct(results: Sequence[Result], read: Callable[[Result], object]) -> st
 
 
 def _pairs(content: Mapping[str, object]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in content.items() if value is not None and value != "")
+    shown = {key: f"({_pairs(value)})" if isinstance(value, Mapping) else value for key, value in content.items()}
+    return ", ".join(f"{key} {value}" for key, value in shown.items() if value is not None and value != "")
 
 
 def _seed_row(result: Result) -> dict[str, str]:

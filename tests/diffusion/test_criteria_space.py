@@ -6,7 +6,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ddbench import load_dataset
 from ddbench.diffusion.codec import PixelCodec
 from ddbench.diffusion.criteria_space import INPUTS, CentredSpace, mean_dissimilarity, space_maker
 from ddbench.diffusion.inputs import PixelInputs
@@ -17,15 +16,9 @@ pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.fixture(scope="module")
-def digits_train():
-    """The training split of the 8x8 digits."""
-    return load_dataset("digits").train
-
-
-@pytest.fixture(scope="module")
-def inputs(digits_train):
+def inputs(digits):
     """Its images of two classes, in [-1, 1]."""
-    return PixelInputs(digits_train, [3, 8], PixelCodec())
+    return PixelInputs(digits, [3, 8], PixelCodec())
 
 
 def all_of(inputs):
@@ -57,8 +50,8 @@ def test_the_mean_dissimilarity_is_that_of_all_pairs():
 
 
 @pytest.mark.parametrize("name", ["centred", "features"])
-def test_real_images_are_centred_and_a_unit_is_two_average_ones_of_a_class(name, inputs, digits_train, context):
-    space = space_maker(name, digits_train, context)(inputs)
+def test_real_images_are_centred_and_a_unit_is_two_average_ones_of_a_class(name, inputs, digits, context):
+    space = space_maker(name, digits, context)(inputs)
     chosen = torch.cat([(inputs.labels == label).nonzero()[:64, 0] for label in (3, 8)])
     samples = space.project(all_of(inputs)[chosen])
     assert samples.shape == (128, space.dim)
@@ -70,8 +63,8 @@ def test_real_images_are_centred_and_a_unit_is_two_average_ones_of_a_class(name,
 
 
 @pytest.mark.parametrize("name", ["inputs", "centred", "features"])
-def test_gradients_reach_the_images_and_nothing_else(name, inputs, digits_train, context):
-    space = space_maker(name, digits_train, context)(inputs)
+def test_gradients_reach_the_images_and_nothing_else(name, inputs, digits, context):
+    space = space_maker(name, digits, context)(inputs)
     clean = all_of(inputs)[:3].requires_grad_()
     space.project(clean).square().sum().backward()
     assert clean.grad.flatten(1).any(1).all()
@@ -79,11 +72,11 @@ def test_gradients_reach_the_images_and_nothing_else(name, inputs, digits_train,
         assert not any(parameter.requires_grad for parameter in space._network.parameters())
 
 
-def test_a_space_depends_on_the_images_alone(inputs, digits_train, context):
+def test_a_space_depends_on_the_images_alone(inputs, digits, context):
     clean = all_of(inputs)[:4]
-    first = space_maker("features", digits_train, context)(inputs).project(clean)
+    first = space_maker("features", digits, context)(inputs).project(clean)
     context.generator.manual_seed(99)
-    assert torch.equal(space_maker("features", digits_train, context)(inputs).project(clean), first)
+    assert torch.equal(space_maker("features", digits, context)(inputs).project(clean), first)
 
 
 def test_pixels_that_never_change_count_for_little(inputs):
@@ -97,17 +90,17 @@ def test_pixels_that_never_change_count_for_little(inputs):
     assert shift.max() < 10
 
 
-def test_images_that_do_not_differ_are_no_measure(digits_train):
+def test_images_that_do_not_differ_are_no_measure(digits):
     class Same(PixelInputs):
         def take(self, indices, flips, noise):
             return super().take(torch.zeros_like(indices), flips, noise)
 
     with pytest.raises(BadInputError, match=r"too little to compare samples by; use criteria_space=inputs$"):
-        CentredSpace(Same(digits_train, [3, 8], PixelCodec()), CPU)
+        CentredSpace(Same(digits, [3, 8], PixelCodec()), CPU)
 
 
-def test_what_a_space_holds_goes_to_the_device(inputs, digits_train, context):
-    space = space_maker("features", digits_train, context)(inputs)
+def test_what_a_space_holds_goes_to_the_device(inputs, digits, context):
+    space = space_maker("features", digits, context)(inputs)
     assert space.to(torch.device("meta")) is space
     assert space.project(all_of(inputs)[:2].to("meta")).device.type == "meta"
     assert INPUTS.to(torch.device("meta")) is INPUTS

@@ -8,7 +8,6 @@ import warnings
 import pytest
 import torch
 
-from ddbench import load_dataset
 from ddbench.diffusion import quality
 from ddbench.diffusion.codec import PixelCodec
 from ddbench.diffusion.denoiser import DenoiserShape
@@ -29,15 +28,9 @@ GOOD = {"precision": 0.95, "coverage": 0.7, "coverage_of_real": 0.8}
 pytestmark = pytest.mark.usefixtures("own_cache")
 
 
-@pytest.fixture(scope="module")
-def digits_train():
-    """The training split of the 8x8 digits."""
-    return load_dataset("digits").train
-
-
-def test_samples_of_an_untrained_backbone_are_far_from_the_real_images(digits_train, context, monkeypatch):
+def test_samples_of_an_untrained_backbone_are_far_from_the_real_images(digits, context, monkeypatch):
     monkeypatch.setattr(quality, "SAMPLES", 60)
-    found = measure_backbone(random_denoiser(SHAPE), PixelCodec(), torch.arange(10), digits_train, context)
+    found = measure_backbone(random_denoiser(SHAPE), PixelCodec(), torch.arange(10), digits, context)
     assert found["samples_per_class"] == 6
     assert found["extractor"] == "convnet-d1"
     assert found["precision"] < 0.2
@@ -46,14 +39,14 @@ def test_samples_of_an_untrained_backbone_are_far_from_the_real_images(digits_tr
     json.dumps(found)
 
 
-def test_real_images_as_samples_pass_every_floor(digits_train, context, monkeypatch):
+def test_real_images_as_samples_pass_every_floor(digits, context, monkeypatch):
     def draw(denoiser, labels, indices, class_ids, plan, seed):
-        places = [digits_train.of_class(label)[index] for label, index in zip(labels, indices, strict=True)]
-        images = digits_train.pixels(torch.stack(places))
+        places = [digits.of_class(label)[index] for label, index in zip(labels, indices, strict=True)]
+        images = digits.pixels(torch.stack(places))
         return PixelCodec().encode(images)[0]
 
     monkeypatch.setattr(quality, "draw_images", draw)
-    found = measure_backbone(random_denoiser(SHAPE), PixelCodec(), torch.arange(10), digits_train, context)
+    found = measure_backbone(random_denoiser(SHAPE), PixelCodec(), torch.arange(10), digits, context)
     assert found["precision"] == 1
     assert found["coverage"] > 0.9 * found["coverage_of_real"]  # the first of a class, by a few writers
     with warnings.catch_warnings():
@@ -61,9 +54,9 @@ def test_real_images_as_samples_pass_every_floor(digits_train, context, monkeypa
         warn_of_poor_backbone(found)
 
 
-def test_the_loss_is_the_mean_squared_error_at_levels_spread_over_all(digits_train, monkeypatch):
+def test_the_loss_is_the_mean_squared_error_at_levels_spread_over_all(digits, monkeypatch):
     monkeypatch.setattr(quality, "LOSS_DRAWS", 400)
-    inputs, ids = PixelInputs(digits_train, [0, 1], PixelCodec()), torch.arange(10)
+    inputs, ids = PixelInputs(digits, [0, 1], PixelCodec()), torch.arange(10)
     denoiser = random_denoiser(SHAPE).eval()
     some = torch.arange(3)
     found = denoising_loss(denoiser, ChosenInputs(inputs, some), ids, seed=3)
@@ -113,10 +106,10 @@ def test_quality_is_kept_beside_the_backbone(tmp_path):
     assert read_quality(tmp_path) == GOOD
 
 
-def test_classes_of_one_image_give_no_quality_and_no_warning(digits_train, context, monkeypatch):
+def test_classes_of_one_image_give_no_quality_and_no_warning(digits, context, monkeypatch):
     monkeypatch.setattr(quality, "SAMPLES", 50)
-    first = torch.stack([digits_train.of_class(label)[0] for label in range(10)])
-    few = LabeledImages(digits_train.pixels(first), digits_train.labels[first], digits_train.info)
+    first = torch.stack([digits.of_class(label)[0] for label in range(10)])
+    few = LabeledImages(digits.pixels(first), digits.labels[first], digits.info)
     found = measure_backbone(random_denoiser(SHAPE), PixelCodec(), torch.arange(10), few, context)
     assert (found["precision"], found["coverage"], found["coverage_of_real"]) == (None, None, None)
     with warnings.catch_warnings():

@@ -83,3 +83,12 @@ def test_settings_come_back_from_the_command_line(value):
 def test_a_set_from_elsewhere_has_no_command_that_makes_it():
     (command,) = commands_for([varied("external")])
     assert command.startswith("ddbench evaluate FOLDER")
+
+
+def test_what_is_told_of_a_backbone_reads_as_the_rest():
+    engine = {
+        "backbone": {"trained": {"patch_size": 8, "steps": 3}, "precision": 0.5, "held_out_loss": None},
+        "test_chunk": 64,
+    }
+    (fact,) = (text for name, text in described([varied(engine=engine)]).facts if name == "engine")
+    assert fact == "backbone (trained (patch_size 8, steps 3), precision 0.5), test_chunk 64"
