@@ -8,6 +8,7 @@ unpickled.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -61,6 +62,8 @@ class Sidecar(BaseModel):
     space: Space
     student_lr: Annotated[float, Field(strict=True)] | None
     whitening: str | None = Field(default=None, pattern="^[0-9a-f]{16}$")
+    uneven: Annotated[bool, Field(strict=True)] = False
+    decode_factor: Annotated[int, Field(strict=True)] = 1
     provenance: dict[str, Any]
     digest: str = ""  # of all other fields as JSON has them
 
@@ -87,6 +90,8 @@ def save_distilled(distilled: DistilledDataset, folder: Path | str) -> Path:
             space=distilled.space,
             student_lr=distilled.student_lr,
             whitening=distilled.whitening.hash if distilled.whitening is not None else None,
+            uneven=distilled.uneven,
+            decode_factor=distilled.decode_factor,
             provenance=dict(distilled.provenance),
         )
         digest = _digest_of(json.loads(sidecar.model_dump_json()))
@@ -123,6 +128,8 @@ def load_distilled(folder: Path | str) -> DistilledDataset:
         student_lr=sidecar.student_lr,
         whitening=None if sidecar.whitening is None else load_whitening(source, sidecar.whitening),
         provenance=sidecar.provenance,
+        uneven=sidecar.uneven,
+        decode_factor=sidecar.decode_factor,
     )
 
 
@@ -144,6 +151,16 @@ def _read_sidecar(path: Path) -> Sidecar:
 
 def _digest_of(content: dict[str, Any]) -> str:
     return digest_of({name: value for name, value in content.items() if name != "digest"})
+
+
+def content_digest(distilled: DistilledDataset) -> str:
+    """Return 16 hexadecimal digits of all that students learn from: images, labels, space, rate and decoding."""
+    digest = hashlib.sha256()
+    for tensor in (distilled.images, distilled.labels):
+        digest.update(tensor.detach().cpu().contiguous().numpy().data)
+    facts = (distilled.space, distilled.student_lr, distilled.decode_factor, distilled.ipc)
+    whitening = distilled.whitening.hash if distilled.whitening is not None else ""
+    return digest_of({"tensors": digest.hexdigest(), "facts": facts, "whitening": whitening})
 
 
 def check_target(folder: Path) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Protocol
 
 import torch
@@ -235,3 +236,48 @@ class RealDataset:
                     f"the {name} split of {self.info.name} must have an image of every class, has none of "
                     f"{len(missing)} of {self.info.num_classes}, such as {first!r}; leave such classes out"
                 )
+
+
+@dataclass(frozen=True, eq=False)
+class Whitening:
+    """Constants of the `zca` space: flat pixels in [0, 1] become (pixels - mean) @ matrix (see `ddbench.augment.zca`).
+
+    Attributes:
+        mean: (D,) float32, D = C * H * W.
+        matrix: (D, D) float32, symmetric.
+
+    Raises:
+        BadInputError: shapes, types or values that whiten nothing.
+    """
+
+    mean: Tensor
+    matrix: Tensor
+
+    def __post_init__(self) -> None:
+        for name in ("mean", "matrix"):
+            object.__setattr__(self, name, as_plain(getattr(self, name), f"{name} of a whitening"))
+        mean, matrix = self.mean, self.matrix
+        if mean.ndim != 1 or len(mean) == 0 or matrix.shape != (len(mean), len(mean)):
+            raise BadInputError(
+                f"a whitening must have a mean (D,) and a matrix (D, D), got {tuple(mean.shape)} and "
+                f"{tuple(matrix.shape)}; fit it with fit_zca"
+            )
+        if (mean.dtype, matrix.dtype) != (torch.float32, torch.float32):
+            raise BadInputError(
+                f"a whitening's mean and matrix must be float32, got {mean.dtype} and {matrix.dtype}; convert them"
+            )
+        if not (mean.isfinite().all() and matrix.isfinite().all()):
+            raise BadInputError("a whitening must be finite, got NaN or infinite values; fit it again with fit_zca")
+
+    @cached_property
+    def hash(self) -> str:
+        """First 16 hex digits of the SHA-256 over the bytes of mean and matrix, the same on every device."""
+        digest = hashlib.sha256()
+        for tensor in (self.mean, self.matrix):
+            digest.update(tensor.detach().cpu().contiguous().numpy().data)
+        return digest.hexdigest()[:16]
+
+    def to(self, device: torch.device | str) -> Whitening:
+        """Return the whitening with its tensors on `device`; itself where they are there already."""
+        mean, matrix = self.mean.to(device), self.matrix.to(device)
+        return self if mean is self.mean and matrix is self.matrix else Whitening(mean, matrix)

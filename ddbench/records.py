@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-import torch
 from pydantic import (
     ConfigDict,
     Field,
@@ -29,11 +26,11 @@ from ddbench.images import DatasetInfo as DatasetInfo
 from ddbench.images import ImageSource as ImageSource
 from ddbench.images import LabeledImages as LabeledImages
 from ddbench.images import RealDataset as RealDataset
+from ddbench.images import Whitening as Whitening
 from ddbench.inputs.checked import Checked
-from ddbench.inputs.distilled_sets import PIXEL_MARGIN, as_set_images, as_set_labels
+from ddbench.inputs.distilled_sets import PIXEL_MARGIN, as_decode_factor, as_set_images, as_set_labels
 from ddbench.inputs.distilled_sets import UNBOUNDED as UNBOUNDED
 from ddbench.inputs.documents import parse_json
-from ddbench.inputs.image_tensors import as_plain
 from ddbench.inputs.paths import as_path
 from ddbench.inputs.problems import explain
 from ddbench.inputs.values import LARGEST_SEED, as_choice, as_count, as_flag, as_kind, as_mapping, as_positive
@@ -41,54 +38,11 @@ from ddbench.inputs.values import LARGEST_SEED, as_choice, as_count, as_flag, as
 # Of a metric; beyond, squares of differences leave the range of floats.
 Measured = Annotated[float, Field(ge=-1e30, le=1e30, allow_inf_nan=False)]
 Space = Literal["normalised", "pixels", "zca"]
+# In the config of a result, where the set came from elsewhere and no method's settings say what it is.
+SET_DIGEST, OLDER_SET_DIGEST = "set_digest", "images_sha256"
 Status = Literal["ok", "skipped", "failed", "out_of_memory"]
 # What is known of a result that was read: as it was written, changed since, in another's place, or without a digest.
 Standing = Literal["whole", "altered", "misplaced", "older"]
-
-
-@dataclass(frozen=True, eq=False)
-class Whitening:
-    """Constants of the `zca` space: flat pixels in [0, 1] become (pixels - mean) @ matrix (see `ddbench.augment.zca`).
-
-    Attributes:
-        mean: (D,) float32, D = C * H * W.
-        matrix: (D, D) float32, symmetric.
-
-    Raises:
-        BadInputError: shapes, types or values that whiten nothing.
-    """
-
-    mean: Tensor
-    matrix: Tensor
-
-    def __post_init__(self) -> None:
-        for name in ("mean", "matrix"):
-            object.__setattr__(self, name, as_plain(getattr(self, name), f"{name} of a whitening"))
-        mean, matrix = self.mean, self.matrix
-        if mean.ndim != 1 or len(mean) == 0 or matrix.shape != (len(mean), len(mean)):
-            raise BadInputError(
-                f"a whitening must have a mean (D,) and a matrix (D, D), got {tuple(mean.shape)} and "
-                f"{tuple(matrix.shape)}; fit it with fit_zca"
-            )
-        if (mean.dtype, matrix.dtype) != (torch.float32, torch.float32):
-            raise BadInputError(
-                f"a whitening's mean and matrix must be float32, got {mean.dtype} and {matrix.dtype}; convert them"
-            )
-        if not (mean.isfinite().all() and matrix.isfinite().all()):
-            raise BadInputError("a whitening must be finite, got NaN or infinite values; fit it again with fit_zca")
-
-    @cached_property
-    def hash(self) -> str:
-        """First 16 hex digits of the SHA-256 over the bytes of mean and matrix, the same on every device."""
-        digest = hashlib.sha256()
-        for tensor in (self.mean, self.matrix):
-            digest.update(tensor.detach().cpu().contiguous().numpy().data)
-        return digest.hexdigest()[:16]
-
-    def to(self, device: torch.device | str) -> Whitening:
-        """Return the whitening with its tensors on `device`; itself where they are there already."""
-        mean, matrix = self.mean.to(device), self.matrix.to(device)
-        return self if mean is self.mean and matrix is self.matrix else Whitening(mean, matrix)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,17 +50,22 @@ class DistilledDataset:
     """A distilled set, checked on construction.
 
     Attributes:
-        images: (M, C, H, W), float32 in `space`, or uint8 where the space is `pixels`. On the device `meta` they stand
-            for the real training images in stored order, too many to hold (`is_streamed`). Kept without gradient.
-        labels: hard (M,) int64, or soft (M, K) float32 rows of probabilities, which sum to one.
+        images: (M, C, H, W), float32 or float16 in `space`, or uint8 where the space is `pixels`. On the device `meta`
+            they stand for the real training images in stored order, too many to hold (`is_streamed`). Kept without
+            gradient.
+        labels: hard (M,) int64, or soft (M, K) float32 or float16 rows of probabilities, which sum to one.
         num_classes: K.
-        ipc: images per class, the same for every class; None for the whole real set and for nothing else.
+        ipc: images per class, the same for every class unless `uneven`; None for the whole real set and for nothing
+            else.
         space: `normalised` (data set mean and std removed), `pixels` (uint8 0..255, or float in [0, 1]) or `zca`
             (pixels in [0, 1], whitened).
         student_lr: learning rate students must use, where the method learned one.
         whitening: what the images are whitened with; given exactly where the space is `zca`.
         provenance: JSON-able account of where the set comes from. Its `pixel_margin` says how far float pixels may lie
             outside 0..1, in widths of that range, where the usual 3 is too little: a number, or `unbounded`.
+        uneven: whether classes may have different numbers of images; `ipc` is then the budget, M / K rounded up.
+        decode_factor: f where an image holds f x f smaller ones, which students see enlarged to its size, as in IDC
+            (arXiv 2205.14959) and NCFM: M images are stored and f * f * M trained on. 1 for images as they are.
 
     Raises:
         BadInputError: a shape, type or value that no student could be trained on.
@@ -120,6 +79,8 @@ class DistilledDataset:
     student_lr: float | None = None
     whitening: Whitening | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    uneven: bool = False
+    decode_factor: int = 1
 
     def __post_init__(self) -> None:
         num_classes = as_count(self.num_classes, "num_classes")
@@ -129,7 +90,9 @@ class DistilledDataset:
         margin = self.pixel_margin() if "pixel_margin" in self.provenance else None
         images = as_set_images(self.images, self.space, ipc, margin)
         checked: dict[str, object] = {"num_classes": num_classes, "ipc": ipc, "images": images}
-        checked["labels"] = as_set_labels(self.labels, len(images), num_classes, ipc)
+        uneven = as_flag(self.uneven, "uneven")
+        checked["labels"] = as_set_labels(self.labels, len(images), num_classes, ipc, uneven=uneven)
+        checked["decode_factor"] = as_decode_factor(self.decode_factor, images, self.space, ipc)
         if self.student_lr is not None:
             checked["student_lr"] = as_positive(self.student_lr, "student_lr")
         for name, value in checked.items():  # as they are to be used: integers as int, tensors without gradient
@@ -145,6 +108,19 @@ class DistilledDataset:
     def label_mode(self) -> str:
         """`hard` or `soft`."""
         return "hard" if self.labels.ndim == 1 else "soft"
+
+    @property
+    def classes(self) -> Tensor:
+        """The class of each image, (M,) int64; of a soft label the most probable one."""
+        return self.labels if self.labels.ndim == 1 else self.labels.argmax(1)
+
+    @property
+    def class_sizes(self) -> tuple[int, int] | None:
+        """Images of the smallest and of the largest class of an uneven set, None for an even one."""
+        if not self.uneven:
+            return None
+        counts = self.classes.bincount(minlength=self.num_classes)
+        return int(counts.min()), int(counts.max())
 
     def pixel_margin(self) -> float:
         """Return how far pixels of float images may lie outside 0..1, in widths of it: what provenance says, else 3.
@@ -347,6 +323,8 @@ class Result(Record):
     metrics: tuple[Metric, ...] = ()
     phases: tuple[Phase, ...] = ()
     distilled_bytes: int | None = None
+    class_sizes: tuple[StrictInt, StrictInt] | None = None
+    decode_factor: StrictInt = 1
     space: str = ""
     label_mode: str = ""
     student_lr: float | None = None

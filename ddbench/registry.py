@@ -21,6 +21,8 @@ from ddbench.errors import BadInputError, UnknownNameError
 if TYPE_CHECKING:
     from ddbench.dataset import DatasetLoader
     from ddbench.evaluator import Evaluator
+    from ddbench.exporter import Exporter
+    from ddbench.importer import Importer
     from ddbench.method import Method
     from ddbench.network import InputShape, Network
     from ddbench.protocol import Protocol
@@ -211,4 +213,6 @@ METHODS: Registry[type[Method]] = Registry("method", "ddbench.methods", "ddbench
 DATASETS: Registry[DatasetLoader] = Registry("dataset", "ddbench.datasets", "ddbench.datasets")
 NETWORKS: Registry[Callable[[str, InputShape], Network]] = Registry("network", "ddbench.networks", "ddbench.networks")
 EVALUATORS: Registry[type[Evaluator]] = Registry("evaluator", "ddbench.evaluators", "ddbench.evaluators")
+IMPORTERS: Registry[type[Importer]] = Registry("importer", "ddbench.importers", "ddbench.importers", dashes=True)
+EXPORTERS: Registry[type[Exporter]] = Registry("exporter", "ddbench.exporters", "ddbench.exporters", dashes=True)
 PROTOCOLS = ProtocolRegistry("protocol", "ddbench.protocols", "ddbench.protocols", dashes=True)

@@ -14,10 +14,10 @@ import torch
 from safetensors.torch import load_file
 
 from ddbench.datasets import _decoded_cache
-from ddbench.datasets._decode import decode_images
 from ddbench.features import feature_space
 from ddbench.host.cached_work import MANIFEST, read_manifest
 from ddbench.host.files import CACHE_DIR_VARIABLE
+from ddbench.image_files.decode import decode_images
 from ddbench.images import DatasetInfo, LabeledImages, RealDataset
 from ddbench.method import RunContext, make_method
 from ddbench.protocol import PROTOCOLS

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+from PIL import Image
 
 from ddbench.dataset import DATA_DIR_VARIABLE, load_dataset
 from ddbench.engine.native import find_compiler
@@ -139,3 +143,37 @@ def toy() -> LabeledImages:
 def context(tmp_path: Path, generator: torch.Generator) -> RunContext:
     """A context on the CPU, with its own generator and scratch folder."""
     return RunContext(torch.device("cpu"), generator, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def encode() -> Callable[..., bytes]:
+    """A function that encodes (H, W) or (H, W, 3) uint8 pixels; lossless for PNG and WebP."""
+
+    def make(pixels: np.ndarray, kind: str = "PNG", mode: str | None = None) -> bytes:
+        buffer = io.BytesIO()
+        image = Image.fromarray(pixels)
+        image = image.convert(mode) if mode else image
+        image.save(buffer, kind, **({"lossless": True} if kind == "WEBP" else {}))
+        return buffer.getvalue()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def write_image(encode: Callable[..., bytes]) -> Callable[..., Path]:
+    """A function that writes an image of one colour, (width, height) pixels."""
+
+    def write(path: Path, colour: int | tuple[int, int, int] = 0, size: tuple[int, int] = (8, 8)) -> Path:
+        shape = (size[1], size[0]) if isinstance(colour, int) else (size[1], size[0], 3)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode(np.full(shape, colour, dtype=np.uint8)))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def random_pixels() -> Callable[..., np.ndarray]:
+    """A function that draws uint8 pixels of a shape, the same in every run."""
+    generator = np.random.default_rng(0)
+    return lambda *shape: generator.integers(0, 256, shape, dtype=np.uint8)

@@ -48,8 +48,11 @@ def spoilt(value, shape=(6, 3, 4, 4)):
 REFUSED = {
     "no batch axis": ({"images": torch.zeros(3, 4, 4)}, r"must be \(M, C, H, W\), got shape \(3, 4, 4\)"),
     "no image": ({"images": torch.zeros(0, 3, 4, 4)}, r"must be \(M, C, H, W\)"),
-    "double pixels": ({"images": torch.zeros(6, 3, 4, 4).double()}, "must be float32 or uint8, got torch.float64"),
-    "integer pixels": ({"images": torch.zeros(6, 3, 4, 4).long()}, "must be float32 or uint8"),
+    "double pixels": (
+        {"images": torch.zeros(6, 3, 4, 4).double()},
+        "float16 or uint8, got torch.float64",
+    ),
+    "integer pixels": ({"images": torch.zeros(6, 3, 4, 4).long()}, "must be float32, float16 or uint8"),
     "bytes, normalised": ({"images": torch.zeros(6, 3, 4, 4).byte()}, "uint8 images must be in space 'pixels'"),
     "unknown space": ({"space": "raw"}, "space must be one of 'normalised', 'pixels', 'zca', got 'raw'"),
     "bytes, whitened": (
@@ -72,8 +75,14 @@ REFUSED = {
     "negative label": ({"labels": torch.arange(-1, 2).repeat(2)}, r"labels must lie in 0\.\.2 .* got -1\.\.1"),
     "too few classes": ({"num_classes": 2, "ipc": 3}, r"labels must lie in 0\.\.1 \(2 classes\)"),
     "no classes": ({"num_classes": 0, "ipc": None}, "num_classes must be at least 1, got 0"),
-    "soft, other classes": ({"labels": torch.ones(6, 4)}, r"soft labels must be \(6, 3\) float32, got \(6, 4\)"),
-    "soft, other count": ({"labels": torch.ones(5, 3)}, r"soft labels must be \(6, 3\) float32, got \(5, 3\)"),
+    "soft, other classes": (
+        {"labels": torch.ones(6, 4)},
+        r"must be \(6, 3\) float32 or float16, got \(6, 4\)",
+    ),
+    "soft, other count": (
+        {"labels": torch.ones(5, 3)},
+        r"must be \(6, 3\) float32 or float16, got \(5, 3\)",
+    ),
     "soft double": ({"labels": torch.ones(6, 3).double()}, "soft labels must be .* torch.float64"),
     "soft nan": ({"labels": spoilt(NAN, (6, 3))}, "soft labels hold NaN or infinite values"),
     "logits": (
@@ -83,7 +92,16 @@ REFUSED = {
     "soft zeros": ({"labels": torch.zeros(6, 3)}, "6 of 6 rows are not"),
     "uneven": (
         {"labels": torch.tensor([0, 0, 0, 1, 2, 2])},
-        "must have 2 images of each class, got 1 to 3 .class 0 has 3",
+        "must have 2 images of each class, got 1 to 3 .class 0 has 3.; take as many of each, or give uneven=True",
+    ),
+    "uneven, another budget": ({"uneven": True, "ipc": 3}, "6 images in 3 classes has the budget ipc 2, .* got 3"),
+    "uneven without a budget": ({"uneven": True, "ipc": None}, "has the budget ipc 2, .* got None"),
+    "uneven in words": ({"uneven": "yes"}, "uneven must be True or False"),
+    "parts of nothing": ({"decode_factor": 0}, "decode_factor must be at least 1, got 0"),
+    "parts beyond pixels": ({"decode_factor": 5}, "images of 4x4 hold no 5x5 smaller ones"),
+    "parts of whitened images": (
+        {"decode_factor": 2, "space": "zca", "whitening": make_whitening()},
+        "decode_factor must be 1 for whitened images, got 2",
     ),
     "bytes as floats": ({"images": torch.full((6, 3, 4, 4), 255.0)}, "values within about -5..5, got 255..255"),
     "pixels of bytes": ({"images": torch.full((6, 3, 4, 4), 255.0), "space": "pixels"}, "must lie in 0..1, got 255"),

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, stdev
 from typing import Any
 
 from ddbench.analysis.data_identity import DataIdentity
 from ddbench.images import is_of_content
-from ddbench.records import Reading, Result
+from ddbench.records import OLDER_SET_DIGEST, SET_DIGEST, Reading, Result
 
 GAP = "\N{EN DASH}"  # shown where nothing was run or nothing applies
+SHOWN_DIGITS = 8  # of a set's digest
 TIMES = "\N{MULTIPLICATION SIGN}"
 PHASES = ("first_use", "prepare", "distill", "teacher", "evaluate")
 # Phases that make the set: their peak is what a user's machine must hold for the method, whatever the students need.
@@ -158,21 +159,51 @@ def machine_label(machine: dict[str, Any]) -> str:
 
 
 def make_entries(results: Sequence[Result], *, with_hash: bool) -> tuple[Entry, ...]:
-    """Group results without duplicates into entries; a method's configs make rows only where one IPC has several."""
+    """Group results without duplicates into entries; a method's configs make rows only where one IPC has several.
+
+    Sets from elsewhere are told apart by a digest of their content. Where each seed of a method has one, they are the
+    seeds of one row.
+    """
+    told_apart = config_reader(results)
     configs: dict[tuple[str, str, int | None], dict[str, dict[str, Any]]] = defaultdict(dict)
     for result in results:
-        configs[result.method, result.protocol_hash, result.ipc][_as_text(result.config)] = result.config
+        config = told_apart(result)
+        configs[result.method, result.protocol_hash, result.ipc][_as_text(config)] = config
     split = {method for (method, _, _), found in configs.items() if len(found) > 1}
     groups: dict[tuple[str, int | None, str, str], list[Result]] = defaultdict(list)
     for result in results:
-        config = ""
+        config_text = ""
         if result.method in split:
-            keys = varying_keys(other.config for other in results if other.method == result.method)
-            config = ", ".join(f"{key}={result.config.get(key, GAP)}" for key in keys)
+            keys = varying_keys(told_apart(other) for other in results if other.method == result.method)
+            config = told_apart(result)
+            config_text = ", ".join(f"{key}={config.get(key, GAP)}" for key in keys)
         shown_hash = result.protocol_hash if with_hash else ""
-        groups[result.method, result.ipc, config, shown_hash].append(result)
+        groups[result.method, result.ipc, config_text, shown_hash].append(result)
     entries = (Entry(*key, tuple(sorted(group, key=lambda r: r.distill_seed))) for key, group in groups.items())
     return tuple(sorted(entries, key=_order))
+
+
+def settings_of(result: Result) -> dict[str, Any]:
+    """Return a result's config without the digest that stands in it where a set came from elsewhere."""
+    return {key: value for key, value in result.config.items() if key not in (SET_DIGEST, OLDER_SET_DIGEST)}
+
+
+def config_reader(results: Iterable[Result]) -> Callable[[Result], dict[str, Any]]:
+    """Return what gives a result's config as rows are told apart by: a set's digest only where one seed has several."""
+    contents: dict[tuple[Any, ...], set[str]] = defaultdict(set)
+    for result in results:
+        contents[result.method, result.protocol_hash, result.ipc, result.distill_seed].add(_set_digest(result))
+    ambiguous = {method for (method, *_), found in contents.items() if len(found) > 1}
+
+    def config_of(result: Result) -> dict[str, Any]:
+        digest = _set_digest(result) if result.method in ambiguous else ""
+        return {**settings_of(result), **({"set": digest[:SHOWN_DIGITS]} if digest else {})}
+
+    return config_of
+
+
+def _set_digest(result: Result) -> str:
+    return str(result.config.get(SET_DIGEST, result.config.get(OLDER_SET_DIGEST, "")))
 
 
 def varying_keys(configs: Iterable[dict[str, Any]]) -> tuple[str, ...]:

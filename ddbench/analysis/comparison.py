@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
-from ddbench.analysis.aggregate import Entry, drop_duplicates, make_entries, values_by_seed
+from ddbench.analysis.aggregate import Entry, drop_duplicates, make_entries, settings_of, values_by_seed
 from ddbench.analysis.data_identity import DataIdentity
 from ddbench.analysis.significance import Estimate, difference_of_means, holm, paired_difference
 from ddbench.errors import BadInputError
@@ -233,7 +233,7 @@ def _place(result: Result) -> tuple[str, str, str]:
 
 
 def _config(entry: Entry) -> str:
-    return repr(sorted(entry.results[0].config.items()))
+    return repr(sorted(settings_of(entry.results[0]).items()))
 
 
 def _list_entries(results: Sequence[Result]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 from typing import Any, Literal
 
-from ddbench.analysis.aggregate import MAKING, drop_duplicates, values_by_seed, varying_keys
+from ddbench.analysis.aggregate import MAKING, config_reader, drop_duplicates, values_by_seed, varying_keys
 from ddbench.analysis.data_identity import DataIdentity
 from ddbench.claims.kinds import ANY_MACHINE, COST_METRIC, ClaimedEntry, is_cost
 from ddbench.errors import BadInputError
@@ -159,7 +159,7 @@ def _check_units(results: Sequence[Result], name: str, unit: str | None) -> None
 
 
 def _check_alike(entry: ClaimedEntry, results: Sequence[Result]) -> None:
-    keys = varying_keys(result.config for result in results)
+    keys = varying_keys(map(config_reader(results), results))
     if keys:
         raise BadInputError(
             f"results of {entry.title} have several settings ({', '.join(keys)} differ); "

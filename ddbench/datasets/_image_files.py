@@ -14,13 +14,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ddbench.datasets._class_folders import Listing
-from ddbench.datasets._decode import decode_images
 from ddbench.datasets._decoded_cache import CACHE_VERSION, cached_tensors, rows_file
 from ddbench.datasets._row_cache import RowCache
 from ddbench.errors import DataMismatchError
 from ddbench.host.file_digests import DigestedFiles, digest_files
 from ddbench.host.files import digest_of
+from ddbench.image_files.class_folders import Listing
+from ddbench.image_files.decode import decode_images
 from ddbench.records import ImageSource
 
 # All splits together, decoded; our choice: a ten-class ImageNet subset at 128 pixels fits, one at 224 is streamed.

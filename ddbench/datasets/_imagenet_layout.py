@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from ddbench.dataset import check_size, make_real_dataset
-from ddbench.datasets._class_folders import PassedOver, list_class_folders
 from ddbench.datasets._image_files import IMAGENET_MEAN, IMAGENET_STD, open_images
 from ddbench.datasets._image_files import Split as FileSplit
 from ddbench.datasets._parquet import Split, find_parquet, read_parquet_names, read_parquet_split
 from ddbench.errors import DataMismatchError, DataMissingError
+from ddbench.image_files.class_folders import PassedOver, list_class_folders
 from ddbench.records import ImageSource, RealDataset
 
 # (WordNet id, name) in label order.

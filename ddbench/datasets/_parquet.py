@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ddbench.datasets._decode import decode_images
 from ddbench.datasets._decoded_cache import cached_tensors
 from ddbench.errors import DataMismatchError
 from ddbench.host.file_digests import note_files
+from ddbench.image_files.decode import decode_images
 from ddbench.inputs.paths import check_regular
 
 MOST_TO_ONE, SLACK = 50, 64 * 2**20  # what a file may unpack to: encoded images hardly shrink, labels do

@@ -132,13 +132,14 @@ def measure_set(
     """Return the mean over classes of each measure of `measure_class` that any class defines."""
     # A streamed set is the real training split, whose features are known.
     data = None if distilled.is_streamed else as_normalised(distilled, info, ctx.device)
-    labels = distilled.labels if distilled.labels.ndim == 1 else distilled.labels.argmax(1)
+    labels = distilled.labels if data is None else data.labels
+    classes = labels if labels.ndim == 1 else labels.argmax(1)
     by_name: dict[str, list[float]] = defaultdict(list)
     for label in ctx.track(range(info.num_classes), "comparing with real images"):
         features, radii = space.real_class(label)
         if len(features) == 0:  # a class of the test split alone
             continue
-        images = features if data is None else space.embed(data, (labels == label).nonzero(as_tuple=True)[0])
+        images = features if data is None else space.embed(data, (classes == label).nonzero(as_tuple=True)[0])
         for name, value in measure_class(features, radii, images).items():
             by_name[name].append(value)
     return {name: fmean(values) for name, values in by_name.items()}

@@ -14,13 +14,14 @@ from ddbench.inputs.paths import check_regular
 SLACK = 64 * 2**20  # bytes that a file may unpack to beyond its own size: tensors are stored as they are
 
 
-def read_pickled(path: Path, what: str, allowed: Sequence[type] = ()) -> Any:  # noqa: ANN401 - whatever the file holds
+def read_pickled(path: Path, what: str, allowed: Sequence[Any] = (), advice: str = "save its state dict alone") -> Any:  # noqa: ANN401 - whatever the file holds
     """Return what a PyTorch file holds: tensors, on the CPU and mapped from the file where it can be, and plain values.
 
     Args:
         path: the file.
         what: what it is, for the message.
-        allowed: further classes that may stand in it.
+        allowed: further classes and functions that may stand in it, each alone or with the name it has there.
+        advice: what to do about a file that holds code.
 
     Raises:
         BadInputError: nothing there, no regular file, damaged, no PyTorch file, one that holds code, or one that
@@ -41,7 +42,7 @@ def read_pickled(path: Path, what: str, allowed: Sequence[type] = ()) -> Any:  #
     except Exception as error:  # torch has no error of its own for a bad file: pickle's, zip's and others come through
         if code := re.search(r"GLOBAL (\S+)", str(error)):  # torch's word for what it did not let a pickle call
             raise BadInputError(
-                f"{what} {path} holds Python code ({code[1]}) that would run on loading; save its state dict alone"
+                f"{what} {path} holds Python code ({code[1]}) that would run on loading; {advice}"
             ) from error
         raise BadInputError(f"{what} {path} is damaged or no PyTorch file; copy or download it again") from error
 

@@ -112,7 +112,9 @@ def _describe_set(result: Result) -> str:
     labels = f"{result.label_mode} labels" if result.label_mode else ""
     space = f"space {result.space}" if result.space else ""
     size = bytes_text(result.distilled_bytes) if result.distilled_bytes is not None else ""
-    return ", ".join(filter(None, (space, labels, rate, size)))
+    counts = "{} to {} images a class".format(*result.class_sizes) if result.class_sizes else ""
+    parts = f"{result.decode_factor**2} images in each" if result.decode_factor > 1 else ""
+    return ", ".join(filter(None, (space, labels, rate, size, counts, parts)))
 
 
 def _describe_preparation(result: Result) -> str:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from ddbench.augment.zca import unwhiten
+from ddbench.augment.pixels import as_bytes, as_pixels
 from ddbench.host.files import staged_file
 from ddbench.records import DatasetInfo, DistilledDataset
 
@@ -27,8 +26,7 @@ def save_grid(distilled: DistilledDataset, info: DatasetInfo, path: Path) -> Pat
         BadInputError: a place that cannot be written to.
     """
     pixels = display_pixels(distilled, info)
-    classes = distilled.labels if distilled.labels.ndim == 1 else distilled.labels.argmax(1)
-    rows = [(classes == label).nonzero(as_tuple=True)[0][:COLUMNS] for label in range(distilled.num_classes)]
+    rows = [(distilled.classes == label).nonzero(as_tuple=True)[0][:COLUMNS] for label in range(distilled.num_classes)]
     scale = max(1, -(-MIN_SIDE // pixels.shape[-1]))
     side = pixels.shape[-1] * scale
     margin = _text_width(info.class_names) + 4 * GAP
@@ -48,13 +46,7 @@ def save_grid(distilled: DistilledDataset, info: DatasetInfo, path: Path) -> Pat
 
 def display_pixels(distilled: DistilledDataset, info: DatasetInfo) -> Tensor:
     """Return (M, 3, H, W) uint8 pixels for viewing, whatever space the set is in; values are clipped."""
-    images = distilled.images.cpu()
-    if images.dtype != torch.uint8:
-        if distilled.whitening is not None:
-            pixels = unwhiten(images, distilled.whitening)
-        else:
-            pixels = images if distilled.space == "pixels" else info.to_pixels(images)
-        images = pixels.clamp(0, 1).mul(255).round().to(torch.uint8)
+    images = as_bytes(as_pixels(distilled, info))
     return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
 
 

@@ -136,7 +136,7 @@ def _make_picture(entry: Entry, result: Result, distilled: DistilledDataset, inf
         info = _stand_in(distilled)
         if distilled.space == "normalised":
             notes.append("colours stretched: the data set is not on this machine")
-    classes = distilled.labels if distilled.labels.ndim == 1 else distilled.labels.argmax(1)
+    classes = distilled.classes
     rows = [(classes == label).nonzero(as_tuple=True)[0][:COLUMNS] for label in range(distilled.num_classes)][:CLASSES]
     chosen = torch.cat(rows)
     # Only what is shown is turned into pixels: a set at IPC 50 of 100 classes is large.

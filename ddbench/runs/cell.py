@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 import traceback
 import warnings
@@ -13,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ddbench.distilled import load_distilled, save_distilled
+from ddbench.distilled import content_digest, load_distilled, save_distilled
 from ddbench.engine.arithmetic import arithmetic_of
 from ddbench.engine.chunks import explain_out_of_memory, is_out_of_memory, shrunk_chunks
 from ddbench.errors import (
@@ -32,7 +31,7 @@ from ddbench.images import is_of_content
 from ddbench.inputs.values import MOST_STUDENTS, as_count, as_kind, as_seed, as_text, as_texts
 from ddbench.network import InputShape, make_network, split_spec
 from ddbench.protocol import PROTOCOLS, Protocol
-from ddbench.records import DistilledDataset, Metric, Phase, Reading, RealDataset, Result, Status
+from ddbench.records import SET_DIGEST, DistilledDataset, Metric, Phase, Reading, RealDataset, Result, Status
 from ddbench.runs.distill import RunOptions, check_dataset, check_fits, check_values, distill, load_real, with_device
 from ddbench.runs.results_store import DISTILLED_FOLDER, LAST_GOOD_FOLDER, LOG_FILE
 from ddbench.runs.suite import DEFAULT_EVALUATORS, Cell
@@ -270,7 +269,7 @@ def _result_of(
     device = resolve_device(options.device)
     config = origin.get("config")
     if config is None:  # a set from elsewhere is told apart by its content
-        config = {"images_sha256": hashlib.sha256(distilled.images.cpu().numpy().tobytes()).hexdigest()}
+        config = {SET_DIGEST: content_digest(distilled)}
     identity: dict[str, Any] = {
         "method": origin.get("method", "external"),
         "config": config,
@@ -298,6 +297,8 @@ def _result_of(
         metrics=metrics,
         phases=run.phases,
         distilled_bytes=distilled.num_bytes,
+        class_sizes=distilled.class_sizes,
+        decode_factor=distilled.decode_factor,
         space=distilled.space,
         label_mode=distilled.label_mode,
         student_lr=distilled.student_lr,

@@ -218,7 +218,7 @@ def _check_whole(distilled: DistilledDataset, real: RealDataset) -> None:
         span = "" if found is None else f", {int(found.min())} to {int(found.max())} a class"
         raise BadInputError(
             f"ipc None means the whole training set, {len(real.train)} images of {real.info.name}, got "
-            f"{len(labels)} images{span}; give ipc, as many images of each class: uneven sets are not supported"
+            f"{len(labels)} images{span}; give ipc, and uneven=True where classes differ in size"
         )
     if distilled.is_streamed and not torch.equal(labels, real.train.labels):
         raise BadInputError(
@@ -232,6 +232,8 @@ def _describe_circumstances(real: RealDataset, ctx: RunContext) -> dict[str, Any
         "dataset": real.info.name,
         "dataset_fingerprint": real.info.fingerprint,
         "class_names": list(real.info.class_names),
+        "mean": list(real.info.mean),
+        "std": list(real.info.std),
         "machine": describe_machine(ctx.device),
         "versions": describe_versions(),
         "git_commit": git_commit(),

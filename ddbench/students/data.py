@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ddbench.records import DatasetInfo, DistilledDataset, ImageSource, LabeledImages
+from ddbench.students.decoding import FILL, decode_images, decode_labels
 
 FEW_VALUES = 16 * 2**20  # normalised once and not in every epoch: 64 MiB in float32, 5,000 images of 3x32x32
 
@@ -38,16 +39,23 @@ class TrainingSet:
     ) -> TrainingSet:
         """Bring a distilled set into the students' space, on `device`: whitened for a `zca` set, else normalised.
 
-        `train` is the real training split, whose images a streamed set stands for.
+        Images that hold several smaller ones are taken apart. `train` is the real training split, whose images a
+        streamed set stands for.
         """
         if distilled.is_streamed:
             if train is None:
                 raise RuntimeError("a streamed set needs the real training split that it stands for")
             return cls.of_real(train, device)
-        images = distilled.images.to(device)
-        if distilled.space == "pixels" and images.is_floating_point():
+        images, labels = distilled.images.to(device), distilled.labels.to(device)
+        images = images.float() if images.dtype == torch.float16 else images
+        labels = labels.float() if labels.is_floating_point() else labels
+        factor = distilled.decode_factor
+        if distilled.space == "pixels" and (factor > 1 or images.is_floating_point()):
             images = info.normalise(images)
-        return cls(images, distilled.labels.to(device), info)
+        if factor > 1:
+            fill = info.normalise(torch.full((1, info.channels, 1, 1), FILL, device=device)).flatten()
+            images, labels = decode_images(images, factor, fill), decode_labels(labels, factor)
+        return cls(images, labels, info)
 
     @classmethod
     def of_real(cls, train: LabeledImages, device: torch.device) -> TrainingSet:

@@ -119,7 +119,7 @@ class StudentTrainer:
 
     def engine_of(self, network: str) -> NetworkEngine:
         """Return what passes the students of a network, the same at every call."""
-        batch_size = min(self.plan.batch_size, len(self.distilled.labels))
+        batch_size = min(self.plan.batch_size, len(self.data))
         key = (network, self.plan.precision, batch_size, self.device)
         if key not in self.engines:
             built, shape = self._make(network, make_generator(0, "engine")), InputShape.of(self.real.info)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from ddbench.analysis.aggregate import GAP, Entry, varying_keys
+from ddbench.analysis.aggregate import GAP, Entry, settings_of, varying_keys
 from ddbench.analysis.comparison import FEWEST_SEEDS, Compared, Comparison, Group
 from ddbench.analysis.data_identity import older_data_notes
 from ddbench.tables.layout import entry_text, ipc_name, spread_text, status_words
@@ -143,7 +143,8 @@ def _row_notes(comparison: Comparison, row: Compared) -> list[str]:
         if entry.not_ok:
             count = f"{len(entry.not_ok)} of {len(entry.results)} results"
             notes.append(f"{name}: {count} of {side} left out: {status_words(entry.not_ok)}.")
-    keys = varying_keys(entry.results[0].config for entry in (row.a, row.b)) if row.a.method == row.b.method else ()
+    is_one_method = row.a.method == row.b.method
+    keys = varying_keys(settings_of(entry.results[0]) for entry in (row.a, row.b)) if is_one_method else ()
     if keys:
         sides = (
             f"{side} {', '.join(f'{key}={entry.results[0].config.get(key, GAP)}' for key in keys)}"

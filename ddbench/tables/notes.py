@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
-from ddbench.analysis.aggregate import GAP, Entry, varying_keys
+from ddbench.analysis.aggregate import GAP, Entry, settings_of, varying_keys
 from ddbench.records import Result
 from ddbench.tables.layout import ALTERED, DISAGREEING, PLUS_MINUS, UNVERIFIED, Citations, ipc_name, status_words
 
@@ -27,6 +27,7 @@ def explain(
         *_altered_notes(entries, duplicates),
         *_duplicate_notes(duplicates),
         *_config_notes(entries),
+        *_set_notes(entries),
         *_sharing_notes(entries),
         *_basis_notes(entries),
         *_cost_notes(entries),
@@ -108,12 +109,27 @@ def _config_notes(entries: Sequence[Entry]) -> list[str]:
         if not entry.config:
             methods[entry.method].append(entry)
     for method, found in methods.items():
-        for key in varying_keys(result.config for entry in found for result in entry.results):
+        for key in varying_keys(settings_of(result) for entry in found for result in entry.results):
             values: dict[str, list[Entry]] = defaultdict(list)
             for entry in found:
                 values[str(entry.results[0].config.get(key, GAP))].append(entry)
             places = "; ".join(f"{value} at {_list_ipcs(places)}" for value, places in values.items())
             notes.append(f"{method}: config {key} is {places}.")
+    return notes
+
+
+def _set_notes(entries: Sequence[Entry]) -> list[str]:
+    """Say of sets with classes of different size how far these go, and of images that hold several how many."""
+    notes = []
+    for entry in entries:
+        sizes = sorted({result.class_sizes for result in entry.ok if result.class_sizes})
+        if sizes:
+            fewest, most = min(low for low, _ in sizes), max(high for _, high in sizes)
+            notes.append(f"{entry.name}: uneven, {fewest} to {most} images a class; the IPC is their mean, rounded up.")
+        factors = sorted({result.decode_factor for result in entry.ok if result.decode_factor > 1})
+        if factors:
+            parts = " or ".join(str(factor**2) for factor in factors)
+            notes.append(f"{entry.name}: each stored image holds {parts}, which students see enlarged.")
     return notes
 
 

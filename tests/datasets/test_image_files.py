@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from ddbench.datasets import _image_files
-from ddbench.datasets._class_folders import list_class_folders
 from ddbench.datasets._image_files import ImageFiles, open_images
 from ddbench.errors import DataMismatchError
 from ddbench.host.file_digests import digest_files
+from ddbench.image_files.class_folders import list_class_folders
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ def test_soft_rows_may_miss_one_by_rounding_and_no_more():
 def test_classes_of_different_size_are_refused_whatever_their_mean():
     distilled_sets.check_counts(torch.tensor([2, 0, 1, 1, 0, 2]), 2, 3)
     for labels in ([0, 0, 0, 1, 2, 2], [0, 0, 0, 1, 1, 1]):
-        with pytest.raises(BadInputError, match="uneven sets are not supported"):
+        with pytest.raises(BadInputError, match="or give uneven=True if it is meant"):
             distilled_sets.check_counts(torch.tensor(labels), 2, 3)
 
 

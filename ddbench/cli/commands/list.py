@@ -12,7 +12,7 @@ from ddbench.cli._app import DataDir, app
 from ddbench.cli._showing import console, list_of
 from ddbench.errors import BadInputError
 
-Kind = Literal["methods", "datasets", "networks", "evaluators", "protocols", "presets"]
+Kind = Literal["methods", "datasets", "networks", "evaluators", "protocols", "importers", "exporters", "presets"]
 
 
 @app.command("list")
@@ -25,13 +25,13 @@ def list_names(
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """List the registered methods, data sets, networks, evaluators and protocols, and the shipped presets."""
+    """List the registered methods, data sets, networks, evaluators, protocols and formats, and the shipped presets."""
     if classes is not None:
         if kind is not None:
             raise BadInputError(f"--classes prints the classes of one data set: leave out {kind}")
         _show_classes(classes, data_dir)
         return
-    from ddbench.registry import DATASETS, EVALUATORS, METHODS, NETWORKS, PROTOCOLS, Registry
+    from ddbench.registry import DATASETS, EVALUATORS, EXPORTERS, IMPORTERS, METHODS, NETWORKS, PROTOCOLS, Registry
     from ddbench.runs.presets import load_preset, preset_names
 
     everything: dict[str, Registry[Any]] = {
@@ -40,6 +40,8 @@ def list_names(
         "networks": NETWORKS,
         "evaluators": EVALUATORS,
         "protocols": PROTOCOLS,
+        "importers": IMPORTERS,
+        "exporters": EXPORTERS,
     }
     for name, registry in everything.items():
         if kind in (None, name):

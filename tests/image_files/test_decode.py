@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageOps, TiffImagePlugin
 
-from ddbench.datasets._decode import decode_images
 from ddbench.errors import DataMismatchError
+from ddbench.image_files.decode import decode_images
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "BMP", "PPM", "TIFF"])

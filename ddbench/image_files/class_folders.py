@@ -6,7 +6,7 @@ import os
 import unicodedata
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -84,11 +84,19 @@ def list_class_folders(folders: Iterable[Path], passed: PassedOver | None = None
     return paths, torch.tensor(labels, dtype=torch.int64)
 
 
-def class_names_in(folder: Path, passed: PassedOver | None = None) -> list[str]:
-    """Return the names of a folder's class folders in label order: as numbers where all are, else as text."""
+def class_names_in(folder: Path, passed: PassedOver | None = None, known: Collection[str] = ()) -> list[str]:
+    """Return the names of a folder's class folders in label order: as numbers where all are, else as text.
+
+    Args:
+        folder: where to look.
+        passed: counts what is left out.
+        known: names of files that belong there and are not counted.
+    """
     passed = PassedOver() if passed is None else passed
     names = []
     for entry in _scan(folder):
+        if entry.name in known:
+            continue
         if is_hidden(entry.name):
             passed.add(HIDDEN, entry.name)
         elif _is_folder(entry):

@@ -7,7 +7,9 @@ import warnings
 
 import pytest
 
-from ddbench.datasets._class_folders import (
+from ddbench.errors import DataMismatchError
+from ddbench.host.file_digests import digest_files
+from ddbench.image_files.class_folders import (
     HIDDEN,
     LINKED,
     LOOSE,
@@ -19,8 +21,6 @@ from ddbench.datasets._class_folders import (
     list_images,
     same_but_for_spelling,
 )
-from ddbench.errors import DataMismatchError
-from ddbench.host.file_digests import digest_files
 
 
 @pytest.fixture

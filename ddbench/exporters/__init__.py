@@ -1,0 +1,1 @@
+"""Exporters, one file each: how a distilled set is written for another program."""

@@ -1,0 +1,89 @@
+"""Tensors that other programs saved with torch or numpy, read without running anything."""
+
+from __future__ import annotations
+
+import codecs
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ddbench.errors import BadInputError
+from ddbench.inputs.paths import check_regular
+from ddbench.inputs.pickled import read_pickled
+
+RESAVE = (
+    "load it where it was written and save plain tensors: torch.save({'images': images, 'labels': labels}, FILE), "
+    "then import that --as tensors"
+)
+LARGEST_ARRAYS = 16 * 2**30  # bytes that a .npz file may unpack to
+# What numpy's numbers and arrays are pickled with, which many programs leave among their tensors: it makes numbers and
+# runs nothing. Older numpy has them under another name.
+_MULTIARRAY = np._core.multiarray  # type: ignore[attr-defined]
+_OF_NUMPY = [
+    np.ndarray,
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "?")),
+    *((getattr(_MULTIARRAY, name), f"numpy.{core}.multiarray.{name}") for core in ("core", "_core")
+      for name in ("scalar", "_reconstruct")),
+    (codecs.encode, "_codecs.encode"),
+]  # fmt: skip
+
+
+def read_saved(path: Path, what: str) -> Any:  # noqa: ANN401 - whatever the file holds
+    """Return what a PyTorch file holds, numpy's numbers and arrays included; nothing in it is run.
+
+    Raises:
+        BadInputError: nothing there, damaged, no PyTorch file, or one that holds code.
+    """
+    return read_pickled(path, what, _OF_NUMPY, RESAVE)
+
+
+def read_arrays(path: Path, what: str) -> dict[str, Tensor]:
+    """Return the arrays of a `.npz` file by name.
+
+    Raises:
+        BadInputError: nothing there, damaged, objects among the arrays, or far more data than a set has.
+    """
+    check_regular(path, what)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+        if unpacked > LARGEST_ARRAYS:
+            raise BadInputError(f"{what} {path} unpacks to {unpacked:,} bytes; save its arrays in several files")
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: as_tensor(arrays[name], f"{name} in {path}") for name in arrays.files}
+    except BadInputError:
+        raise
+    except Exception as error:  # numpy's and zip's errors are of many kinds
+        raise BadInputError(f"{what} {path} is damaged or holds no plain arrays; {RESAVE}") from error
+
+
+def as_tensor(value: object, what: str) -> Tensor:
+    """Return a tensor of what a program left as one: a tensor, a parameter or an array; a copy that stands alone.
+
+    Raises:
+        BadInputError: something else, or numbers that torch does not have.
+    """
+    try:
+        found = torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+    except TypeError as error:
+        raise BadInputError(f"{what} holds {value.dtype} values; save numbers") from error  # type: ignore[attr-defined]
+    if not isinstance(found, Tensor) or found.layout != torch.strided or found.is_quantized:
+        raise BadInputError(f"{what} must be a dense tensor, got {type(value).__name__}; {RESAVE}")
+    return found.detach().clone()
+
+
+def as_rate(value: object, what: str) -> float:
+    """Return a learning rate that a program left as a number or as a tensor of one.
+
+    Raises:
+        BadInputError: something else.
+    """
+    array = value.detach().numpy() if isinstance(value, Tensor) else np.asarray(value)
+    if array.size == 1 and array.dtype.kind in "fiu":
+        return float(array.reshape(-1)[0])
+    raise BadInputError(f"{what} must be one number, got {type(value).__name__}; give it with --student-lr")

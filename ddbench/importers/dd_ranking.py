@@ -1,0 +1,65 @@
+"""What a DD-Ranking run was given: `images.pt`, `labels.pt` (logits), `lr.pt`, alone or beside its YAML config.
+
+Format: NUS-HPC-AI-Lab/DD-Ranking 0.2.0, `compute_metrics(image_tensor, soft_labels, syn_lr)`: images sorted by class,
+as many of each, normalised, or whitened where the config has `use_zca`. A config names no files of the set: they are
+looked for beside it. What the run would be here is printed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ddbench.errors import BadInputError
+from ddbench.importer import IMPORTERS, ForeignSet, Importer, ImportOptions
+from ddbench.importers._saved_tensors import as_rate, as_tensor, read_saved
+from ddbench.inputs.yaml import read_yaml
+from ddbench.peers.dd_ranking import differences, equivalent_command
+
+CONFIGS = (".yaml", ".yml")
+
+
+@IMPORTERS.register("dd-ranking")
+class DDRankingImporter(Importer):
+    """Tensors as DD-Ranking takes them, and its config."""
+
+    def read(self, source: Path, options: ImportOptions) -> list[ForeignSet]:
+        """Return the one set beside a config, in a folder, or in a file of images."""
+        config = _read_config(source) if source.suffix in CONFIGS else {}
+        folder = source if source.is_dir() else source.parent
+        images_path = source if source.suffix == ".pt" else folder / "images.pt"
+        if not images_path.is_file():
+            told = f"; the same run here: {equivalent_command(config)}" if config else ""
+            raise BadInputError(f"{images_path} is missing: put the run's images.pt, labels.pt and lr.pt there{told}")
+        images = as_tensor(read_saved(images_path, "images"), f"images in {images_path}")
+        labels_path, rate_path = images_path.with_name("labels.pt"), images_path.with_name("lr.pt")
+        soft, notes = labels_path.is_file(), []
+        if soft:
+            labels = as_tensor(read_saved(labels_path, "labels"), f"labels in {labels_path}")
+        else:
+            classes, rest = options.info.num_classes, len(images) % options.info.num_classes
+            if rest:
+                raise BadInputError(f"{images_path}: {len(images)} images are not as many of each of {classes} classes")
+            labels = torch.arange(classes).repeat_interleave(len(images) // classes)
+            notes.append("no labels.pt: labels are by class in order, as DD-Ranking takes images")
+        rate = as_rate(read_saved(rate_path, "learning rate"), f"lr in {rate_path}") if rate_path.is_file() else None
+        if config:
+            notes.append(f"the same run here: {equivalent_command(config)}")
+            notes += differences(config)
+        space = "zca" if config.get("use_zca") else "normalised"
+        is_soft = soft and labels.ndim == 2
+        return [ForeignSet(images, labels, space, is_soft, rate, notes=tuple(notes))]  # type: ignore[arg-type]
+
+    @classmethod
+    def recognises(cls, source: Path) -> bool:
+        """Return whether it is a folder with such files."""
+        return (source / "images.pt").is_file()
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    content = read_yaml(path, "config")
+    if not isinstance(content, dict) or "dataset" not in content:
+        raise BadInputError(f"{path} is no config of DD-Ranking: it has no 'dataset'; name its config, or the folder")
+    return content

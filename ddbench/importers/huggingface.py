@@ -1,0 +1,184 @@
+"""A data set in the Hugging Face layout: a folder of parquet files or of `save_to_disk`, or one on the hub.
+
+Columns: `image` (or `img`), encoded; `label` (or `labels`), a number or a class name; perhaps `soft_label`, a row of
+probabilities. A column `tensor`, which `ddbench export-set` writes beside images that 8 bits cannot hold, has the exact
+values, and `ddbench.json` says in which space.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from ddbench.errors import BadInputError
+from ddbench.exporter import Card, read_card
+from ddbench.importer import IMPORTERS, ForeignSet, Importer, ImportOptions
+from ddbench.importers._class_names import match_classes
+from ddbench.importers._encoded import decode_all
+from ddbench.inputs.paths import check_regular
+from ddbench.inputs.tensors import read_tensors
+from ddbench.records import Whitening
+
+IMAGE_COLUMNS, LABEL_COLUMNS = ("image", "img", "images"), ("label", "labels", "fine_label")
+TENSOR, SOFT = "tensor", "soft_label"
+LARGEST = 16 * 2**30  # bytes of a set's columns in memory
+
+
+@IMPORTERS.register("huggingface")
+class HuggingFaceImporter(Importer):
+    """Parquet or arrow files of one split, named `train` where there are several."""
+
+    def read(self, source: Path, options: ImportOptions) -> list[ForeignSet]:
+        """Return the one set of a folder."""
+        folder = source if source.exists() else _fetch(source, options)
+        table, names = _read_table(folder)
+        card = read_card(folder)
+        images, space = _images_of(table, card, options, folder)
+        labels, facts, notes = _labels_of(table, names, options)
+        return [
+            ForeignSet(
+                images,
+                labels,
+                space,
+                logits=options.logits,
+                student_lr=card.student_lr if card else None,
+                method=card.method if card else "",
+                whitening=_whitening_in(folder) if space == "zca" else None,
+                decode_factor=options.factor or (card.decode_factor if card else 1),
+                notes=notes,
+                facts=facts,
+            )
+        ]
+
+    @classmethod
+    def recognises(cls, source: Path) -> bool:
+        """Return whether it is a folder with parquet files, or what `save_to_disk` writes."""
+        return source.is_dir() and bool(_files_of(source))
+
+
+def _files_of(folder: Path) -> list[Path]:
+    """Return the parquet or arrow files of the one split that is meant, sorted."""
+    found = sorted(path for kind in ("parquet", "arrow") for path in folder.rglob(f"*.{kind}"))
+    in_train = [path for path in found if "train" in path.relative_to(folder).as_posix()]
+    return in_train or found
+
+
+def _read_table(folder: Path) -> tuple[pa.Table, tuple[str, ...]]:
+    """Return all rows of a folder's files, and the class names that they carry, empty where they carry none.
+
+    Raises:
+        BadInputError: no files, damaged ones, or several splits of which none is `train`.
+    """
+    paths = _files_of(folder) if folder.is_dir() else [folder]
+    if not paths:
+        raise BadInputError(f"{folder} has no .parquet or .arrow files; name the folder of a data set")
+    splits = {path.name.partition("-")[0] for path in paths if path.suffix == ".parquet" and "-of-" in path.name}
+    if len(splits) > 1:
+        raise BadInputError(f"{folder} has the splits {', '.join(sorted(splits))}; name the file of the one meant")
+    tables = []
+    for path in paths:
+        check_regular(path, "data set file")
+        try:
+            if path.suffix == ".arrow":
+                with pa.memory_map(str(path)) as file:
+                    tables.append(pa.ipc.open_stream(file).read_all())
+            else:
+                if (
+                    sum(
+                        pq.ParquetFile(path).metadata.row_group(i).total_byte_size
+                        for i in range(pq.ParquetFile(path).metadata.num_row_groups)
+                    )
+                    > LARGEST
+                ):
+                    raise BadInputError(f"{path} unpacks to more than a distilled set has; name the file of one")
+                tables.append(pq.read_table(path))
+        except BadInputError:
+            raise
+        except Exception as error:  # pyarrow's errors are of many kinds
+            raise BadInputError(f"{path} is damaged or no data set file; copy or download it again") from error
+    try:
+        table = pa.concat_tables(tables)
+    except pa.ArrowInvalid as error:
+        raise BadInputError(f"the files of {folder} have different columns; name the file of one set") from error
+    return table, _class_names(table.schema.metadata or {})
+
+
+def _class_names(metadata: dict[bytes, bytes]) -> tuple[str, ...]:
+    try:
+        features = json.loads(metadata[b"huggingface"])["info"]["features"]
+        named = [features[column]["names"] for column in LABEL_COLUMNS if "names" in features.get(column, {})]
+    except (KeyError, TypeError, ValueError):
+        return ()
+    return tuple(map(str, named[0])) if named else ()
+
+
+def _column(table: pa.Table, names: Sequence[str], what: str) -> Any:  # noqa: ANN401 - pyarrow has no types
+    for name in names:
+        if name in table.column_names:
+            return table.column(name).combine_chunks()
+    raise BadInputError(f"the data set has no column of {what}: it has {', '.join(table.column_names)}; rename one")
+
+
+def _images_of(table: pa.Table, card: Card | None, options: ImportOptions, folder: Path) -> tuple[Tensor, Any]:
+    if TENSOR in table.column_names and card is not None:
+        values = np.stack([np.asarray(row.as_py(), dtype=np.float32) for row in table.column(TENSOR)])
+        return torch.from_numpy(values).contiguous(), card.space
+    rows = _column(table, IMAGE_COLUMNS, "images").to_pylist()
+    contents = [row.get("bytes") if isinstance(row, dict) else row for row in rows]
+    encoded = [content for content in contents if isinstance(content, bytes)]
+    if len(encoded) < len(contents):
+        raise BadInputError(f"{folder} names image files and does not hold them; save it with its images embedded")
+    names = [f"in row {row} of {folder}" for row in range(len(encoded))]
+    return decode_all(encoded, names, options.info.channels), "pixels"
+
+
+def _labels_of(
+    table: pa.Table, names: tuple[str, ...], options: ImportOptions
+) -> tuple[Tensor, dict[str, Any], tuple[str, ...]]:
+    if SOFT in table.column_names:
+        rows = np.asarray(table.column(SOFT).to_pylist(), dtype=np.float32)
+        return torch.from_numpy(rows), {}, ("labels are those of the column soft_label",)
+    given = _column(table, LABEL_COLUMNS, "labels").to_pylist()
+    if any(not isinstance(label, int | str) or isinstance(label, bool) for label in given):
+        raise BadInputError("labels of a data set must be numbers or class names, one a row; fill or rename the column")
+    if any(isinstance(label, int) for label in given) and not names:
+        note = "labels are taken as they are: the files name no classes"
+        return torch.tensor([int(label) for label in given]), {}, (note,)
+    if any(isinstance(label, int) and not 0 <= label < len(names) for label in given):
+        raise BadInputError(f"a label is not below {len(names)}, the number of class names in the files; correct it")
+    texts = [names[label] if isinstance(label, int) else label for label in given]
+    matched = match_classes(sorted(set(texts)), options.info, options.class_map)
+    labels = torch.tensor([matched.labels[text] for text in texts])
+    return labels, matched.facts(options.info), (f"classes by {matched.how}",)
+
+
+def _whitening_in(folder: Path) -> Whitening | None:
+    path = folder / "whitening.safetensors"
+    if not path.is_file():
+        return None
+    tensors = read_tensors(path, "whitening")[0]
+    if not {"mean", "matrix"} <= tensors.keys():
+        raise BadInputError(f"{path} holds no mean and matrix; export the set again, or remove the file")
+    return Whitening(tensors["mean"], tensors["matrix"])
+
+
+def _fetch(source: Path, options: ImportOptions) -> Path:
+    """Return the folder of a data set of the hub, fetched where the user has asked for it."""
+    name = source.as_posix()
+    if not options.download or name.count("/") != 1:
+        raise BadInputError(f"{source} does not exist; OWNER/NAME on the hub is fetched with --download alone")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, repo_type="dataset", allow_patterns=["*.parquet", "*.arrow", "*.json"]))
+    except Exception as error:  # the hub's and the network's are of many kinds
+        reason = " ".join(str(error).split())[:160]
+        raise BadInputError(f"cannot fetch {name} from the hub: {reason}; check the name and the network") from error

@@ -1,0 +1,62 @@
+"""A folder of class folders of images, as RDED, SRe2L and diffusion methods leave them: pixels, one file an image."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from ddbench.errors import BadInputError
+from ddbench.exporter import CARD, read_card
+from ddbench.image_files.class_folders import PassedOver, class_names_in, list_class_folders
+from ddbench.importer import IMPORTERS, ForeignSet, Importer, ImportOptions
+from ddbench.importers._class_names import match_classes
+from ddbench.importers._encoded import decode_all
+
+LOSSY = (".jpg", ".jpeg")
+
+
+@IMPORTERS.register("image-folder")
+class ImageFolderImporter(Importer):
+    """Class folders, found by name; see `match_classes`."""
+
+    def read(self, source: Path, options: ImportOptions) -> list[ForeignSet]:
+        """Return the one set of a folder, class by class in the data set's order, each sorted by file name."""
+        if not source.is_dir():
+            raise BadInputError(f"{source} is no folder; name the one that holds a folder for each class")
+        passed = PassedOver()
+        names = class_names_in(source, passed, known=(CARD,))
+        if not names:
+            raise BadInputError(f"{source} holds no folders; name the one that holds a folder for each class")
+        matched = match_classes(names, options.info, options.class_map)
+        in_order = sorted(names, key=lambda name: matched.labels[name])
+        paths, labels = list_class_folders((source / name for name in in_order), passed)
+        passed.warn(source)
+        images = decode_all(paths, [str(path) for path in paths], options.info.channels)
+        notes = [f"classes by {matched.how}: " + _shown_map(in_order, options.info.class_names)]
+        lossy = Counter(path.suffix.lower() in LOSSY for path in paths)[True]
+        if lossy:
+            notes.append(f"{lossy} of {len(paths)} images are JPEG, which keeps them but roughly")
+        card = read_card(source)
+        return [
+            ForeignSet(
+                images,
+                labels,
+                "pixels",
+                student_lr=card.student_lr if card else None,
+                method=card.method if card else "",
+                decode_factor=options.factor or (card.decode_factor if card else 1),
+                notes=tuple(notes),
+                facts=matched.facts(options.info),
+            )
+        ]
+
+    @classmethod
+    def recognises(cls, source: Path) -> bool:
+        """Return whether it is a folder of folders."""
+        return source.is_dir() and any(entry.is_dir() for entry in source.iterdir())
+
+
+def _shown_map(names: Sequence[str], classes: Sequence[str]) -> str:
+    pairs = [f"{name} is {known}" for name, known in zip(names, classes, strict=True)]
+    return ", ".join(pairs[:3]) + (f", ... {pairs[-1]}" if len(pairs) > 3 else "")

@@ -1,0 +1,1 @@
+"""What other toolkits of this field take and mean, told in their terms and in ours."""

@@ -1,0 +1,205 @@
+"""Sets that other programs wrote, brought in: what the files say, what the user says, and checks of both.
+
+A wrong guess at the space would be a wrong number, so it is asked for where a format does not say it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ddbench.augment.zca import fit_zca
+from ddbench.distilled import SIDECAR, check_target, save_distilled
+from ddbench.errors import BadInputError
+from ddbench.host.files import make_folder, sha256_of, staged_folder
+from ddbench.host.machine import resolve_device
+from ddbench.importer import IMPORTERS, ForeignSet, ImportOptions
+from ddbench.inputs.distilled_sets import PIXEL_MARGIN
+from ddbench.inputs.paths import as_path
+from ddbench.inputs.values import as_positive, shown
+from ddbench.inputs.yaml import read_yaml
+from ddbench.records import UNBOUNDED, DistilledDataset, RealDataset, Whitening
+from ddbench.registry import METHODS
+from ddbench.runs.distill import RunOptions, check_dataset, check_fits, check_values, load_real, with_device
+from ddbench.runs.foreign_values import SUFFIX, Told, budget_of, images_of, labels_of
+
+SEED_FOLDER = re.compile(r"seed\d+")
+LARGEST_FILE = 2 * 2**30  # bytes; of larger ones no digest stands in the provenance
+
+
+@dataclass(frozen=True, eq=False)
+class Imported:
+    """The sets of a source, the importer's notes, and a digest of what was read, by file name."""
+
+    sets: tuple[DistilledDataset, ...]
+    notes: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+def import_set(
+    source: Path | str,
+    form: str,
+    dataset: RealDataset | str,
+    told: Told | None = None,
+    *,
+    options: RunOptions | None = None,
+) -> Imported:
+    """Read every distilled set of a source that another program wrote.
+
+    Args:
+        source: file or folder; nothing in it is run.
+        form: name of its format (`ddbench list importers`).
+        dataset: the real data set that the sets stand for, or its name.
+        told: what the files do not say.
+        options: data folder and device.
+
+    Raises:
+        UnknownNameError: no such format or data set.
+        BadInputError: a source that is not of the format, something that only the user can say, or impossible values.
+        DataMismatchError: sets that do not fit the data set.
+    """
+    told = Told() if told is None else told
+    importer, path = IMPORTERS.get(form)(), as_path(source, "source")
+    check_dataset(dataset)
+    options = with_device(options, None)
+    if not path.exists() and not told.download:
+        raise BadInputError(f"{path} does not exist; check the path")
+    real = load_real(dataset, options)
+    class_map = {} if told.class_map is None else _read_class_map(as_path(told.class_map, "class map"))
+    given = ImportOptions(real.info, told.factor, told.logits, class_map, told.download)
+    found = importer.read(path, given)
+    notes = list(dict.fromkeys(note for one in found for note in one.notes))
+    files = _digests(path)
+    made = []
+    for index, foreign in enumerate(found):
+        made.append(_as_distilled(foreign, _seed_of(foreign, index, told), form, real, told, files, notes, options))
+    return Imported(tuple(made), tuple(dict.fromkeys(notes)), files)
+
+
+def recognise(source: Path) -> tuple[str, ...]:
+    """Return the formats that a source looks like, by its names alone, the most particular first."""
+    general = ("tensors", "image-folder")
+    names = sorted(IMPORTERS.names(), key=lambda name: name in general)
+    try:
+        return tuple(name for name in names if IMPORTERS.get(name).recognises(source))
+    except OSError:  # a folder that may not be entered
+        return ()
+
+
+def check_import_target(folder: Path, *, overwrite: bool) -> None:
+    """Raise BadInputError where imported sets cannot be written to `folder`, before anything is read.
+
+    What lies there is replaced only where it is what an import left and `overwrite` says so.
+    """
+    if folder.is_symlink():
+        raise BadInputError(f"{folder} is a link to {folder.readlink()}, and no link is followed; name a new folder")
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        make_folder(folder.parent)
+        return
+    inside = [folder, *(p for p in folder.iterdir() if SEED_FOLDER.fullmatch(p.name))] if folder.is_dir() else []
+    sets = [place for place in inside if (place / SIDECAR).is_file()]
+    strangers = folder not in sets and len(sets) < len(list(folder.iterdir() if inside else [folder]))
+    if strangers:
+        raise BadInputError(f"{folder} exists and is no import; name a new folder")
+    if not overwrite:
+        raise BadInputError(f"{folder} holds {len(sets)} distilled sets; name a new folder, or use --overwrite")
+    if folder in sets:
+        check_target(folder)
+
+
+def save_imported(imported: Imported, folder: Path) -> list[Path]:
+    """Write imported sets, all or none of them, and return their folders: `folder` itself, or `seedN` in it."""
+    if len(imported.sets) == 1:
+        return [save_distilled(imported.sets[0], folder)]
+    names = [f"seed{made.provenance['distill_seed']}" for made in imported.sets]
+    with staged_folder(folder) as staging:
+        for name, made in zip(names, imported.sets, strict=True):
+            save_distilled(made, staging / name)
+    return [folder / name for name in names]
+
+
+def _as_distilled(
+    foreign: ForeignSet,
+    seed: int,
+    form: str,
+    real: RealDataset,
+    told: Told,
+    files: Mapping[str, str],
+    notes: list[str],
+    options: RunOptions,
+) -> DistilledDataset:
+    images, space = images_of(foreign, real, told, notes)
+    labels = labels_of(foreign, real, told)
+    if len(labels) != len(images):
+        raise BadInputError(f"the source has {len(images)} images and {len(labels)} labels; it must have one for each")
+    ipc, uneven = budget_of(labels, real.info.num_classes, notes)
+    whitening = _whitening_of(foreign, real, options) if space == "zca" else None
+    margin: float | str = PIXEL_MARGIN if told.pixel_margin is None else _margin(told.pixel_margin)
+    origin = {
+        "method": _method_of(foreign, told, form),
+        "dataset": real.info.name,
+        "dataset_fingerprint": real.info.fingerprint,
+        "class_names": list(real.info.class_names),
+        "mean": list(real.info.mean),
+        "std": list(real.info.std),
+        "distill_seed": seed,
+        "pixel_margin": margin,
+        "imported": {"format": form, "files": dict(files), **foreign.facts},
+    }
+    distilled = DistilledDataset(
+        images,
+        labels,
+        real.info.num_classes,
+        ipc,
+        space,
+        told.student_lr or foreign.student_lr,
+        whitening,
+        origin,
+        uneven=uneven,
+        decode_factor=foreign.decode_factor,
+    )
+    check_fits(distilled, real)
+    check_values(distilled, real)
+    return distilled
+
+
+def _whitening_of(foreign: ForeignSet, real: RealDataset, options: RunOptions) -> Whitening:
+    if foreign.whitening is not None:
+        return foreign.whitening
+    return fit_zca(real.train, device=resolve_device(options.device))
+
+
+def _method_of(foreign: ForeignSet, told: Told, form: str) -> str:
+    """Return the name a set goes by: the user's, else the files' own, marked where a method of ddbench has it too."""
+    name = told.method or foreign.method or form
+    return f"{name}-{SUFFIX}" if told.method is None and name in METHODS.names() else name
+
+
+def _seed_of(foreign: ForeignSet, index: int, told: Told) -> int:
+    return (told.seed or 0) + (index if foreign.seed is None else foreign.seed)
+
+
+def _margin(given: float | str) -> float | str:
+    if given == UNBOUNDED:
+        return UNBOUNDED
+    try:
+        return as_positive(float(given), "pixel_margin")
+    except ValueError as error:
+        raise BadInputError(f"pixel_margin must be a positive number or {UNBOUNDED!r}, got {shown(given)}") from error
+
+
+def _read_class_map(path: Path) -> dict[str, str]:
+    content = read_yaml(path, "class map")
+    if not isinstance(content, dict) or not all(isinstance(value, str | int) for value in content.values()):
+        raise BadInputError(f"class map {path} must be lines of NAME: CLASS; write it so")
+    return {str(name): str(value) for name, value in content.items()}
+
+
+def _digests(source: Path) -> dict[str, str]:
+    """Return the SHA-256 of the files that a source consists of, by name; of a folder of many images none."""
+    if not source.exists():
+        return {}
+    paths = [source] if source.is_file() else sorted(path for path in source.iterdir() if path.is_file())
+    return {path.name: sha256_of(path) for path in paths if path.stat().st_size <= LARGEST_FILE}

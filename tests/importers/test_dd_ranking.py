@@ -1,0 +1,57 @@
+"""Tests of importing what DD-Ranking runs were given, and its configs."""
+
+import pytest
+import torch
+
+from ddbench.errors import BadInputError
+
+CONFIG = """
+dataset: CIFAR10
+ipc: 10
+model_name: ConvNet-3-BN
+data_aug_func: mixup
+soft_label_mode: S
+use_zca: false
+num_eval: 3
+num_epochs: 300
+syn_batch_size: 256
+"""
+
+
+def test_tensors_come_with_labels_in_order_or_their_logits(imported, saved, normalised, labels):
+    folder = saved(normalised, "run/images.pt").parent
+    found = imported(folder, "dd-ranking")
+    assert torch.equal(found.sets[0].labels, labels)
+    assert torch.equal(found.sets[0].images, normalised)
+    assert any("labels are by class in order" in note for note in found.notes)
+    logits = torch.randn(20, 10)
+    saved(logits, "run/labels.pt")
+    saved(torch.tensor(0.04), "run/lr.pt")
+    (made,) = imported(folder, "dd-ranking").sets
+    assert torch.equal(made.labels, logits.softmax(1))
+    assert made.student_lr == pytest.approx(0.04)
+
+
+def test_a_config_says_the_same_run_here_and_what_differs(imported, saved, normalised, tmp_path):
+    config = tmp_path / "IPC10.yaml"
+    config.write_text(CONFIG)
+    with pytest.raises(BadInputError, match=r"images\.pt is missing: .* the same run here: ddbench evaluate SET"):
+        imported(config, "dd-ranking")
+    saved(normalised, "images.pt")
+    notes = imported(config, "dd-ranking").notes
+    assert (
+        "the same run here: ddbench evaluate SET --dataset cifar10 --protocol dsa --network convnet-d3-bn --students 3 "
+        "--evaluator accuracy --evaluator label_regimes"
+    ) in notes
+    assert "num_epochs is 300 there, 1000 under protocol dsa" in notes
+    assert "augmentation mixup there, dsa under protocol dsa" in notes
+    assert not any("syn_batch_size" in note for note in notes)
+
+
+def test_what_is_no_run_is_refused(imported, saved, normalised, tmp_path):
+    (tmp_path / "other.yaml").write_text("epochs: 3\n")
+    with pytest.raises(BadInputError, match="is no config of DD-Ranking"):
+        imported(tmp_path / "other.yaml", "dd-ranking")
+    folder = saved(normalised[:19], "odd/images.pt").parent
+    with pytest.raises(BadInputError, match="19 images are not as many of each of 10 classes"):
+        imported(folder, "dd-ranking")
