@@ -37,9 +37,13 @@ SHOWN = 160  # characters of a list of names in a message
 def suggest(name: str, known: Iterable[str]) -> str:
     """Sentence part naming close matches of `name` among `known`, or all of `known` where none is close.
 
-    Upper and lower case count as one; of a long list the first names are given, and how many there are.
+    Upper and lower case count as one; of a long list the first names are given, and how many there are. A name in
+    another spelling, such as `CIFAR-10`, means the one it stands for.
     """
     known = sorted(known)
+    spelt = [entry for entry in known if _letters(entry) == _letters(name[:SHOWN])]
+    if len(spelt) == 1:
+        return f"did you mean {spelt[0]}?"
     plain = {entry.casefold(): entry for entry in reversed(known)}  # of two that differ in case alone, the first
     close = [plain[match] for match in get_close_matches(name[:SHOWN].casefold(), plain, n=3, cutoff=0.5)]
     if close:
@@ -51,6 +55,11 @@ def suggest(name: str, known: Iterable[str]) -> str:
     ]
     more = f" and {len(known) - len(shown)} more" if len(shown) < len(known) else ""
     return f"known: {', '.join(shown)}{more}" if known else "none are registered"
+
+
+def _letters(name: str) -> str:
+    """Return a name's letters and digits alone, in lower case."""
+    return "".join(character for character in name.casefold() if character.isalnum())
 
 
 class Registry(Generic[T]):

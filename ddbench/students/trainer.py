@@ -92,6 +92,7 @@ class StudentTrainer:
         eval_seed: seed of the students.
         distill_seed: seed the set was made with, None for a set of unknown origin.
         soft_labels: the teacher's, under a protocol that has one.
+        schedule: of the training, where it is not the protocol's.
         at_once: how many students one call trains, where they can be; by the device's memory where None.
         engines: what passes networks, filled by `engine_of`; may be shared with other trainers on the same data set.
     """
@@ -103,6 +104,7 @@ class StudentTrainer:
     eval_seed: int
     distill_seed: int | None = None
     soft_labels: SoftLabels | None = None
+    schedule: Schedule | None = None
     at_once: int | None = None
     engines: dict[EngineKey, NetworkEngine] = field(default_factory=dict)
 
@@ -110,7 +112,8 @@ class StudentTrainer:
     def plan(self) -> TrainingPlan:
         """How students are trained; a rate that the set has learned takes the place of the protocol's."""
         learned = self.distilled.student_lr
-        return TrainingPlan.of(self.protocol, self.real.info, self.distilled.ipc, student_lr=learned)
+        plan = TrainingPlan.of(self.protocol, self.real.info, self.distilled.ipc, student_lr=learned)
+        return plan if self.schedule is None else replace(plan, schedule=self.schedule)
 
     @cached_property
     def data(self) -> TrainingSet:

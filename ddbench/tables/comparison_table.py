@@ -61,6 +61,7 @@ def _make_panel(comparison: Comparison, group: Group) -> Panel:
         accuracy=pd.DataFrame([_text_row(comparison, row, settings) for row in group.rows]),
         published=none,
         cost=none,
+        regimes=none,
         others=none,
         notes=tuple(_explain(comparison, group)),
         rows=tuple(tidy_row(comparison, group, row) for row in group.rows),

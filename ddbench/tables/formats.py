@@ -61,7 +61,10 @@ def render_terminal(table: Table) -> Group:
             for name in frame.columns:
                 justify: Literal["left", "right"] = "left" if name in NAME_COLUMNS else "right"
                 grid.add_column(
-                    Text(visible(name)), justify=justify, overflow="fold", no_wrap=name in ("method", "verdict")
+                    Text(visible(name)),
+                    justify=justify,
+                    overflow="fold",
+                    no_wrap=name in ("method", "verdict") or name.startswith("gain"),
                 )
             for row in _body(frame):
                 grid.add_row(*(Text(visible(text)) for text in row))

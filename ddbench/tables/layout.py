@@ -9,6 +9,7 @@ import pandas as pd
 
 from ddbench.analysis.aggregate import GAP, Entry, Spread, costs_of, machine_label
 from ddbench.analysis.published import PublishedEntry, PublishedNumber
+from ddbench.analysis.regime_gains import is_of_regimes
 from ddbench.records import Result, TeacherRecord
 from ddbench.tables.quantities import bytes_text, gpu_text, seconds_text
 
@@ -149,6 +150,8 @@ def other_frame(entries: Sequence[Entry]) -> pd.DataFrame:
     frame = []
     for name in dict.fromkeys(name for entry in fullest for name in entry.other_metrics):
         unit = "%" if units[name] == "fraction" else units[name]
+        if is_of_regimes(name):  # which have a table of their own
+            continue
         for row, found in rows.items():
             texts = {entry.ipc: spread_text(entry.spread(name), 1 if unit == "%" else 3) for entry in found}
             if any(text != GAP for text in texts.values()):

@@ -15,6 +15,7 @@ from ddbench.analysis.published import list_published
 from ddbench.errors import BadInputError
 from ddbench.inputs.values import shown
 from ddbench.records import Result
+from ddbench.tables.label_regimes import regimes_frame, regimes_notes
 from ddbench.tables.layout import (
     PROTOCOLS_LR,
     Citations,
@@ -48,6 +49,7 @@ class Panel:
         accuracy: methods by IPC, as text.
         cost: one row per method, IPC and machine, as text.
         published: accuracies at published settings beside the published ones, as text; empty where there are none.
+        regimes: gains over random images by label regime, as text; empty where none were measured.
         others: further metrics, as text; empty where no result has any.
         notes: footnotes, one line each; those of sources start with their number in brackets.
         rows: one tidy record per entry, with plain numbers, see `tidy_row`.
@@ -59,6 +61,7 @@ class Panel:
     accuracy: pd.DataFrame
     published: pd.DataFrame
     cost: pd.DataFrame
+    regimes: pd.DataFrame
     others: pd.DataFrame
     notes: tuple[str, ...]
     rows: tuple[dict[str, Any], ...]
@@ -70,6 +73,7 @@ class Panel:
         named = (
             ("Test accuracy (%)", self.accuracy),
             ("Beside published numbers (%)", self.published),
+            ("Gain over random real images, by labels (points)", self.regimes),
             ("Cost", self.cost),
             ("Further metrics", self.others),
         )
@@ -239,11 +243,13 @@ def _make_panel(results: Sequence[Result], several: set[tuple[str, str, str]], *
         accuracy=accuracy,
         published=reproduction_frame(beside, citations),
         cost=cost_frame(entries),
+        regimes=regimes_frame(entries),
         others=other_frame(entries),
         notes=(
             *explain(
                 entries, duplicates, citations if published else None, has_gap=bool((accuracy == GAP).any(axis=None))
             ),
+            *regimes_notes(entries),
             *reproduction_notes(beside),
             *older_data_notes(results),
         ),

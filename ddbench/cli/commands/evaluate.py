@@ -1,10 +1,11 @@
-"""`ddbench evaluate`: students trained on one distilled set."""
+"""`ddbench evaluate`: students trained on distilled sets."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,15 +15,21 @@ from ddbench.cli._showing import progress, say, show_table
 from ddbench.errors import BadInputError
 from ddbench.inputs.values import LARGEST_SEED, MOST_STUDENTS
 
+if TYPE_CHECKING:
+    from ddbench.records import DistilledDataset, Result
+
 NEAR_CHANCE = 1.2  # times chance: a small test split's luck, and still far below what any working set gives
 
 
 @app.command()
 def evaluate(
-    folder: Annotated[Path, typer.Argument(parser=path, help="Folder of a distilled set.")],
-    dataset: Annotated[str | None, typer.Option(help="Data set.", show_default="the one it was made from")] = None,
+    folders: Annotated[list[Path], typer.Argument(parser=path, help="Folders of distilled sets.")],
+    dataset: Annotated[str | None, typer.Option(help="Data set.", show_default="the one each was made from")] = None,
     protocol: Annotated[str, typer.Option(help="How students are trained.")] = "dsa",
     network: Annotated[str | None, typer.Option(help="Student network.", show_default="the protocol's")] = None,
+    networks: Annotated[
+        str | None, typer.Option(metavar="A,B,...", help="Further networks: cross-architecture accuracies.")
+    ] = None,
     students: Annotated[int, typer.Option(min=1, max=MOST_STUDENTS, help="Students trained.")] = 5,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Evaluation seed.")] = 0,
     evaluator: Annotated[
@@ -30,27 +37,65 @@ def evaluate(
     ] = None,
     device: Device = None,
     data_dir: DataDir = None,
-    results: Annotated[Path | None, typer.Option(parser=path, help="Also keep the Result under this folder.")] = None,
+    results: Annotated[Path | None, typer.Option(parser=path, help="Also keep the results in this folder.")] = None,
 ) -> None:
-    """Train students on a distilled set and print their test accuracy and its cost."""
-    from ddbench.distilled import load_distilled
+    """Train students on distilled sets and print their test accuracy and its cost."""
     from ddbench.host.file_digests import recomputed_digests
-    from ddbench.images import is_of_content
     from ddbench.runs.cell import evaluate as run_evaluate
     from ddbench.runs.results_store import Store, write_result
     from ddbench.runs.suite import DEFAULT_EVALUATORS
 
+    sets = [(folder, *_open(folder, dataset)) for folder in folders]
+    further = tuple(name.strip() for name in networks.split(",")) if networks is not None else ()
+    chosen = tuple(evaluator or DEFAULT_EVALUATORS)
+    if further and "cross_architecture" not in chosen:
+        chosen += ("cross_architecture",)
+    found = []
+    with taken_back_if_empty(results or folders[0]), progress(data_dir) as options, recomputed_digests():
+        if results is not None:
+            Store(results).prepare()
+        for folder, distilled, name in sets:
+            result = run_evaluate(
+                distilled, name, protocol, network, students, seed, device,
+                evaluators=chosen, cross_networks=further, options=options,
+            )  # fmt: skip
+            _warn_of_other_data(folder, distilled, result)
+            found.append(result)
+            if results is not None:
+                with Store(results).writing(result.key) as staging:
+                    write_result(result, staging)
+    show_table(found, published=False)
+    for (folder, distilled, name), result in zip(sets, found, strict=True):
+        _tell_students(str(folder) if len(sets) > 1 else "students", distilled, name, result)
+    if results is not None:
+        say(f"kept in {results}: {', '.join(result.key for result in found)}")
+
+
+def _open(folder: Path, dataset: str | None) -> tuple[DistilledDataset, str]:
+    """Return the set in a folder and the data set that it is to be judged on.
+
+    Raises:
+        BadInputError: no distilled set there, or one that does not say what it was made from.
+    """
+    from ddbench.distilled import SIDECAR, load_distilled
+    from ddbench.runs.importing import recognise
+
+    if folder.exists() and not (folder / SIDECAR).is_file() and (forms := recognise(folder)):
+        out = f"{folder.stem}-set"
+        raise BadInputError(
+            f"{folder} is no distilled set of ddbench; bring it in first: ddbench import {folder} --as {forms[0]} "
+            f"--dataset {dataset or 'DATASET'} --out {out}"
+        )
     distilled = load_distilled(folder)
     name = dataset if dataset is not None else distilled.provenance.get("dataset")
     if name is None:
         raise BadInputError(f"{folder} does not say which data set it was made from; name it with --dataset")
-    chosen = tuple(evaluator or DEFAULT_EVALUATORS)
-    with taken_back_if_empty(results or folder), progress(data_dir) as options, recomputed_digests():
-        if results is not None:
-            Store(results).prepare()
-        result = run_evaluate(
-            distilled, name, protocol, network, students, seed, device, evaluators=chosen, options=options
-        )
+    return distilled, name
+
+
+def _warn_of_other_data(folder: Path, distilled: DistilledDataset, result: Result) -> None:
+    from ddbench.images import is_of_content
+
     made_from = str(distilled.provenance.get("dataset_fingerprint", ""))
     is_same_name = distilled.provenance.get("dataset") == result.dataset
     if is_same_name and is_of_content(made_from) and made_from != result.dataset_fingerprint:
@@ -59,17 +104,21 @@ def evaluate(
             f"now {result.dataset_fingerprint}",
             stacklevel=2,
         )
-    show_table([result], published=False)
+
+
+def _tell_students(title: str, distilled: DistilledDataset, name: str, result: Result) -> None:
+    """Print the accuracy of every student, and a note where it is close to chance."""
     accuracy = result.metric("test_accuracy")
-    if accuracy is not None:
-        say("students: " + ", ".join(f"{100 * value:.2f} %" for value in accuracy.values))
-        chance = 1 / distilled.num_classes
-        if accuracy.mean < NEAR_CHANCE * chance:
-            say(
-                f"note: this is close to chance, {100 * chance:.3g} %: do the set's labels follow the data set's "
-                f"classes? `ddbench list --classes {name}` shows them"
-            )
-    if results is not None:
-        with Store(results).writing(result.key) as staging:
-            write_result(result, staging)
-        say(f"kept as {results / result.key}")
+    if accuracy is None:
+        return
+    say(f"{title}: {_percent(accuracy.values)}")
+    chance = 1 / distilled.num_classes
+    if accuracy.mean < NEAR_CHANCE * chance:
+        say(
+            f"note: this is close to chance, {100 * chance:.3g} %: do the set's labels follow the data set's "
+            f"classes? `ddbench list --classes {name}` shows them"
+        )
+
+
+def _percent(values: Sequence[float]) -> str:
+    return ", ".join(f"{100 * value:.2f} %" for value in values)
