@@ -130,10 +130,10 @@ def split_spec(spec: str) -> tuple[str, str]:
 def _spelt_here(spec: str) -> str:
     """Return our name of a network in a paper's spelling: resnet18 for `ResNet-18`, convnet-d3 for `ConvNet-3`."""
     written = re.fullmatch(r"([a-z]+)[-_ ]?d?(\d*)(.*)", spec.casefold())
-    if written is None or written[1] not in NETWORKS.names():
+    if written is None or written[1] not in NETWORKS.names() or written[3][:1] not in ("", "-", " "):
         return ""
     family, depth, rest = written.groups()
-    return family + ("-d" if family == "convnet" and depth else "") + depth + rest.replace("_", "-").replace(" ", "-")
+    return family + ("-d" if family == "convnet" and depth else "") + depth + rest.replace(" ", "-")
 
 
 def parse_variant(

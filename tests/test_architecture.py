@@ -187,7 +187,7 @@ def test_only_the_command_line_prints():
 def test_file_stem_is_the_registered_name(folder):
     stems = [name.split("/")[1] for name in FILES if name.startswith(f"{folder}/") and name.count("/") == 1]
     for stem in (stem for stem in stems if stem and not stem.startswith("_")):
-        name = stem.replace("_", "-") if folder == "protocols" else stem
+        name = stem.replace("_", "-") if folder in ("protocols", "importers", "exporters") else stem
         assert name in REGISTRIES[folder].names()
         assert f'.register("{name}")' in ast.unparse(parse(FILES[f"{folder}/{stem}"])).replace("'", '"')
 

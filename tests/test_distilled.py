@@ -235,7 +235,7 @@ DAMAGES = {
     "too many classes": (with_sidecar(num_classes=4), BadInputError, "4 classes at ipc 2 has 8 images, got 6"),
     "other ipc": (with_sidecar(ipc=1), BadInputError, "3 classes at ipc 1 has 3 images, got 6"),
     "nan pixels": (with_tensors(images=torch.full((6, 3, 4, 4), torch.nan)), BadInputError, "6 of 6 .* hold NaN"),
-    "half pixels": (with_tensors(images=torch.zeros(6, 3, 4, 4).half()), BadInputError, "float32 or uint8"),
+    "double pixels": (with_tensors(images=torch.zeros(6, 3, 4, 4).double()), BadInputError, "float16 or uint8"),
 }
 
 

@@ -15,6 +15,7 @@ evaluators other than those of accuracy.
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,7 @@ from ddbench.runs.preparation import prepared_key
 from ddbench.runs.results_store import RESULT_FILE, Store
 from ddbench.runs.suite import Cell, Suite
 from ddbench.runs.suite_runner import FINISHED, check_protocols, check_recorded, look_at_data, of_data
+from ddbench.runs.suite_sets import cells_of_sets
 from ddbench.students.loop import TrainingPlan, chunk_size
 from ddbench.students.teacher import teacher_plan
 from ddbench.work import MethodWork, PhaseWork, count_bytes, count_flops
@@ -170,11 +172,14 @@ def forecast_suite(
     cells = suite.cells()
     if elsewhere is None:
         check_protocols(cells, options)
-    infos = look_at_data(cells, options)
-    cells = [of_data(cell, infos) for cell in cells]
+    infos = look_at_data(suite.datasets, options)
+    with tempfile.TemporaryDirectory(prefix="ddbench-sets-") as scratch:
+        of_sets = [cell for cell, _ in cells_of_sets(suite, infos, options, Path(scratch))]
+    given = {of_data(cell, infos).key for cell in of_sets}
+    cells = [of_data(cell, infos) for cell in (*cells, *of_sets)]
     check_recorded(cells, results, infos)
     forecaster = Forecaster(cells, results, options, elsewhere)
-    return [forecaster.forecast(cell) for cell in cells]
+    return [forecaster.forecast(cell, is_given=cell.key in given) for cell in cells]
 
 
 class Forecaster:
@@ -199,12 +204,17 @@ class Forecaster:
             pass
         self._base_bytes = meter.reading.peak_host_bytes or 0
 
-    def forecast(self, cell: Cell) -> CellForecast:
-        """Return what a cell will cost after those before it."""
+    def forecast(self, cell: Cell, *, is_given: bool = False) -> CellForecast:
+        """Return what a cell will cost after those before it; of a set that is given, its evaluation alone."""
         kept = self._results.get(cell.key)
         if kept is not None and kept.status in FINISHED:
             return CellForecast(cell, "done" if kept.status == "ok" else f"done: skipped, {kept.reason}", {})
         real = load_real(cell.dataset, self._options)
+        state = "" if kept is None else f"again, was {kept.status.replace('_', ' ')}"
+        if is_given:
+            students, evaluation = self._evaluation(cell, real)
+            size = self._held_bytes(real) + count_bytes(students, InputShape.of(real.info))
+            return CellForecast(cell, state, {"evaluate": evaluation}, size)
         method = make_method(cell.method, cell.config)
         try:
             check_supported(cell.method, method, real, cell.ipc or 1)
@@ -218,7 +228,6 @@ class Forecaster:
                 peaks.append(None if work is None else count_bytes(work, InputShape.of(real.info)))
         known = [peak for peak in peaks if peak is not None]
         peak = self._held_bytes(real) + max(known) if len(known) == len(peaks) else None
-        state = "" if kept is None else f"again, was {kept.status.replace('_', ' ')}"
         return CellForecast(cell, state, phases, peak)
 
     def _held_bytes(self, real: RealDataset) -> int:

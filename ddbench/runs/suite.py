@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, ValidationError, model_validator
 
 from ddbench.errors import BadInputError, UnknownNameError
 from ddbench.evaluator import make_evaluator
@@ -18,7 +18,7 @@ from ddbench.inputs.yaml import read_yaml
 from ddbench.method import config_of, make_method
 from ddbench.network import split_spec
 from ddbench.protocol import PROTOCOLS
-from ddbench.records import size_words
+from ddbench.records import Space, size_words
 from ddbench.registry import DATASETS, suggest
 from ddbench.runs.presets import preset_settings
 
@@ -87,6 +87,11 @@ def _as_method(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
 
 
+def _as_set(value: object) -> object:
+    """A bare path is the folder of a distilled set."""
+    return {"path": value} if isinstance(value, str) else value
+
+
 # Strict: a YAML `yes` or "3" where a number belongs is a slip, not a number.
 Count = Annotated[int, Field(ge=1, le=10**9, strict=True)]
 Students = Annotated[int, Field(ge=1, le=MOST_STUDENTS, strict=True)]
@@ -112,8 +117,29 @@ class SuiteMethod(Checked):
     students: Students | None = None
 
 
+class SuiteSet(Checked):
+    """A distilled set of a suite: the folder of one, or with `as` a source that another program wrote.
+
+    The other keys are those of `ddbench import`, and of no meaning without `as`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=False)
+    path: Name
+    form: Name | None = Field(default=None, alias="as")
+    dataset: Name | None = None
+    method: Name | None = None
+    seed: Seed | None = None
+    space: Space | None = None
+    normalised_by: Name | None = None
+    factor: Count | None = None
+    logits: StrictBool = False
+    student_lr: Annotated[float, Field(gt=0)] | None = None
+    class_map: Name | None = None
+    pixel_margin: float | Name | None = None
+
+
 class Suite(Checked):
-    """A grid: data sets x methods x IPC x networks x distillation seeds, under one protocol.
+    """A grid: data sets x methods x IPC x networks x distillation seeds, under one protocol; and sets that are there.
 
     `students_at_once` says how many students one call trains: an engine setting, which no cell's key depends on.
     """
@@ -123,8 +149,9 @@ class Suite(Checked):
     description: str = ""
     protocol: str
     datasets: Names
-    methods: Annotated[tuple[Annotated[SuiteMethod, BeforeValidator(_as_method)], ...], Field(min_length=1)]
-    ipc: Budgets
+    methods: tuple[Annotated[SuiteMethod, BeforeValidator(_as_method)], ...] = ()
+    sets: tuple[Annotated[SuiteSet, BeforeValidator(_as_set)], ...] = ()
+    ipc: tuple[Count, ...] = ()
     networks: tuple[str, ...] = ()
     distill_seeds: Seeds = (0,)
     students: Students = 1
@@ -133,6 +160,14 @@ class Suite(Checked):
     cross_networks: tuple[str, ...] = ()
     share_prepare: bool = False
     students_at_once: Count | None = None
+
+    @model_validator(mode="after")
+    def _has_work(self) -> Self:
+        if not (self.methods or self.sets):
+            raise ValueError("methods: none are listed, and no sets; list some of either")
+        if self.methods and not self.ipc and any(listed.ipc is None for listed in self.methods):
+            raise ValueError("ipc: is missing; list the images per class of the methods")
+        return self
 
     @property
     def size(self) -> int:
@@ -192,6 +227,7 @@ class Suite(Checked):
 
 
 KNOWN_KEYS = {"": tuple(Suite.model_fields), "methods": tuple(SuiteMethod.model_fields)}
+KNOWN_KEYS["sets"] = tuple(field.alias or name for name, field in SuiteSet.model_fields.items())
 
 
 def suite_names() -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -30,6 +31,7 @@ from ddbench.runs.cell import run_cell, unfinished_result
 from ddbench.runs.distill import RunOptions, load_real, with_device
 from ddbench.runs.results_store import Store, write_result
 from ddbench.runs.suite import Cell, Suite, load_suite
+from ddbench.runs.suite_sets import cells_of_sets
 from ddbench.seeding import make_generator
 
 FINISHED = ("ok", "skipped")
@@ -75,15 +77,16 @@ def run_suite(
     device = resolve_device(options.device)
     cells = suite.cells()
     check_protocols(cells, options)
-    infos = look_at_data(cells, options)
-    check_networks(cells, infos)
-    check_sizes(cells, infos)
-    cells = [of_data(cell, infos) for cell in cells]
+    infos = look_at_data(suite.datasets, options)
     store = Store(results)
-    store.prepare()
-    check_recorded(cells, store, infos)
     done: list[Result] = []
     with ExitStack() as stack:
+        given = _open_sets(suite, infos, options, stack)
+        cells = [*(of_data(cell, infos) for cell in cells), *(cell for cell, _ in given.values())]
+        check_networks(cells, infos)
+        check_sizes(cells, infos)
+        store.prepare()
+        check_recorded(cells, store, infos)
         run = stack.enter_context(CellProcess()).run if device.type == "cuda" else run_cell
         for index, cell in enumerate(cells):
             check_not_told_to_end()
@@ -96,7 +99,7 @@ def run_suite(
             on_event(event)
             if found is None:
                 store.set_aside(cell.key)
-            reuse = _find_reusable(cell, cells, store, options)
+            reuse = given[cell.key][1] if cell.key in given else _find_reusable(cell, cells, store, options)
             with store.writing(cell.key) as folder:
                 result = run(cell, options, folder, reuse)
                 write_result(result, folder)
@@ -106,15 +109,26 @@ def run_suite(
     return done
 
 
+def _open_sets(
+    suite: Suite, infos: Mapping[str, DatasetInfo], options: RunOptions, stack: ExitStack
+) -> dict[str, tuple[Cell, Path]]:
+    """Return the cells of a suite's sets and their folders by key; imported ones lie where `stack` removes them."""
+    if not suite.sets:
+        return {}
+    scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ddbench-sets-")))
+    found = cells_of_sets(suite, infos, options, scratch)
+    return {(known := of_data(cell, infos)).key: (known, folder) for cell, folder in found}
+
+
 def check_protocols(cells: list[Cell], options: RunOptions) -> None:
     """Look at every protocol, so that what this device cannot do is told before hours of work."""
     for protocol in dict.fromkeys(cell.protocol for cell in cells):
         check_precision(PROTOCOLS.get(protocol).precision, resolve_device(options.device))
 
 
-def look_at_data(cells: list[Cell], options: RunOptions) -> dict[str, DatasetInfo]:
+def look_at_data(datasets: Iterable[str], options: RunOptions) -> dict[str, DatasetInfo]:
     """Load every data set, so that what is missing is told before hours of work, and return what each is, by spec."""
-    return {spec: load_real(spec, options).info for spec in dict.fromkeys(cell.dataset for cell in cells)}
+    return {spec: load_real(spec, options).info for spec in dict.fromkeys(datasets)}
 
 
 def check_networks(cells: list[Cell], infos: Mapping[str, DatasetInfo]) -> None:

@@ -17,6 +17,8 @@ from ddbench.lazy import lazy_names
 if TYPE_CHECKING:
     from ddbench.testing.dataset import DatasetContract
     from ddbench.testing.evaluator import EvaluatorContract
+    from ddbench.testing.exporter import ExporterContract
+    from ddbench.testing.importer import ImporterContract
     from ddbench.testing.method import MethodContract
     from ddbench.testing.network import NetworkContract
     from ddbench.testing.protocol import ProtocolContract
@@ -28,6 +30,8 @@ _HOMES = {
     "SMOKE_PROTOCOL": "trial",
     "DatasetContract": "dataset",
     "EvaluatorContract": "evaluator",
+    "ExporterContract": "exporter",
+    "ImporterContract": "importer",
     "MethodContract": "method",
     "NetworkContract": "network",
     "Outcome": "running",
@@ -40,6 +44,8 @@ __all__ = [
     "SMOKE_PROTOCOL",
     "DatasetContract",
     "EvaluatorContract",
+    "ExporterContract",
+    "ImporterContract",
     "MethodContract",
     "NetworkContract",
     "Outcome",

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from ddbench.errors import BadInputError, DDBenchError
-from ddbench.registry import EVALUATORS, METHODS, PROTOCOLS, suggest
+from ddbench.registry import EVALUATORS, EXPORTERS, IMPORTERS, METHODS, PROTOCOLS, suggest
 
 if TYPE_CHECKING:
     import pytest
 
-Kind = Literal["method", "network", "dataset", "evaluator", "protocol"]
+Kind = Literal["method", "network", "dataset", "evaluator", "protocol", "importer", "exporter"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def run_contract(kind: str, name: str, show: Callable[[Outcome], None] = lambda 
     """Run the contract of a kind on one entry.
 
     Args:
-        kind: `method`, `network`, `dataset`, `evaluator` or `protocol`.
+        kind: `method`, `network`, `dataset`, `evaluator`, `protocol`, `importer` or `exporter`.
         name: registered name, a network's with its variant, a data set's with its options.
         show: called with each outcome as soon as it is known.
 
@@ -80,6 +80,10 @@ def _find(kind: str, name: str) -> None:
             EVALUATORS.get(name)
         case "protocol":
             PROTOCOLS.get(name)
+        case "importer":
+            IMPORTERS.get(name)
+        case "exporter":
+            EXPORTERS.get(name)
         case "network":
             import_module("ddbench.testing.network").fitting_shape(name)
         case _:

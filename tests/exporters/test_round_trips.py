@@ -153,7 +153,7 @@ def test_an_export_replaces_nothing_but_an_export(make, digits, tmp_path):
 def test_a_damaged_card_is_told(make, digits, tmp_path):
     export_set(make("pixels"), "tensors", tmp_path / "out", digits)
     (tmp_path / "out" / CARD).write_text('{"format": "ddbench-export-1"}')
-    with pytest.raises(DataMismatchError, match="is damaged: .* export the set again"):
+    with pytest.raises(DataMismatchError, match=r"is damaged: .* export the set again"):
         import_set(tmp_path / "out", "tensors", digits)
 
 

@@ -19,13 +19,13 @@ def check(
         list[str],
         typer.Argument(
             metavar="[KIND] NAME",
-            help="KIND is method (where none is given), network, dataset, evaluator or protocol; NAME is a registered "
-            "one, a plug-in's too, such as dm, network convnet-d3 or dataset digits.",
+            help="KIND is method (where none is given), network, dataset, evaluator, protocol, importer or "
+            "exporter; NAME is a registered one, a plug-in's too, such as dm, network convnet-d3 or dataset digits.",
         ),
     ],
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show where a rule that failed did so.")] = False,
 ) -> int:
-    """Check that a method, network, data set, evaluator or protocol keeps its contract."""
+    """Check that a method, network, data set, evaluator, protocol, importer or exporter keeps its contract."""
     from ddbench.testing.running import Kind, run_contract
 
     if len(what) > 2:
