@@ -22,7 +22,7 @@ from ddbench.method import RunContext
 from ddbench.methods._coresets.selection import draw_real, select_real
 from ddbench.network import plugin_code
 from ddbench.protocol import Protocol, Schedule
-from ddbench.records import DistilledDataset, RealDataset
+from ddbench.records import DistilledDataset, LabeledImages, RealDataset
 from ddbench.seeding import make_generator
 from ddbench.students.data import TrainingSet
 from ddbench.students.label_regimes import LabelledSet, Regime, label_set
@@ -30,7 +30,9 @@ from ddbench.students.teacher import ReadyTeacher, find_teacher
 from ddbench.students.trainer import StudentTrainer
 from ddbench.training_recipe import Teacher
 
-CACHE_VERSION = 1  # of the code that measures a random side; `tests/test_cache_versions.py` says when it must be raised
+CACHE_VERSION = 1  # raised where the same key would give other accuracies
+
+UNCHANGED: Mapping[str, Any] = {}
 
 
 @dataclass(eq=False)
@@ -71,36 +73,65 @@ class RandomSide:
         self.run.first_use.append(meter.reading)
         return found
 
-    def own(self, regime: Regime, **changes: Any) -> tuple[LabelledSet, tuple[float, ...]] | None:  # noqa: ANN401
+    @property
+    def own_regime(self) -> Regime:
+        """The labels that the set is meant to be trained with under the protocol."""
+        if self.run.protocol.teacher is not None:
+            return "online"
+        return "soft" if self.run.distilled.label_mode == "soft" else "hard"
+
+    def labelled(self, distilled: DistilledDataset, regime: Regime) -> LabelledSet | None:
+        """Return a set with the labels of a regime; random images, once labelled, are whitened if the set is.
+
+        None where nobody can give the labels.
+        """
+        gives_own = regime == "hard" or (regime == "soft" and distilled.label_mode == "soft")
+        teacher = None if gives_own or distilled.space == "zca" else self.teacher
+        found = label_set(distilled, regime, teacher, self.real.info, self.ctx.device)
+        whitening = self.run.distilled.whitening
+        if found is None or whitening is None or distilled.space == "zca":
+            return found
+        drawn = found.distilled
+        white = replace(drawn, images=whiten(drawn.images, whitening), space="zca", whitening=whitening)
+        return replace(found, distilled=white)
+
+    def own(
+        self, regime: Regime, rate: float | None = None, changes: Mapping[str, Any] = UNCHANGED
+    ) -> tuple[LabelledSet, tuple[float, ...]] | None:
         """Return the set with the labels of a regime and its students' accuracies; None where there are none.
 
-        `changes` are fields of the protocol that are others.
+        Args:
+            regime: which labels.
+            rate: learning rate of the students, in place of the set's or the protocol's.
+            changes: fields of the protocol that are others.
         """
-        labelled = self._labelled(self.run.distilled, regime)
+        labelled = self.labelled(self.run.distilled, regime)
         if labelled is None:
             return None
-        trained = self._trainer(labelled, changes).train_and_test(
+        if rate is not None:
+            labelled = replace(labelled, distilled=replace(labelled.distilled, student_lr=rate))
+        trained = self.trainer(labelled, changes).train_and_test(
             self.run.network, self.run.students, self.ctx.track, self.ctx.log
         )
         self.run.first_use.extend(trained.first_use)
         return labelled, trained.accuracies
 
-    def random(self, regime: Regime, **changes: Any) -> tuple[float, ...]:  # noqa: ANN401
+    def random(self, regime: Regime, changes: Mapping[str, Any] = UNCHANGED) -> tuple[float, ...]:
         """Return the accuracies of students of random real images with the labels of a regime, measured once."""
-        schedule = self._schedule_of_random(changes)
+        schedule = self.random_schedule(changes)
         with cached_work(self._key(regime, schedule, changes)) as work:
             if work.account is None:
-                labelled = self._labelled(self.random_set(), regime)
+                labelled = self.labelled(self.random_set(), regime)
                 if labelled is None:
                     raise RuntimeError(f"random images cannot be labelled under {regime}")
-                trainer = replace(self._trainer(self._whitened(labelled), changes), schedule=schedule)
+                trainer = replace(self.trainer(labelled, changes), schedule=schedule)
                 trained = trainer.train_and_test(self.run.network, self.run.students, self.ctx.track, self.ctx.log)
                 work.keep({"accuracies": list(trained.accuracies)})
             assert work.account is not None
             return tuple(map(float, work.account["accuracies"]))
 
-    def random_set(self) -> DistilledDataset:
-        """Return the set that `random_real` draws at the set's budget and seed.
+    def random_set(self, train: LabeledImages | None = None) -> DistilledDataset:
+        """Return the set that `random_real` draws at the set's budget and seed, or from a part of the images.
 
         Raises:
             BadInputError: the whole training set, beside which nothing random stands.
@@ -109,30 +140,19 @@ class RandomSide:
         if ipc is None:
             raise BadInputError("the whole training set has no random counterpart; evaluate a distilled set")
         generator = make_generator(self.run.distill_seed or 0, "distill", info.name)
-        return select_real(self.real.train, draw_real(self.real.train, ipc, generator), ipc)
+        source = self.real.train if train is None else train
+        return select_real(source, draw_real(source, ipc, generator), ipc)
 
-    def _labelled(self, distilled: DistilledDataset, regime: Regime) -> LabelledSet | None:
-        gives_own = regime == "hard" or (regime == "soft" and distilled.label_mode == "soft")
-        teacher = None if gives_own or distilled.space == "zca" else self.teacher
-        return label_set(distilled, regime, teacher, self.real.info, self.ctx.device)
-
-    def _whitened(self, labelled: LabelledSet) -> LabelledSet:
-        """Return random images as the set's own are: whitened where these are, once they have their labels."""
-        drawn, whitening = labelled.distilled, self.run.distilled.whitening
-        if whitening is None:
-            return labelled
-        white = replace(drawn, images=whiten(drawn.images, whitening), space="zca", whitening=whitening)
-        return replace(labelled, distilled=white)
-
-    def _trainer(self, labelled: LabelledSet, changes: Mapping[str, Any]) -> StudentTrainer:
+    def trainer(self, labelled: LabelledSet, changes: Mapping[str, Any] = UNCHANGED) -> StudentTrainer:
+        """Return what trains students of a labelled set under the protocol with some fields changed."""
         plain = replace(self.run, protocol=self.protocol.model_copy(update=dict(changes)), soft_labels=None)
         trainer = replace(plain.trainer(self.real, self.ctx.device), distilled=labelled.distilled)
         return replace(trainer, soft_labels=labelled.soft_labels)
 
-    def _schedule_of_random(self, changes: Mapping[str, Any]) -> Schedule:
+    def random_schedule(self, changes: Mapping[str, Any]) -> Schedule:
         """Return a schedule by which random images are trained on in as many steps as the set's."""
         labelled = LabelledSet(replace(self.run.distilled, labels=self.run.distilled.classes), None, 0, "class")
-        trainer = self._trainer(labelled, changes)
+        trainer = self.trainer(labelled, changes)
         plan, ipc = trainer.plan, self.run.distilled.ipc or 1
         seen = len(TrainingSet.of(labelled.distilled, self.real.info, torch.device("cpu")))
         steps = plan.schedule.epochs * math.ceil(seen / plan.batch_size)

@@ -1,0 +1,54 @@
+"""The augmentation-robust score of DD-Ranking: what a set gains on random images with and without augmentation.
+
+Paper: "DD-Ranking: Rethinking the Evaluation of Dataset Distillation" (arXiv 2505.13300).
+Checked against: NUS-HPC-AI-Lab/DD-Ranking 0.2.0, `metrics/aug_robust.py`. Differs from it as `lrs` does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ddbench.errors import BadInputError
+from ddbench.evaluator import EVALUATORS, DistillRun, Evaluator
+from ddbench.evaluators._random_side import UNCHANGED, RandomSide
+from ddbench.evaluators._rate_search import choose_own_rate, choose_random_rate
+from ddbench.evaluators._scores import normalised_score
+from ddbench.method import RunContext
+from ddbench.records import Metric, RealDataset
+
+WEIGHT = 0.5  # of the gain with augmentation; source: metrics/aug_robust.py
+PLAIN: dict[str, Any] = {"augmentation": "", "augmentation_for": {}, "image_augmentation": None, "cutmix": None}
+
+
+@EVALUATORS.register("ars")
+class AugmentationRobustScore(Evaluator):
+    """`ars`, and the gains on random images that it is made of: `gain_augmented` and `gain_plain`, one a student.
+
+    ARS is `normalised_score` of half of each; the set is trained with its own labels, random images with the same.
+    """
+
+    def evaluate(self, run: DistillRun, real: RealDataset, ctx: RunContext) -> tuple[Metric, ...]:
+        """Train students of the set and of random images, with the protocol's augmentation and without any."""
+        side, gains, rates = RandomSide(run, real, ctx), {}, {}
+        regime, learned = side.own_regime, run.distilled.student_lr
+        for name, changes in (("augmented", UNCHANGED), ("plain", PLAIN)):
+            of_random = choose_random_rate(side, regime, changes)
+            of_set = learned if learned is not None else choose_own_rate(side, regime, changes)
+            own = side.own(regime, of_set, changes)
+            if own is None:
+                raise BadInputError("ars: a teacher's labels of whitened images are not defined; use protocol dsa")
+            random = side.random(regime, {**changes, "lr": of_random})
+            gains[name] = tuple(a - b for a, b in zip(own[1], random, strict=True))
+            rates[name] = {"own": of_set, "random": of_random}
+        score = tuple(
+            normalised_score(WEIGHT * with_it + (1 - WEIGHT) * without)
+            for with_it, without in zip(gains["augmented"], gains["plain"], strict=True)
+        )
+        run.engine["ars"] = {"rates": rates, "labels": regime}
+        return (
+            Metric(name="ars", unit="score", higher_is_better=True, values=score),
+            *(
+                Metric(name=f"gain_{name}", unit="fraction", higher_is_better=True, values=values)
+                for name, values in gains.items()
+            ),
+        )
