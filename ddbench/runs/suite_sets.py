@@ -70,10 +70,10 @@ def _spec_of(distilled: DistilledDataset, infos: Mapping[str, DatasetInfo], list
 
 
 def _cell_of(distilled: DistilledDataset, suite: Suite, spec: str, network: str) -> Cell:
-    origin = distilled.provenance
+    origin, config = distilled.provenance, distilled.provenance.get("config")
     return Cell(
         method=origin.get("method", "external"),
-        config=origin.get("config") or {SET_DIGEST: content_digest(distilled)},
+        config={SET_DIGEST: content_digest(distilled)} if config is None else config,
         dataset=spec,
         ipc=distilled.ipc,
         network=network,

@@ -1,0 +1,107 @@
+"""Tests of the gain over random real images by label regime."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from ddbench.augment.zca import fit_zca, whiten
+from ddbench.errors import BadInputError
+from ddbench.evaluators._random_side import RandomSide
+from ddbench.evaluators.label_regimes import LabelRegimes
+from ddbench.records import DistilledDataset
+from ddbench.registry import EVALUATORS
+from ddbench.runs.cell import evaluate
+from ddbench.runs.distill import distill
+from ddbench.testing import SMOKE_PROTOCOL
+from ddbench.training_recipe import Schedule
+
+LONGER = SMOKE_PROTOCOL.model_copy(update={"schedule": Schedule(epochs=20, drop_at=15), "lr": 0.05})
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("DDBENCH_CACHE_DIR", str(tmp_path))
+
+
+def measure(run, real, context, option=None):
+    return {metric.name: metric for metric in LabelRegimes(option).evaluate(run, real, context)}
+
+
+@pytest.fixture
+def long_run(run):
+    return replace(run, protocol=LONGER)
+
+
+def test_random_images_gain_nothing_on_themselves(long_run, real, context):
+    same = replace(long_run, distilled=distill("random_real", real, 2, seed=3), distill_seed=3)
+    found = measure(same, real, context)
+    for regime in ("hard", "soft", "online"):
+        assert found[f"gain[{regime}]"].values == (0.0,) * same.students
+        assert found[f"accuracy[{regime}]"].values == found[f"random_accuracy[{regime}]"].values
+
+
+def test_the_hard_side_is_what_accuracy_measures(long_run, real, context):
+    found = measure(long_run, real, context)
+    (plain,) = EVALUATORS.get("accuracy")().evaluate(long_run, real, context)
+    assert found["accuracy[hard]"].values == plain.values
+    random = evaluate(
+        distill("random_real", real, long_run.distilled.ipc, seed=long_run.distill_seed),
+        real, LONGER, long_run.network, long_run.students, long_run.eval_seed,
+    )  # fmt: skip
+    assert found["random_accuracy[hard]"].values == random.metric("test_accuracy").values
+    gains = [a - b for a, b in zip(plain.values, random.metric("test_accuracy").values, strict=True)]
+    assert found["gain[hard]"].values == pytest.approx(gains)
+
+
+def test_the_random_side_is_measured_once_for_all_methods(long_run, real, context, monkeypatch):
+    measure(long_run, real, context)
+    other = replace(long_run, distilled=distill("herding", real, long_run.distilled.ipc))
+    monkeypatch.setattr(RandomSide, "random_set", lambda self, train=None: pytest.fail("drawn again"))
+    assert set(measure(other, real, context)) == set(measure(long_run, real, context))
+    with pytest.raises(pytest.fail.Exception, match="drawn again"):
+        measure(replace(other, distill_seed=7), real, context)
+
+
+def test_both_sides_take_as_many_steps(long_run, real, context):
+    rows = torch.cat([real.train.of_class(label)[:2] for label in range(10)])
+    several = DistilledDataset(real.train.pixels(rows), real.train.labels[rows], 10, 2, "pixels", decode_factor=2)
+    small = LONGER.model_copy(update={"batch_size": 16})
+    side = RandomSide(replace(long_run, distilled=several, protocol=small), real, context)
+    schedule = side.random_schedule({})
+    assert schedule.epochs * -(-20 // 16) == 20 * -(-80 // 16)  # 4 parts an image
+    assert schedule.drop_at == round(15 * schedule.epochs / 20)
+    plain = RandomSide(replace(long_run, protocol=small), real, context)
+    assert plain.random_schedule({}) == small.schedule
+
+
+def test_own_soft_labels_of_a_whitened_set_stand_beside_a_teachers_of_random_images(long_run, real, context):
+    rows = torch.cat([real.train.of_class(label)[:1] for label in range(10)])
+    whitening = fit_zca(real.train)
+    soft = (torch.nn.functional.one_hot(real.train.labels[rows], 10) * 3.0).softmax(1)
+    white = whiten(real.train.pixels(rows), whitening)
+    made = DistilledDataset(white, soft, 10, 1, "zca", whitening=whitening)
+    run = replace(long_run, distilled=made)
+    found = measure(run, real, context)
+    assert "gain[soft]" in found
+    assert "gain[online]" not in found
+    assert run.engine["labels_of"] == {"hard": "class", "soft": "set"}
+    drawn = RandomSide(run, real, context)
+    labelled = drawn.labelled(drawn.random_set(), "soft")
+    assert labelled.labels_of == "teacher"
+    assert torch.equal(labelled.distilled.images, whiten(drawn.random_set().images, whitening))
+
+
+def test_a_teacher_of_given_epochs_has_a_name_of_its_own(long_run, real, context):
+    found = measure(long_run, real, context, "1")
+    assert "gain[online, teacher of 1 epochs]" in found
+    assert "gain[hard]" in found
+    for wrong in ("0", "x", "1.5", "-1", "", "9" * 9):
+        with pytest.raises(BadInputError, match="takes the epochs of its teacher"):
+            LabelRegimes(wrong)
+
+
+def test_the_whole_training_set_has_no_random_side(long_run, real, context):
+    whole = replace(long_run, distilled=distill("full_real", real, 1), protocol=SMOKE_PROTOCOL)
+    with pytest.raises(BadInputError, match="has no random counterpart"):
+        measure(whole, real, context)

@@ -1,0 +1,82 @@
+"""Tests of the label-robust score."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ddbench.errors import BadInputError
+from ddbench.evaluators._random_side import RandomSide
+from ddbench.evaluators._rate_search import RATES, choose_own_rate, choose_random_rate, split_off
+from ddbench.evaluators._scores import normalised_score
+from ddbench.evaluators.lrs import LabelRobustScore, full_accuracy
+from ddbench.runs.cell import evaluate
+from ddbench.runs.distill import distill
+from ddbench.testing import SMOKE_PROTOCOL
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("DDBENCH_CACHE_DIR", str(tmp_path))
+
+
+@given(st.floats(-1, 1))
+def test_the_score_of_fractions_lies_in_zero_to_one_and_rises(alpha):
+    assert 0 <= normalised_score(alpha) <= 1
+    assert normalised_score(min(1, alpha + 0.01)) >= normalised_score(alpha)
+
+
+def test_the_score_of_percentages_is_the_floor_that_the_other_program_prints():
+    assert normalised_score(0.5 * 2.0 - 0.5 * 70.8) == pytest.approx(-0.15652, abs=1e-5)
+    assert normalised_score(0.5 * 0.02 - 0.5 * 0.708) == pytest.approx(0.1451, abs=1e-4)
+
+
+def test_its_parts_follow_from_accuracies(run, real, context):
+    found = {metric.name: metric.values for metric in LabelRobustScore().evaluate(run, real, context)}
+    facts = run.engine["lrs"]
+    side = RandomSide(run, real, context)
+    hard = side.own("hard", facts["rates"]["hard"])[1]
+    assert found["hlr"] == tuple(facts["full_accuracy"] - value for value in hard)
+    own, random = side.own("hard", facts["rates"]["own"])[1], side.random("hard", {"lr": facts["rates"]["random"]})
+    assert found["ior"] == tuple(a - b for a, b in zip(own, random, strict=True))
+    wanted = [(math.exp(i / 2 - h / 2) - math.exp(-1)) / (math.e - math.exp(-1))
+              for i, h in zip(found["ior"], found["hlr"], strict=True)]  # fmt: skip
+    assert found["lrs"] == pytest.approx(wanted)
+
+
+def test_the_whole_datas_accuracy_is_that_of_full_real(run, real, context):
+    whole = evaluate(distill("full_real", real, 1), real, SMOKE_PROTOCOL, run.network, 1, run.eval_seed)
+    side = RandomSide(replace(run, distill_seed=0), real, context)
+    assert full_accuracy(side) == whole.metric("test_accuracy").values[0]
+
+
+def test_a_recorded_accuracy_is_taken_and_said(run, real, context):
+    found = {metric.name: metric.values for metric in LabelRobustScore("0.9").evaluate(run, real, context)}
+    assert set(found) == {"lrs[full 0.9]", "hlr[full 0.9]", "ior[full 0.9]"}
+    for wrong in ("84.8", "0", "x", "nan", "-0.5"):
+        with pytest.raises(BadInputError, match=r"a fraction in 0\.\.1"):
+            LabelRobustScore(wrong)
+
+
+def test_rates_come_from_held_out_training_images(run, real, context, monkeypatch):
+    rest, held = split_off(real.train)
+    assert len(rest) + len(held) == len(real.train)
+    pairs = {tuple(image.flatten().tolist()) for image in rest.images}
+    assert sum(tuple(image.flatten().tolist()) in pairs for image in held.images) <= 2  # digits has a few twins
+    assert torch.equal(held.class_counts(), real.train.class_counts() // 10)
+    side = RandomSide(run, real, context)
+    monkeypatch.setattr(
+        type(real.test), "on", lambda self, device: self if len(self) == len(held) else pytest.fail("the test set")
+    )
+    assert choose_own_rate(side, "hard") in RATES
+    assert choose_random_rate(side, "hard") in RATES
+
+
+def test_a_learned_rate_goes_with_the_sets_own_labels(run, real, context):
+    learned = replace(run, distilled=replace(run.distilled, student_lr=0.0333))
+    LabelRobustScore("0.9").evaluate(learned, real, context)
+    assert learned.engine["lrs"]["rates"]["own"] == 0.0333
+    assert learned.engine["lrs"]["rates"]["hard"] in RATES
