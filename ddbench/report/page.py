@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ddbench.analysis.aggregate import GAP
+from ddbench.analysis.marks import EntryKey, Mark, explain_marks, mark_entries
 from ddbench.host.files import write_text
 from ddbench.records import Result
 from ddbench.report.circumstances import Circumstances, describe
-from ddbench.report.marks import EntryKey, Mark, explain_marks, mark_entries
 from ddbench.report.matrix import matrices_of
 from ddbench.report.pictures import Gallery, make_gallery
 from ddbench.report.plot_style import INK, number_rows

@@ -177,7 +177,12 @@ def write_lines(results: Iterable[Result], path: Path) -> None:
     """Write results as JSON lines, one result a line with its digest: the form of recorded baselines."""
     if not is_special(path):
         make_folder(path.parent)
-    write_text(path, "".join(_with_digest(result).model_dump_json() + "\n" for result in results))
+    write_text(path, lines_of(results))
+
+
+def lines_of(results: Iterable[Result]) -> str:
+    """Return results as JSON lines, one result a line with its digest."""
+    return "".join(_with_digest(result).model_dump_json() + "\n" for result in results)
 
 
 def content_digest(content: dict[str, Any]) -> str:

@@ -59,6 +59,8 @@ def _make_panel(comparison: Comparison, group: Group) -> Panel:
             *(f"settings of {side} {number}: {config}" for (side, config), number in settings.items()),
         ),
         accuracy=pd.DataFrame([_text_row(comparison, row, settings) for row in group.rows]),
+        standings={},
+        gain=none,
         published=none,
         cost=none,
         regimes=none,

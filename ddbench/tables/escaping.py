@@ -21,6 +21,7 @@ LATEX = {
     "\N{PLUS-MINUS SIGN}": r"$\pm$",
     "\N{MULTIPLICATION SIGN}": r"$\times$",
     "\N{EN DASH}": "--",
+    "\N{ALMOST EQUAL TO}": r"$\approx$",
     "\N{DAGGER}": r"\textdagger{}",
     "\N{DOUBLE DAGGER}": r"\textdaggerdbl{}",
 }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import TYPE_CHECKING, Literal, overload
 
 import pandas as pd
 
+from ddbench.analysis.marks import Standing
 from ddbench.errors import BadInputError
 from ddbench.registry import suggest
 from ddbench.tables.escaping import csv_cell, json_text, latex, markdown, visible
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 TextFormat = Literal["md", "csv", "latex", "html", "json"]
+Standings = Mapping[tuple[int, int], Standing]
+SAME = "\N{ALMOST EQUAL TO}"
+TERMINAL_MARKS = {"best": "*", "same": SAME}  # of one character, so that numbers stay in line
+NO_MARK = "\N{NO-BREAK SPACE}"  # rich takes away a space
 NAME_COLUMNS = ("method", "metric", "config", "protocol hash", "machine", "space", "labels", "verdict")
 
 
@@ -66,8 +71,15 @@ def render_terminal(table: Table) -> Group:
                     overflow="fold",
                     no_wrap=name in ("method", "verdict") or name.startswith("gain"),
                 )
-            for row in _body(frame):
-                grid.add_row(*(Text(visible(text)) for text in row))
+            marked = panel.standings if frame is panel.accuracy else {}
+            in_columns = {column for _, column in marked}
+            for at, row in enumerate(_body(frame)):
+                cells = []
+                for column, text in enumerate(row):
+                    standing = marked.get((at, column))
+                    suffix = TERMINAL_MARKS.get(standing or "", NO_MARK) if column in in_columns else ""
+                    cells.append(Text(visible(text) + suffix, style="bold" if standing == "best" else ""))
+                grid.add_row(*cells)
             shown += [Text(caption), grid, Text()]
         shown += [*(Text(visible(note)) for note in panel.notes), Text()]
     return Group(*shown)
@@ -79,7 +91,9 @@ def render_markdown(table: Table) -> str:
     for panel in table.panels:
         parts.append(f"## {markdown(panel.title)}")
         parts.append("\n".join(f"- {markdown(line)}" for line in panel.header))
-        parts += [f"**{caption}**\n\n{_markdown_grid(frame)}" for caption, frame in panel.parts]
+        for caption, frame in panel.parts:
+            marked = panel.standings if frame is panel.accuracy else {}
+            parts.append(f"**{caption}**\n\n{_markdown_grid(frame, marked)}")
         parts.append("\n".join(f"- {markdown(note)}" for note in panel.notes))
     return "\n\n".join(parts) + "\n"
 
@@ -119,7 +133,8 @@ def render_latex(table: Table) -> str:
     for panel in table.panels:
         about = [f"{caption}: {panel.title}" for caption, _ in panel.parts]
         about[0] = "; ".join((about[0], *panel.header))
-        parts += [_latex_table(caption, frame) for caption, (_, frame) in zip(about, panel.parts, strict=True)]
+        for caption, (_, frame) in zip(about, panel.parts, strict=True):
+            parts.append(_latex_table(caption, frame, panel.standings if frame is panel.accuracy else {}))
         # Outside the float, which would outgrow a page; and \par, because \\ takes the [1] of a note as its argument.
         notes = [rf"\noindent {latex(note)}\par" for note in panel.notes]
         parts.append("\n".join([r"{\footnotesize\raggedright", *notes, "}"]))
@@ -146,8 +161,19 @@ def _body(frame: pd.DataFrame) -> list[list[str]]:
     return [[str(value) for value in row] for row in frame.to_numpy().tolist()]
 
 
-def _markdown_grid(frame: pd.DataFrame) -> str:
-    lines = [[markdown(text) for text in row] for row in (list(frame.columns), *_body(frame))]
+def _marked_body(frame: pd.DataFrame, marked: Standings, escape: Callable[[str], str], bold: str) -> list[list[str]]:
+    """Return the escaped cells of a frame, the best ones in bold and those that equal them marked."""
+    body = [[escape(text) for text in row] for row in _body(frame)]
+    for (row, column), standing in marked.items():
+        if standing == "best":
+            body[row][column] = bold.format(body[row][column])
+        elif standing == "same":
+            body[row][column] += f" {escape(SAME)}"
+    return body
+
+
+def _markdown_grid(frame: pd.DataFrame, marked: Standings) -> str:
+    lines = [[markdown(name) for name in frame.columns], *_marked_body(frame, marked, markdown, "**{}**")]
     widths = [max(3, *(len(line[column]) for line in lines)) for column in range(len(frame.columns))]
     left = [name in NAME_COLUMNS for name in frame.columns]
     rule = ["-" * width if is_left else "-" * (width - 1) + ":" for width, is_left in zip(widths, left, strict=True)]
@@ -158,9 +184,10 @@ def _markdown_grid(frame: pd.DataFrame) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in (padded[0], rule, *padded[1:]))
 
 
-def _latex_table(caption: str, frame: pd.DataFrame) -> str:
+def _latex_table(caption: str, frame: pd.DataFrame, marked: Standings) -> str:
     alignment = "".join("l" if name in NAME_COLUMNS else "r" for name in frame.columns)
-    lines = [" & ".join(map(latex, row)) + r" \\" for row in (list(frame.columns), *_body(frame))]
+    body = _marked_body(frame, marked, latex, r"\textbf{{{}}}")
+    lines = [" & ".join(row) + r" \\" for row in ([latex(name) for name in frame.columns], *body)]
     return "\n".join(
         [
             r"\begin{table}",

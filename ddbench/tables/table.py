@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,10 +11,12 @@ import pandas as pd
 
 from ddbench.analysis.aggregate import GAP, PEAKS, PHASES, Entry, Spread, costs_of, drop_duplicates, make_entries
 from ddbench.analysis.data_identity import DataIdentity, older_data_notes
+from ddbench.analysis.marks import Standing, explain_marks, mark_entries
 from ddbench.analysis.published import list_published
 from ddbench.errors import BadInputError
 from ddbench.inputs.values import shown
 from ddbench.records import Result
+from ddbench.tables.gain_column import gain_frame
 from ddbench.tables.label_regimes import regimes_frame, regimes_notes
 from ddbench.tables.layout import (
     PROTOCOLS_LR,
@@ -24,6 +26,7 @@ from ddbench.tables.layout import (
     cost_frame,
     differing,
     group_rows,
+    ipc_name,
     name_machines,
     other_frame,
     row_traits,
@@ -38,6 +41,8 @@ from ddbench.tables.reproduction import (
     reproductions,
 )
 
+MARKS = "Bold or *"  # the asterisk on a terminal, where bold does not last
+
 
 @dataclass(frozen=True, eq=False)
 class Panel:
@@ -47,6 +52,8 @@ class Panel:
         title: data set, protocol and network in one line.
         header: what holds for the whole panel, one line each.
         accuracy: methods by IPC, as text.
+        standings: by row and column of `accuracy`, where an entry stands among those of its IPC.
+        gain: accuracies less those of random real images, as text; empty where it was not asked for.
         cost: one row per method, IPC and machine, as text.
         published: accuracies at published settings beside the published ones, as text; empty where there are none.
         regimes: gains over random images by label regime, as text; empty where none were measured.
@@ -59,6 +66,8 @@ class Panel:
     title: str
     header: tuple[str, ...]
     accuracy: pd.DataFrame
+    standings: Mapping[tuple[int, int], Standing]
+    gain: pd.DataFrame
     published: pd.DataFrame
     cost: pd.DataFrame
     regimes: pd.DataFrame
@@ -72,6 +81,7 @@ class Panel:
         """Captions and frames to show, without the empty ones."""
         named = (
             ("Test accuracy (%)", self.accuracy),
+            ("Less random_real (points)", self.gain),
             ("Beside published numbers (%)", self.published),
             ("Gain over random real images, by labels (points)", self.regimes),
             ("Cost", self.cost),
@@ -99,12 +109,15 @@ class Table:
         return pd.DataFrame(self.rows).convert_dtypes()
 
 
-def make_table(results: Sequence[Result], *, published: bool = False, mix_protocols: bool = False) -> Table:
+def make_table(
+    results: Sequence[Result], *, published: bool = False, gain: bool = False, mix_protocols: bool = False
+) -> Table:
     """Return the comparison of results.
 
     Args:
         results: of any machines, data sets, protocols and networks.
         published: show what papers print beside what was measured.
+        gain: show how far each method is from random real images.
         mix_protocols: allow several contents (hashes) of one protocol name, and show which row has which.
 
     Raises:
@@ -122,7 +135,7 @@ def make_table(results: Sequence[Result], *, published: bool = False, mix_protoc
             _check_hashes(group)
     versions = Counter((group[0].dataset, group[0].protocol, group[0].network) for group in groups)
     several = {name for name, count in versions.items() if count > 1}
-    panels = [_make_panel(group, several, published=published) for group in groups]
+    panels = [_make_panel(group, several, published=published, gain=gain) for group in groups]
     if older := count_older(results):
         panels[-1] = replace(panels[-1], notes=(*panels[-1].notes, older))
     return Table(tuple(panels))
@@ -222,7 +235,7 @@ def _check_hashes(results: Sequence[Result]) -> None:
         )
 
 
-def _make_panel(results: Sequence[Result], several: set[tuple[str, str, str]], *, published: bool) -> Panel:
+def _make_panel(results: Sequence[Result], several: set[tuple[str, str, str]], *, published: bool, gain: bool) -> Panel:
     first = results[0]
     fingerprint = DataIdentity(results).of(first)
     data = f" (data {fingerprint})" if (first.dataset, first.protocol, first.network) in several else ""
@@ -241,6 +254,8 @@ def _make_panel(results: Sequence[Result], several: set[tuple[str, str, str]], *
         title=f"{first.dataset}{data}, protocol {protocol}, network {first.network}",
         header=_header(entries, fingerprint),
         accuracy=accuracy,
+        standings=_standings(entries, accuracy),
+        gain=gain_frame(entries) if gain else pd.DataFrame(),
         published=reproduction_frame(beside, citations),
         cost=cost_frame(entries),
         regimes=regimes_frame(entries),
@@ -249,6 +264,7 @@ def _make_panel(results: Sequence[Result], several: set[tuple[str, str, str]], *
             *explain(
                 entries, duplicates, citations if published else None, has_gap=bool((accuracy == GAP).any(axis=None))
             ),
+            *filter(None, (explain_marks(mark_entries(entries).values(), MARKS),)),
             *regimes_notes(entries),
             *reproduction_notes(beside),
             *older_data_notes(results),
@@ -262,6 +278,14 @@ def _make_panel(results: Sequence[Result], several: set[tuple[str, str, str]], *
         ),
         entries=entries,
     )
+
+
+def _standings(entries: Sequence[Entry], accuracy: pd.DataFrame) -> dict[tuple[int, int], Standing]:
+    """Return the standing of each marked entry by its place in the frame of accuracies."""
+    rows, columns = list(group_rows(entries)), {name: at for at, name in enumerate(accuracy.columns)}
+    return {
+        (rows.index(row), columns[ipc_name(ipc)]): mark.standing for (row, ipc), mark in mark_entries(entries).items()
+    }
 
 
 def _look_up(entries: Sequence[Entry], first: Result) -> Published:

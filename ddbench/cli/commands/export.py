@@ -1,4 +1,4 @@
-"""`ddbench export`: results as JSON lines."""
+"""`ddbench export`: the older name of `ddbench table --format jsonl`, kept for a release."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def export(
     results: Annotated[list[Path], typer.Argument(parser=path, help="Results folders.")],
     out: Annotated[Path, typer.Option("--out", "-o", parser=path, help="File of JSON lines to write.")],
 ) -> int:
-    """Write results as JSON lines, the form of recorded baselines; what is damaged or altered is left out and named."""
+    """Write results as JSON lines: the older name of `ddbench table --format jsonl`."""
     from ddbench.runs.results_store import check_apart, read_results, write_lines
 
     check_apart(out, results)
@@ -24,4 +24,5 @@ def export(
     found = [result for result in read_results(results, problems.tell) if not result.is_altered]
     write_lines(found, out)
     say(f"{len(found)} results written to {out}")
+    say("note: this is `ddbench table --format jsonl` now; `export` goes with the next release")
     return problems.exit_code

@@ -47,6 +47,7 @@ COMMANDS = {
     "table": ["table", "RESULTS"],
     "json": ["table", "RESULTS", "--format", "json"],
     "report": ["report", "RESULTS", "-o", "OUT/report.html"],
+    "jsonl": ["table", "RESULTS", "--format", "jsonl"],
     "export": ["export", "RESULTS", "-o", "OUT/lines.jsonl"],
     "compare": ["compare", "dm", "random_real", "RESULTS"],
     "record": ["claims", "record", "RESULTS", "-o", "OUT/claims.toml"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from scipy import stats
 
-from ddbench.report.marks import explain_marks, mark_entries
+from ddbench.analysis.marks import explain_marks, mark_entries
 from tests.report._results import only_panel, varied
 
 

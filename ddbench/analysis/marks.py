@@ -41,12 +41,12 @@ def mark_entries(entries: Sequence[Entry]) -> dict[EntryKey, Mark]:
     return marks
 
 
-def explain_marks(marks: Iterable[Mark]) -> str:
-    """Return how to read the marks of a table: empty where it has none."""
+def explain_marks(marks: Iterable[Mark], best: str = "Bold") -> str:
+    """Return how to read the marks of a table, the best one's being `best`: empty where it has none."""
     standings = {mark.standing for mark in marks}
     if not standings:
         return ""
-    parts = ["Bold: highest mean of its IPC"]
+    parts = [f"{best}: highest mean of its IPC"]
     if "same" in standings:
         parts.append("\N{ALMOST EQUAL TO}: not distinguishable from it")
     if "worse" in standings:
