@@ -23,7 +23,6 @@ TextFormat = Literal["md", "csv", "latex", "html", "json"]
 Standings = Mapping[tuple[int, int], Standing]
 SAME = "\N{ALMOST EQUAL TO}"
 TERMINAL_MARKS = {"best": "*", "same": SAME}  # of one character, so that numbers stay in line
-NO_MARK = "\N{NO-BREAK SPACE}"  # rich takes away a space
 NAME_COLUMNS = ("method", "metric", "config", "protocol hash", "machine", "space", "labels", "verdict")
 
 
@@ -63,26 +62,36 @@ def render_terminal(table: Table) -> Group:
         for caption, frame in panel.parts:
             # Folded, not cut off: in a narrow terminal a number may break over lines but is never lost.
             grid = RichTable(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-            for name in frame.columns:
-                justify: Literal["left", "right"] = "left" if name in NAME_COLUMNS else "right"
-                grid.add_column(
-                    Text(visible(name)),
-                    justify=justify,
-                    overflow="fold",
-                    no_wrap=name in ("method", "verdict") or name.startswith("gain"),
-                )
-            marked = panel.standings if frame is panel.accuracy else {}
-            in_columns = {column for _, column in marked}
-            for at, row in enumerate(_body(frame)):
-                cells = []
-                for column, text in enumerate(row):
-                    standing = marked.get((at, column))
-                    suffix = TERMINAL_MARKS.get(standing or "", NO_MARK) if column in in_columns else ""
-                    cells.append(Text(visible(text) + suffix, style="bold" if standing == "best" else ""))
-                grid.add_row(*cells)
+            columns, rows = _terminal_cells(frame, panel.standings if frame is panel.accuracy else {})
+            for name, (heading, justify) in zip(frame.columns, columns, strict=True):
+                is_whole = name in ("method", "verdict") or name.startswith("gain")
+                grid.add_column(Text(heading), justify=justify, overflow="fold", no_wrap=is_whole)
+            for row in rows:
+                grid.add_row(*(Text(text, style="bold" if is_best else "") for text, is_best in row))
             shown += [Text(caption), grid, Text()]
         shown += [*(Text(visible(note)) for note in panel.notes), Text()]
     return Group(*shown)
+
+
+def _terminal_cells(
+    frame: pd.DataFrame, marked: Standings
+) -> tuple[list[tuple[str, Literal["left", "right"]]], list[list[tuple[str, bool]]]]:
+    """Return headings with their side, and cells with whether they are in bold.
+
+    Rich takes away spaces at the end, so numbers with marks behind them are brought in line here.
+    """
+    body = [[visible(text) for text in row] for row in _body(frame)]
+    headings = [visible(name) for name in frame.columns]
+    sides: list[Literal["left", "right"]] = ["left" if name in NAME_COLUMNS else "right" for name in frame.columns]
+    for column in {column for _, column in marked}:
+        width = max(len(headings[column]), *(len(row[column]) for row in body))
+        headings[column], sides[column] = headings[column].rjust(width), "left"
+        for at, row in enumerate(body):
+            row[column] = row[column].rjust(width) + TERMINAL_MARKS.get(marked.get((at, column), ""), "")
+    cells = [
+        [(text, marked.get((at, column)) == "best") for column, text in enumerate(row)] for at, row in enumerate(body)
+    ]
+    return list(zip(headings, sides, strict=True)), cells
 
 
 def render_markdown(table: Table) -> str:
