@@ -13,6 +13,7 @@ from ddbench.host.files import make_folder, staged_file
 from ddbench.report.curves import plot_curves
 from ddbench.report.pareto import memory_points, plot_costs, time_points
 from ddbench.report.plot_style import INK, number_rows, plot_settings
+from ddbench.report.regimes import gains_to_plot, plot_regimes
 from ddbench.tables.layout import name_machines
 from ddbench.tables.table import Panel
 
@@ -37,12 +38,17 @@ def plots_of(panel: Panel, styles: dict[str, int], ink: str = "black") -> list[P
         styles: a number for each row's name, which chooses its colour and marker; see `number_rows`.
         ink: colour of axes and text.
     """
+    plots = []
+    if len(gains_to_plot(panel)) > 1:
+        with plot_settings(ink):
+            caption = "Gain over random real images under the same labels, with 95 % intervals over seeds"
+            plots.append(Plot("regimes", caption, plot_regimes(panel, styles)))
     if sum(entry.accuracy is not None and entry.ipc is not None for entry in panel.entries) < 2:
-        return []
+        return plots
     machines = name_machines(panel.entries)
     with plot_settings(ink):
         curves = plot_curves(panel, styles)
-        plots = [Plot("accuracy", "Test accuracy by images per class, with 95 % intervals over seeds", curves)]
+        plots.insert(0, Plot("accuracy", "Test accuracy by images per class, with 95 % intervals over seeds", curves))
         for machine, letter in machines.items():
             place, suffix = (f", machine {letter}", f"-{letter}") if len(machines) > 1 else ("", "")
             time, (memory, memory_label) = time_points(panel, machine), memory_points(panel, machine)

@@ -1,0 +1,53 @@
+"""The plot of gains over random real images by label regime."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ddbench.analysis.regime_gains import RegimeGain, regime_gains
+from ddbench.report.plot_style import finish, new_figure, row_name, style_of
+from ddbench.tables.table import Panel
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def gains_to_plot(panel: Panel) -> list[RegimeGain]:
+    """Return the gains of a panel under every regime, those of random images themselves left out."""
+    return [each for each in regime_gains(panel.entries) if each.entry.method != "random_real"]
+
+
+def plot_regimes(panel: Panel, styles: dict[str, int]) -> Figure:
+    """Return gains by regime with their 95 % intervals: one marker per row, a place for each IPC beside the other.
+
+    Args:
+        panel: with gains.
+        styles: see `style_of`.
+    """
+    gains = gains_to_plot(panel)
+    regimes = list(dict.fromkeys(each.regime for each in gains))
+    series = list(dict.fromkeys((each.entry.row, each.entry.ipc or 0) for each in gains))
+    several = len({ipc for _, ipc in series}) > 1
+    figure, axes, columns = new_figure(list(dict.fromkeys(row_name(row) for row, _ in series)))
+    seen: set[str] = set()
+    for position, (row, ipc) in enumerate(series):
+        shift = 0.6 * ((position + 0.5) / len(series) - 0.5)
+        own = [each for each in gains if (each.entry.row, each.entry.ipc or 0) == (row, ipc)]
+        places = [regimes.index(each.regime) + shift for each in own]
+        below = [each.gain - each.low if each.low is not None else 0.0 for each in own]
+        above = [each.high - each.gain if each.high is not None else 0.0 for each in own]
+        style = style_of(row_name(row), styles)
+        style |= {"ls": "none"} | ({"label": "_nolegend_"} if style["label"] in seen else {})
+        seen.add(style["label"])
+        axes.errorbar(places, [each.gain for each in own], yerr=[below, above], capsize=2, **style)
+        if several:
+            for place, each in zip(places, own, strict=True):
+                axes.annotate(f"{ipc}", (place, each.gain), xytext=(4, 2), textcoords="offset points", fontsize=7)
+    ink = axes.xaxis.label.get_color()
+    axes.axhline(0.0, color=ink, lw=0.8, ls=(0, (1, 2)), zorder=0)
+    axes.set_xticks(range(len(regimes)), [regime.replace(", ", "\n") for regime in regimes])
+    axes.set_xlim(-0.5, len(regimes) - 0.5)
+    axes.set_xlabel("labels (numbers: images per class)" if several else "labels")
+    finish(figure, axes, columns)
+    axes.set_ylabel("gain over random real images (points)")
+    return figure
