@@ -22,10 +22,14 @@ if TYPE_CHECKING:
     from ddbench.dataset import load_dataset
     from ddbench.evaluator import Evaluator
     from ddbench.method import Method, RunContext
+    from ddbench.peers.dd_ranking import to_dd_ranking
     from ddbench.records import DistilledDataset, LabeledImages, Metric, RealDataset, Result
-    from ddbench.registry import DATASETS, EVALUATORS, METHODS, NETWORKS, PROTOCOLS
+    from ddbench.registry import DATASETS, EVALUATORS, EXPORTERS, IMPORTERS, METHODS, NETWORKS, PROTOCOLS
     from ddbench.runs.cell import evaluate
     from ddbench.runs.distill import distill
+    from ddbench.runs.exporting import export_set
+    from ddbench.runs.foreign_values import SourceFacts
+    from ddbench.runs.importing import import_set
     from ddbench.runs.suite_runner import run_suite
 
 __version__ = "0.2.0"
@@ -33,6 +37,8 @@ __version__ = "0.2.0"
 _HOMES = {
     "DATASETS": "registry",
     "EVALUATORS": "registry",
+    "EXPORTERS": "registry",
+    "IMPORTERS": "registry",
     "METHODS": "registry",
     "NETWORKS": "registry",
     "PROTOCOLS": "registry",
@@ -44,15 +50,21 @@ _HOMES = {
     "RealDataset": "records",
     "Result": "records",
     "RunContext": "method",
+    "SourceFacts": "runs.foreign_values",
     "distill": "runs.distill",
     "evaluate": "runs.cell",
+    "export_set": "runs.exporting",
+    "import_set": "runs.importing",
     "load_dataset": "dataset",
     "run_suite": "runs.suite_runner",
+    "to_dd_ranking": "peers.dd_ranking",
 }
 
 __all__ = [
     "DATASETS",
     "EVALUATORS",
+    "EXPORTERS",
+    "IMPORTERS",
     "METHODS",
     "NETWORKS",
     "PROTOCOLS",
@@ -64,10 +76,14 @@ __all__ = [
     "RealDataset",
     "Result",
     "RunContext",
+    "SourceFacts",
     "distill",
     "evaluate",
+    "export_set",
+    "import_set",
     "load_dataset",
     "run_suite",
+    "to_dd_ranking",
 ]
 
 __getattr__ = lazy_names(__name__, {name: f"ddbench.{home}" for name, home in _HOMES.items()})

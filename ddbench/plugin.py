@@ -1,4 +1,4 @@
-"""What a method, data set, network, evaluator or protocol is written with; CONTRIBUTING.md shows one of each.
+"""What plug-ins of every kind are written with: methods, data sets, networks and the rest; CONTRIBUTING.md shows each.
 
 Nothing is imported before it is used, so that files of ddbench's own may import from here like any plug-in.
 """
@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     from ddbench.dataset import load_dataset, make_real_dataset
     from ddbench.errors import BadInputError, DataMismatchError, DataMissingError, DivergedError, UnsupportedError
     from ddbench.evaluator import DistillRun, Evaluator, student_accuracies
+    from ddbench.exporter import Exporter, ExportPlan
     from ddbench.images import DatasetInfo
+    from ddbench.importer import ForeignSet, Importer, ImportOptions
     from ddbench.method import ADDED, Foundation, Method, Resumable, RunContext, Tracker, check_ipc
     from ddbench.methods._coresets.selection import draw_real, select_real
     from ddbench.network import InputShape, Network, make_network, parse_variant
     from ddbench.protocol import Protocol
     from ddbench.records import DistilledDataset, LabeledImages, Metric, RealDataset, Whitening
-    from ddbench.registry import DATASETS, EVALUATORS, METHODS, NETWORKS, PROTOCOLS
+    from ddbench.registry import DATASETS, EVALUATORS, EXPORTERS, IMPORTERS, METHODS, NETWORKS, PROTOCOLS
     from ddbench.seeding import draw_seed, make_generator
     from ddbench.students.loop import TrainingPlan, forward_in_chunks
     from ddbench.students.trainer import train_network
@@ -33,7 +35,9 @@ _HOMES = {
     "BY_IMAGES": "work",
     "DATASETS": "registry",
     "EVALUATORS": "registry",
+    "EXPORTERS": "registry",
     "FORWARD": "work",
+    "IMPORTERS": "registry",
     "META": "work",
     "METHODS": "registry",
     "NETWORKS": "registry",
@@ -49,8 +53,13 @@ _HOMES = {
     "DivergedError": "errors",
     "Draw": "augment.dsa",
     "Evaluator": "evaluator",
+    "ExportPlan": "exporter",
+    "Exporter": "exporter",
+    "ForeignSet": "importer",
     "Foundation": "method",
     "ImageAugmentation": "training_recipe",
+    "ImportOptions": "importer",
+    "Importer": "importer",
     "InputShape": "network",
     "LabeledImages": "records",
     "ManyClasses": "training_recipe",
@@ -94,7 +103,9 @@ __all__ = [
     "BY_IMAGES",
     "DATASETS",
     "EVALUATORS",
+    "EXPORTERS",
     "FORWARD",
+    "IMPORTERS",
     "META",
     "METHODS",
     "NETWORKS",
@@ -110,8 +121,13 @@ __all__ = [
     "DivergedError",
     "Draw",
     "Evaluator",
+    "ExportPlan",
+    "Exporter",
+    "ForeignSet",
     "Foundation",
     "ImageAugmentation",
+    "ImportOptions",
+    "Importer",
     "InputShape",
     "LabeledImages",
     "ManyClasses",

@@ -27,7 +27,7 @@ CONSTANTS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
 
 
 @dataclass(frozen=True)
-class Told:
+class SourceFacts:
     """What a user says of a source that its files do not say; what is None is taken from the files, or asked for.
 
     Attributes:
@@ -75,7 +75,7 @@ class Told:
             )
 
 
-def images_of(foreign: ForeignSet, real: RealDataset, told: Told, notes: list[str]) -> tuple[Tensor, Space]:
+def images_of(foreign: ForeignSet, real: RealDataset, told: SourceFacts, notes: list[str]) -> tuple[Tensor, Space]:
     """Return the images as a distilled set of the data set holds them, and their space.
 
     Floats keep their type where a set may have it, and their bits unless they were normalised by other constants.
@@ -103,7 +103,7 @@ def images_of(foreign: ForeignSet, real: RealDataset, told: Told, notes: list[st
     return images, space
 
 
-def _space_of(foreign: ForeignSet, images: Tensor, told: Told) -> Space:
+def _space_of(foreign: ForeignSet, images: Tensor, told: SourceFacts) -> Space:
     """Return the space that the files and the user say; raises BadInputError where neither does, or they differ."""
     known: Space | None = "pixels" if images.dtype == torch.uint8 else foreign.space
     if known is None and told.space is None:
@@ -167,7 +167,7 @@ def _constants(
     return mean, std
 
 
-def labels_of(foreign: ForeignSet, real: RealDataset, told: Told) -> Tensor:
+def labels_of(foreign: ForeignSet, real: RealDataset, told: SourceFacts) -> Tensor:
     """Return hard labels (M,) int64, or soft ones (M, K) as probabilities: the softmax of logits.
 
     Raises:

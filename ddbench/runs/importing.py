@@ -23,7 +23,7 @@ from ddbench.inputs.yaml import read_yaml
 from ddbench.records import UNBOUNDED, DistilledDataset, RealDataset, Whitening
 from ddbench.registry import METHODS
 from ddbench.runs.distill import RunOptions, check_dataset, check_fits, check_values, load_real, with_device
-from ddbench.runs.foreign_values import SUFFIX, Told, budget_of, images_of, labels_of
+from ddbench.runs.foreign_values import SUFFIX, SourceFacts, budget_of, images_of, labels_of
 
 SEED_FOLDER = re.compile(r"seed\d+")
 LARGEST_FILE = 2 * 2**30  # bytes; of larger ones no digest stands in the provenance
@@ -42,7 +42,7 @@ def import_set(
     source: Path | str,
     form: str,
     dataset: RealDataset | str,
-    told: Told | None = None,
+    told: SourceFacts | None = None,
     *,
     options: RunOptions | None = None,
 ) -> Imported:
@@ -60,7 +60,7 @@ def import_set(
         BadInputError: a source that is not of the format, something that only the user can say, or impossible values.
         DataMismatchError: sets that do not fit the data set.
     """
-    told = Told() if told is None else told
+    told = SourceFacts() if told is None else told
     importer, path = IMPORTERS.get(form)(), as_path(source, "source")
     check_dataset(dataset)
     options = with_device(options, None)
@@ -125,7 +125,7 @@ def _as_distilled(
     seed: int,
     form: str,
     real: RealDataset,
-    told: Told,
+    told: SourceFacts,
     files: Mapping[str, str],
     notes: list[str],
     options: RunOptions,
@@ -171,13 +171,13 @@ def _whitening_of(foreign: ForeignSet, real: RealDataset, options: RunOptions) -
     return fit_zca(real.train, device=resolve_device(options.device))
 
 
-def _method_of(foreign: ForeignSet, told: Told, form: str) -> str:
+def _method_of(foreign: ForeignSet, told: SourceFacts, form: str) -> str:
     """Return the name a set goes by: the user's, else the files' own, marked where a method of ddbench has it too."""
     name = told.method or foreign.method or form
     return f"{name}-{SUFFIX}" if told.method is None and name in METHODS.names() else name
 
 
-def _seed_of(foreign: ForeignSet, index: int, told: Told) -> int:
+def _seed_of(foreign: ForeignSet, index: int, told: SourceFacts) -> int:
     return (told.seed or 0) + (index if foreign.seed is None else foreign.seed)
 
 

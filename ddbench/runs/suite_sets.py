@@ -12,7 +12,7 @@ from ddbench.inputs.paths import as_path
 from ddbench.protocol import PROTOCOLS
 from ddbench.records import SET_DIGEST, DatasetInfo, DistilledDataset
 from ddbench.runs.distill import RunOptions
-from ddbench.runs.foreign_values import Told
+from ddbench.runs.foreign_values import SourceFacts
 from ddbench.runs.importing import import_set
 from ddbench.runs.suite import Cell, Suite, SuiteSet
 
@@ -51,8 +51,8 @@ def _sets_of(listed: SuiteSet, suite: Suite, options: RunOptions, scratch: Path)
     dataset = listed.dataset or suite.datasets[0]
     if listed.dataset is None and len(suite.datasets) > 1:
         raise BadInputError(f"{path}: say which data set it stands for, `dataset: ...`, the suite has several")
-    known = {field.name for field in fields(Told)}
-    told = Told(**{name: value for name, value in listed.model_dump().items() if name in known})
+    known = {field.name for field in fields(SourceFacts)}
+    told = SourceFacts(**{name: value for name, value in listed.model_dump().items() if name in known})
     made = []
     for number, distilled in enumerate(import_set(path, listed.form, dataset, told, options=options).sets):
         made.append((save_distilled(distilled, scratch / str(number)), distilled))

@@ -14,7 +14,7 @@ from ddbench.errors import DDBenchError
 from ddbench.importer import Importer, ImportOptions
 from ddbench.records import DistilledDataset, RealDataset
 from ddbench.registry import IMPORTERS
-from ddbench.runs.foreign_values import Told
+from ddbench.runs.foreign_values import SourceFacts
 from ddbench.runs.importing import import_set
 
 CANARY = "an_importer_ran_this"
@@ -26,7 +26,7 @@ class ImporterContract:
     """What `ddbench import` relies on in an importer. Set `name`, and `sample` to have its reading tried too."""
 
     name: ClassVar[str]
-    told: ClassVar[Told] = Told()
+    told: ClassVar[SourceFacts] = SourceFacts()
 
     def sample(self, distilled: DistilledDataset, folder: Path) -> Path:
         """Write a set in this format into an empty folder and return what is to be imported.

@@ -11,7 +11,7 @@ from ddbench.dataset import load_dataset
 from ddbench.records import DistilledDataset
 from ddbench.registry import IMPORTERS
 from ddbench.runs.exporting import export_set
-from ddbench.runs.foreign_values import Told
+from ddbench.runs.foreign_values import SourceFacts
 from ddbench.testing import ImporterContract, own_cache
 
 __all__ = ["own_cache"]
@@ -56,12 +56,12 @@ def written_by(form: str) -> Writer:
     return write
 
 
-SAMPLES: dict[str, tuple[Writer, Told]] = {
-    "dc": (write_dc, Told()),
-    "mtt": (write_trajectory_files, Told(space="normalised")),
-    "datm": (write_datm, Told(space="normalised")),
-    "idc": (write_idc, Told(factor=1)),
-    **{form: (written_by(form), Told()) for form in ("image-folder", "tensors", "huggingface", "dd-ranking")},
+SAMPLES: dict[str, tuple[Writer, SourceFacts]] = {
+    "dc": (write_dc, SourceFacts()),
+    "mtt": (write_trajectory_files, SourceFacts(space="normalised")),
+    "datm": (write_datm, SourceFacts(space="normalised")),
+    "idc": (write_idc, SourceFacts(factor=1)),
+    **{form: (written_by(form), SourceFacts()) for form in ("image-folder", "tensors", "huggingface", "dd-ranking")},
 }
 
 

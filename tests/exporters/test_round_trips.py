@@ -13,7 +13,7 @@ from ddbench.images import DatasetInfo
 from ddbench.records import DistilledDataset
 from ddbench.registry import EXPORTERS, IMPORTERS
 from ddbench.runs.exporting import export_set
-from ddbench.runs.foreign_values import Told
+from ddbench.runs.foreign_values import SourceFacts
 from ddbench.runs.importing import import_set
 from tests.exporters.conftest import KINDS
 
@@ -38,7 +38,7 @@ def test_exact_forms_give_every_set_back(make, digits, tmp_path, form, kind):
     made = make(kind)
     lost = export_set(made, form, tmp_path / "out", digits)
     assert not lost
-    back = import_set(tmp_path / "out", form, digits, Told(pixel_margin="unbounded", seed=3)).sets[0]
+    back = import_set(tmp_path / "out", form, digits, SourceFacts(pixel_margin="unbounded", seed=3)).sets[0]
     assert same(back, made)
     assert (back.provenance["method"], back.provenance["distill_seed"]) == ("toy", 3)
     card = json.loads((tmp_path / "out" / CARD).read_text())
@@ -120,7 +120,7 @@ def test_dd_ranking_gets_its_tensors_and_they_come_back(make, digits, tmp_path, 
     if kind == "zca":
         (source / "run.yaml").write_text("dataset: digits\nuse_zca: true\nmodel_name: ConvNet-3\nnum_eval: 5\n")
         source = source / "run.yaml"
-    back = import_set(source, "dd-ranking", digits, Told(pixel_margin="unbounded")).sets[0]
+    back = import_set(source, "dd-ranking", digits, SourceFacts(pixel_margin="unbounded")).sets[0]
     wanted = digits.info.normalise(made.images) if kind == "pixels" else made.images
     assert torch.allclose(back.images, wanted, atol=1e-6)
     assert torch.allclose(back.labels.float(), made.labels.float(), atol=1e-6)

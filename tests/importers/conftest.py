@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ddbench.dataset import load_dataset
 from ddbench.records import DistilledDataset, RealDataset
-from ddbench.runs.foreign_values import Told
+from ddbench.runs.foreign_values import SourceFacts
 from ddbench.runs.importing import Imported, import_set
 
 IPC = 2
@@ -62,7 +62,7 @@ def imported(digits: RealDataset) -> Callable[..., Imported]:
     """A function that imports a source for digits: source, format and what the user says."""
 
     def bring_in(source: Path, form: str, **told: object) -> Imported:
-        return import_set(source, form, digits, Told(**told))  # type: ignore[arg-type]
+        return import_set(source, form, digits, SourceFacts(**told))  # type: ignore[arg-type]
 
     return bring_in
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 from ddbench.dataset import make_real_dataset
 from ddbench.errors import BadInputError, DataMismatchError
-from ddbench.runs.foreign_values import Told
+from ddbench.runs.foreign_values import SourceFacts
 from ddbench.runs.importing import import_set
 
 
@@ -69,7 +69,7 @@ def test_other_names_are_refused_until_a_map_says_what_they_are(animals, write, 
     ):
         import_set(source, "image-folder", animals)
     (tmp_path / "map.yaml").write_text("striped: zebra crossing\nsmall: 1\n")
-    (made,) = import_set(source, "image-folder", animals, Told(class_map=tmp_path / "map.yaml")).sets
+    (made,) = import_set(source, "image-folder", animals, SourceFacts(class_map=tmp_path / "map.yaml")).sets
     assert torch.equal(made.images, images)
     for text, message in (
         ("striped: horse\nsmall: ant\n", "class map says 'horse'"),
@@ -79,7 +79,7 @@ def test_other_names_are_refused_until_a_map_says_what_they_are(animals, write, 
     ):
         (tmp_path / "map.yaml").write_text(text)
         with pytest.raises(BadInputError, match=message):
-            import_set(source, "image-folder", animals, Told(class_map=tmp_path / "map.yaml"))
+            import_set(source, "image-folder", animals, SourceFacts(class_map=tmp_path / "map.yaml"))
 
 
 def test_wordnet_ids_are_known(write):

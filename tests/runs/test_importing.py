@@ -11,7 +11,7 @@ from ddbench.distilled import load_distilled
 from ddbench.errors import BadInputError, UnknownNameError
 from ddbench.records import DistilledDataset
 from ddbench.runs.cell import evaluate
-from ddbench.runs.foreign_values import Told
+from ddbench.runs.foreign_values import SourceFacts
 from ddbench.runs.importing import check_import_target, import_set, recognise, save_imported
 from ddbench.tables.formats import render
 from ddbench.tables.table import make_table
@@ -136,8 +136,8 @@ def test_what_cannot_be_is_told_before_anything_is_read(real, source):
         ({"method": ""}, "method"),
     ):
         with pytest.raises(BadInputError, match=message):
-            Told(**told)
+            SourceFacts(**told)
     with pytest.raises(BadInputError, match="--logits is for soft labels"):
-        import_set(source, "dc", real, Told(logits=True))
+        import_set(source, "dc", real, SourceFacts(logits=True))
     with pytest.raises(BadInputError, match="must be a positive number or 'unbounded'"):
-        import_set(source, "dc", real, Told(pixel_margin="wide"))
+        import_set(source, "dc", real, SourceFacts(pixel_margin="wide"))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ddbench.cli._app import DataDir, app, path
 from ddbench.cli._folders import taken_back_if_empty
 from ddbench.cli._showing import Problems, say
+
+PIXEL_LOSSES = ("clipped", "mean_change", "largest_change")
 
 
 @app.command("export-set")
@@ -47,11 +50,23 @@ def export_set(
             distilled, form, out, dataset, results=found, licence=licence, overwrite=overwrite, options=options
         )
     say(f"{len(distilled.images)} images -> {out} (what they are: {out / CARD})")
-    say("nothing was lost" if not lost else "lost: " + "; ".join(f"{key} {value}" for key, value in lost.items()))
+    say(_lost_words(lost))
     if push is not None:
         _upload(out, push)
         say(f"uploaded to {push}")
     return problems.exit_code
+
+
+def _lost_words(lost: Mapping[str, Any]) -> str:
+    """Return in a sentence what an export could not hold."""
+    parts = []
+    if "clipped" in lost:
+        parts.append(
+            f"{100 * lost['clipped']:.3g} % of the pixels lay outside 0..1 and were clipped; clipping and rounding to "
+            f"8 bits changed them by {lost['mean_change']:.2g} on average, {lost['largest_change']:.2g} at most"
+        )
+    parts += [f"{key.replace('_', ' ')}: {value}" for key, value in lost.items() if key not in PIXEL_LOSSES]
+    return f"lost: {'; '.join(parts)}" if parts else "nothing was lost"
 
 
 def _upload(folder: Path, name: str) -> None:

@@ -52,10 +52,10 @@ def import_sets(
 ) -> None:
     """Bring in distilled sets that another program wrote. Nothing in its files is run."""
     from ddbench.runs.distill import RunOptions
-    from ddbench.runs.foreign_values import Told
+    from ddbench.runs.foreign_values import SourceFacts
     from ddbench.runs.importing import check_import_target, import_set, save_imported
 
-    told = Told(
+    told = SourceFacts(
         method, seed, space, normalised_by, factor, logits, student_lr, class_map, pixel_margin, download=download
     )
     if not out.resolve().name:
