@@ -159,7 +159,7 @@ def check_normalised(images: Tensor, mean: Sequence[float], std: Sequence[float]
     if lowest < -margin or highest > 1 + margin:
         raise BadInputError(
             f"normalised images of {name} must have pixels at most {margin:g} outside 0..1, got {lowest:.3g}.."
-            f"{highest:.3g}; normalise pixels in 0..1, or widen provenance pixel_margin"
+            f"{highest:.3g}; normalise pixels in 0..1, or widen provenance pixel_margin (--pixel-margin of an import)"
         )
 
 
@@ -179,7 +179,8 @@ def check_whitened(images: Tensor, mean: Tensor, matrix: Tensor, margin: float, 
     if beyond.any():
         raise BadInputError(
             f"{int(beyond.sum())} of {len(images)} images are no whitened images of {name}: no pixels within "
-            f"{margin:g} of 0..1 give such values; whiten pixels in 0..1, or widen provenance pixel_margin"
+            f"{margin:g} of 0..1 give such values; whiten pixels in 0..1, or widen provenance "
+            "pixel_margin (--pixel-margin of an import)"
         )
 
 

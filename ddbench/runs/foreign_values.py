@@ -90,6 +90,7 @@ def images_of(foreign: ForeignSet, real: RealDataset, told: SourceFacts, notes: 
         raise BadInputError(
             f"images must be (M, C, H, W), got {tuple(images.shape)}, channels last; save images.permute(0, 3, 1, 2)"
         )
+    _check_side(images, real, notes)
     space = _space_of(foreign, images, told)
     if images.dtype == torch.uint8:
         return images, space
@@ -101,6 +102,21 @@ def images_of(foreign: ForeignSet, real: RealDataset, told: SourceFacts, notes: 
     if told.normalised_by is not None:
         images = _renormalised(images, space, told.normalised_by, real, notes)
     return images, space
+
+
+def _check_side(images: Tensor, real: RealDataset, notes: list[str]) -> None:
+    """Raise BadInputError where images can be shown to no student; a note says so of larger ones."""
+    (height, width), side = images.shape[2:], real.info.image_size
+    if height != width or height < side:
+        raise BadInputError(
+            f"images must be square and at least {side} px, as those of {real.info.name} are, got {height}x{width}; "
+            f"name the data set of their size, such as NAME,size={height}, or enlarge them"
+        )
+    if height > side:
+        notes.append(
+            f"images have {height} px, those of {real.info.name} {side}: only protocols that resize, such as "
+            "imagenet-hard, take them, or a data set of their size"
+        )
 
 
 def _space_of(foreign: ForeignSet, images: Tensor, told: SourceFacts) -> Space:
