@@ -15,7 +15,10 @@ class CrossArchitecture(Evaluator):
     def evaluate(self, run: DistillRun, real: RealDataset, ctx: RunContext) -> tuple[Metric, ...]:
         """Train students of every listed network under the same protocol; raises BadInputError where none is listed."""
         if not run.networks:
-            raise BadInputError("cross_architecture needs networks to compare; list them as `cross_networks`")
+            raise BadInputError(
+                "cross_architecture needs networks to compare; list them as `cross_networks` of a suite, or name them with "
+                "--networks"
+            )
         return tuple(
             Metric(
                 name=f"test_accuracy[{network}]",
