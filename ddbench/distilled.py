@@ -74,29 +74,34 @@ def save_distilled(distilled: DistilledDataset, folder: Path | str) -> Path:
     Raises:
         BadInputError: the folder holds something else than a distilled set, or cannot be written; a streamed set.
     """
-    if distilled.is_streamed:
-        raise BadInputError("this set is the real training split itself, too large to hold; evaluate it with `run`")
     target = Path(folder)
     check_target(target)
     with staged_folder(target) as staging:
-        tensors = {"images": distilled.images.cpu().contiguous(), "labels": distilled.labels.cpu().contiguous()}
-        save_file(tensors, staging / TENSORS)
-        if distilled.whitening is not None:
-            save_whitening(distilled.whitening, staging)
-        sidecar = Sidecar(
-            sha256=sha256_of(staging / TENSORS),
-            num_classes=distilled.num_classes,
-            ipc=distilled.ipc,
-            space=distilled.space,
-            student_lr=distilled.student_lr,
-            whitening=distilled.whitening.hash if distilled.whitening is not None else None,
-            uneven=distilled.uneven,
-            decode_factor=distilled.decode_factor,
-            provenance=dict(distilled.provenance),
-        )
-        digest = _digest_of(json.loads(sidecar.model_dump_json()))
-        write_text(staging / SIDECAR, sidecar.model_copy(update={"digest": digest}).model_dump_json(indent=1) + "\n")
+        write_distilled(distilled, staging)
     return target
+
+
+def write_distilled(distilled: DistilledDataset, folder: Path) -> None:
+    """Write the files of a set into a folder that is there, a staging one; raises BadInputError for a streamed set."""
+    if distilled.is_streamed:
+        raise BadInputError("this set is the real training split itself, too large to hold; evaluate it with `run`")
+    tensors = {"images": distilled.images.cpu().contiguous(), "labels": distilled.labels.cpu().contiguous()}
+    save_file(tensors, folder / TENSORS)
+    if distilled.whitening is not None:
+        save_whitening(distilled.whitening, folder)
+    sidecar = Sidecar(
+        sha256=sha256_of(folder / TENSORS),
+        num_classes=distilled.num_classes,
+        ipc=distilled.ipc,
+        space=distilled.space,
+        student_lr=distilled.student_lr,
+        whitening=distilled.whitening.hash if distilled.whitening is not None else None,
+        uneven=distilled.uneven,
+        decode_factor=distilled.decode_factor,
+        provenance=dict(distilled.provenance),
+    )
+    digest = _digest_of(json.loads(sidecar.model_dump_json()))
+    write_text(folder / SIDECAR, sidecar.model_copy(update={"digest": digest}).model_dump_json(indent=1) + "\n")
 
 
 def load_distilled(folder: Path | str) -> DistilledDataset:

@@ -89,6 +89,9 @@ class Evaluator(ABC):
         `evaluate` must not need it to have been called.
         """
 
+    def check(self, run: DistillRun, real: RealDataset) -> None:  # noqa: B027 - most measure any set
+        """Raise BadInputError where this set cannot be measured: before the first student is trained."""
+
     @abstractmethod
     def evaluate(self, run: DistillRun, real: RealDataset, ctx: RunContext) -> tuple[Metric, ...]:
         """Return the metrics of one run; `real.test` may be used for measuring and for nothing else."""

@@ -48,6 +48,11 @@ class Card(BaseModel):
     provenance: dict[str, Any]
 
     @property
+    def constants(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+        """Mean and std by which the images are normalised; None in another space."""
+        return (self.mean, self.std) if self.space == "normalised" else None
+
+    @property
     def method(self) -> str:
         """Name of the method that made the set, empty where it is not known."""
         return str(self.provenance.get("method", ""))
@@ -93,6 +98,10 @@ class ExportPlan:
 
 class Exporter(ABC):
     """A form of distilled sets: one file, one class, registered under the name of the form."""
+
+    def describe(self, plan: ExportPlan) -> Mapping[str, Any]:
+        """Return fields of `ddbench.json` that are not the set's own, such as the space of converted images."""
+        return {}
 
     @abstractmethod
     def write(self, plan: ExportPlan, folder: Path) -> Mapping[str, Any]:

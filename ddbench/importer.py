@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -26,15 +26,14 @@ class ImportOptions:
 
     Attributes:
         info: of the data set that the set stands for.
-        factor: how many smaller images a side of a stored one holds, where the user says so.
-        logits: whether soft labels are logits, as the user says.
+        factor: how many smaller images a side of a stored one holds, where the user says so; it is taken for every
+            format, and given here to those that must know it.
         class_map: class names by the names that the source uses, as the user says; empty for none.
         download: whether files may be fetched.
     """
 
     info: DatasetInfo
     factor: int | None = None
-    logits: bool = False
     class_map: Mapping[str, str] = field(default_factory=dict)
     download: bool = False
 
@@ -47,6 +46,7 @@ class ForeignSet:
         images: (M, C, H, W) of any number type, in `space`.
         labels: hard (M,) of any integer type, or soft (M, K): probabilities, or logits where `logits`.
         space: of the images, None where the format does not say.
+        constants: mean and std by which `normalised` images are normalised; None for the data set's.
         logits: whether soft labels are logits.
         student_lr: learned learning rate, None without one.
         method: name of the method where the files say it.
@@ -64,6 +64,7 @@ class ForeignSet:
     student_lr: float | None = None
     method: str = ""
     seed: int | None = None
+    constants: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     whitening: Whitening | None = None
     decode_factor: int = 1
     notes: tuple[str, ...] = ()
@@ -71,7 +72,13 @@ class ForeignSet:
 
 
 class Importer(ABC):
-    """A format of distilled sets: one file, one class, registered under the name of the format."""
+    """A format of distilled sets: one file, one class, registered under the name of the format.
+
+    Attributes:
+        takes: what it makes use of: `class_map`, `download`; who gives one to another format is told so.
+    """
+
+    takes: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def read(self, source: Path, options: ImportOptions) -> list[ForeignSet]:

@@ -45,6 +45,11 @@ class Schedule(Part):
         """Return how often the rate is lowered before an epoch, counted from 0."""
         return (self.drop_at, *self.later_drops).count(epoch)
 
+    def scaled(self, epochs: int) -> Schedule:
+        """Return a schedule of another length whose rate drops at the same fractions of it."""
+        first, *later = (max(1, round(at * epochs / self.epochs)) for at in (self.drop_at, *self.later_drops))
+        return Schedule(epochs=epochs, drop_at=first, later_drops=tuple(later))
+
 
 class ScheduleByIpc(Part):
     """Fewer epochs for more images per class; drops at fractions of the epochs, rounded down.

@@ -33,9 +33,10 @@ def mark_entries(entries: Sequence[Entry]) -> dict[EntryKey, Mark]:
     mark, nor does an entry with altered results.
     """
     marks: dict[EntryKey, Mark] = {}
-    for ipc in dict.fromkeys(entry.ipc for entry in entries if entry.ipc is not None):
-        sound = [entry for entry in entries if entry.accuracy and not any(r.is_altered for r in entry.results)]
-        column = {entry.row: accuracies(entry) for entry in sound if entry.ipc == ipc}
+    sound = [entry for entry in entries if entry.accuracy and not any(r.is_altered for r in entry.results)]
+    for ipc, protocol in dict.fromkeys((e.ipc, e.protocol_hash) for e in sound if e.ipc is not None):
+        same = (entry for entry in sound if (entry.ipc, entry.protocol_hash) == (ipc, protocol))
+        column = {entry.row: accuracies(entry) for entry in same}
         if len(column) > 1:
             marks |= {(row, ipc): mark for row, mark in _mark_column(column).items()}
     return marks

@@ -1,17 +1,19 @@
 """Students of a set beside students of as many random real images: same labels, seeds and number of steps.
 
-The random side does not depend on the set, so it is measured once for all methods and kept in the cache folder.
+The random side does not depend on the set, so it is measured once for all methods and kept in the cache folder; its
+cost is no part of what evaluating a set costs.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ddbench.augment.zca import whiten
 from ddbench.errors import BadInputError
@@ -19,20 +21,45 @@ from ddbench.evaluator import DistillRun
 from ddbench.host.cached_work import WorkKey, cached_work
 from ddbench.host.meter import Meter
 from ddbench.method import RunContext
-from ddbench.methods._coresets.selection import draw_real, select_real
+from ddbench.methods._coresets.selection import draw_distinct
 from ddbench.network import plugin_code
 from ddbench.protocol import Protocol, Schedule
 from ddbench.records import DistilledDataset, LabeledImages, RealDataset
 from ddbench.seeding import make_generator
-from ddbench.students.data import TrainingSet
 from ddbench.students.label_regimes import LabelledSet, Regime, label_set
 from ddbench.students.teacher import ReadyTeacher, find_teacher
 from ddbench.students.trainer import StudentTrainer
 from ddbench.training_recipe import Teacher
 
-CACHE_VERSION = 1  # raised where the same key would give other accuracies
-
+CACHE_VERSION = 1  # raised where the same key would give other numbers
 UNCHANGED: Mapping[str, Any] = {}
+
+
+def check_random_side(
+    distilled: DistilledDataset, train: LabeledImages, held_out_of: Callable[[int], int] = lambda count: 0
+) -> None:
+    """Raise BadInputError where there are too few real images for a random counterpart.
+
+    Args:
+        distilled: the set.
+        train: what is drawn from.
+        held_out_of: how many of a class's images may not be drawn.
+    """
+    for label, wanted in enumerate(class_counts(distilled)):
+        there = len(train.of_class(label))
+        if wanted > there - (held := held_out_of(there)):
+            spared = f", {held} of them held out" if held else ""
+            raise BadInputError(
+                f"a random counterpart needs {wanted} real images of class {train.info.class_names[label]!r}, there "
+                f"are {there}{spared}; evaluate a smaller set, or leave this evaluator out"
+            )
+
+
+def class_counts(distilled: DistilledDataset) -> list[int]:
+    """Return how many images a random counterpart has of each class: as many as the set."""
+    if distilled.uneven:
+        return [int(count) for count in distilled.classes.bincount(minlength=distilled.num_classes)]
+    return [distilled.ipc or 0] * distilled.num_classes
 
 
 @dataclass(eq=False)
@@ -57,21 +84,24 @@ class RandomSide:
         return self.run.protocol.model_copy(update={"teacher": None})
 
     @cached_property
-    def teacher(self) -> ReadyTeacher | None:
+    def teacher(self) -> ReadyTeacher:
         """The protocol's teacher; without one, one of the students' network at temperature 1. Billed to first use."""
         own = self.run.protocol.teacher
         if own is None:
             whole = self.protocol.real_schedule
-            if self.teacher_epochs is not None:
-                drop = max(1, whole.drop_at * self.teacher_epochs // whole.epochs)
-                whole = Schedule(epochs=self.teacher_epochs, drop_at=drop)
-            own = Teacher(network=self.run.network, schedule=whole, seed=0, temperature=1.0, loss="kl")
+            schedule = whole if self.teacher_epochs is None else whole.scaled(self.teacher_epochs)
+            own = Teacher(network=self.run.network, schedule=schedule, seed=0, temperature=1.0, loss="kl")
+        taught = self.run.protocol.model_copy(update={"teacher": own})
         with Meter(self.ctx.device) as meter:
-            found = find_teacher(
-                self.run.protocol.model_copy(update={"teacher": own}), self.real, self.ctx.device, self.ctx.track
-            )
+            found = find_teacher(taught, self.real, self.ctx.device, self.ctx.track)
         self.run.first_use.append(meter.reading)
+        assert found is not None  # the protocol has one
         return found
+
+    @property
+    def used_teacher(self) -> ReadyTeacher | None:
+        """The teacher where any label has come from it, None where none has."""
+        return self.__dict__.get("teacher")
 
     @property
     def own_regime(self) -> Regime:
@@ -80,16 +110,21 @@ class RandomSide:
             return "online"
         return "soft" if self.run.distilled.label_mode == "soft" else "hard"
 
-    def labelled(self, distilled: DistilledDataset, regime: Regime) -> LabelledSet | None:
-        """Return a set with the labels of a regime; random images, once labelled, are whitened if the set is.
+    def can_label(self, regime: Regime) -> bool:
+        """Return whether the set can have the labels of a regime: a teacher cannot read whitened images."""
+        made = self.run.distilled
+        return regime == "hard" or made.space != "zca" or (regime == "soft" and made.label_mode == "soft")
 
-        None where nobody can give the labels.
+    def labelled(self, distilled: DistilledDataset, regime: Regime) -> LabelledSet:
+        """Return a set with the labels of a regime, one that `can_label` allows.
+
+        Random images, once labelled, are whitened if the set is.
         """
         gives_own = regime == "hard" or (regime == "soft" and distilled.label_mode == "soft")
-        teacher = None if gives_own or distilled.space == "zca" else self.teacher
-        found = label_set(distilled, regime, teacher, self.real.info, self.ctx.device)
+        found = label_set(distilled, regime, None if gives_own else self.teacher, self.real.info, self.ctx.device)
+        assert found is not None
         whitening = self.run.distilled.whitening
-        if found is None or whitening is None or distilled.space == "zca":
+        if whitening is None or distilled.space == "zca":
             return found
         drawn = found.distilled
         white = replace(drawn, images=whiten(drawn.images, whitening), space="zca", whitening=whitening)
@@ -97,8 +132,8 @@ class RandomSide:
 
     def own(
         self, regime: Regime, rate: float | None = None, changes: Mapping[str, Any] = UNCHANGED
-    ) -> tuple[LabelledSet, tuple[float, ...]] | None:
-        """Return the set with the labels of a regime and its students' accuracies; None where there are none.
+    ) -> tuple[LabelledSet, tuple[float, ...]]:
+        """Return the set with the labels of a regime, and its students' accuracies.
 
         Args:
             regime: which labels.
@@ -106,78 +141,85 @@ class RandomSide:
             changes: fields of the protocol that are others.
         """
         labelled = self.labelled(self.run.distilled, regime)
-        if labelled is None:
-            return None
-        if rate is not None:
-            labelled = replace(labelled, distilled=replace(labelled.distilled, student_lr=rate))
-        trained = self.trainer(labelled, changes).train_and_test(
-            self.run.network, self.run.students, self.ctx.track, self.ctx.log
-        )
+        trainer = self.trainer(labelled, rate, changes)
+        trained = trainer.train_and_test(self.run.network, self.run.students, self.ctx.track, self.ctx.log)
         self.run.first_use.extend(trained.first_use)
         return labelled, trained.accuracies
 
-    def random(self, regime: Regime, changes: Mapping[str, Any] = UNCHANGED) -> tuple[float, ...]:
-        """Return the accuracies of students of random real images with the labels of a regime, measured once."""
+    def random(
+        self, regime: Regime, rate: float | None = None, changes: Mapping[str, Any] = UNCHANGED
+    ) -> tuple[float, ...]:
+        """Return the accuracies of students of random real images, with arguments as for `own`; measured once."""
         schedule = self.random_schedule(changes)
-        with cached_work(self._key(regime, schedule, changes)) as work:
+
+        def measure() -> list[float]:
+            trainer = self.trainer(self.labelled(self.random_set(), regime), rate, changes)
+            trainer = replace(trainer, schedule=schedule)
+            students = self.run.students
+            return list(trainer.train_and_test(self.run.network, students, self.ctx.track, self.ctx.log).accuracies)
+
+        content = {"students": self.run.students, "rate": rate, "eval_seed": self.run.eval_seed}
+        return tuple(self.once("accuracies", self.key_content(regime, schedule, changes) | content, measure))
+
+    def once(self, what: str, content: Mapping[str, Any], measure: Callable[[], list[float]]) -> list[float]:
+        """Return numbers that are measured once and kept; the time that takes is billed to first use."""
+        key = WorkKey("random_sides", self.run.network, self.real.info.name, CACHE_VERSION, {"what": what, **content})
+        with cached_work(key) as work:
             if work.account is None:
-                labelled = self.labelled(self.random_set(), regime)
-                if labelled is None:
-                    raise RuntimeError(f"random images cannot be labelled under {regime}")
-                trainer = replace(self.trainer(labelled, changes), schedule=schedule)
-                trained = trainer.train_and_test(self.run.network, self.run.students, self.ctx.track, self.ctx.log)
-                work.keep({"accuracies": list(trained.accuracies)})
+                with Meter(self.ctx.device) as meter:
+                    numbers = measure()
+                self.run.first_use.append(meter.reading)
+                work.keep({"numbers": numbers})
             assert work.account is not None
-            return tuple(map(float, work.account["accuracies"]))
+            return [float(number) for number in work.account["numbers"]]
 
-    def random_set(self, train: LabeledImages | None = None) -> DistilledDataset:
-        """Return the set that `random_real` draws at the set's budget and seed, or from a part of the images.
+    def random_set(self, allowed: Sequence[Tensor] | None = None) -> DistilledDataset:
+        """Return the set that `random_real` draws at the set's seed, as many images of each class as the set has.
 
-        Raises:
-            BadInputError: the whole training set, beside which nothing random stands.
+        Args:
+            allowed: by class, the indices of the images that may be drawn; all of them where None.
         """
-        ipc, info = self.run.distilled.ipc, self.real.info
-        if ipc is None:
-            raise BadInputError("the whole training set has no random counterpart; evaluate a distilled set")
-        generator = make_generator(self.run.distill_seed or 0, "distill", info.name)
-        source = self.real.train if train is None else train
-        return select_real(source, draw_real(source, ipc, generator), ipc)
+        train, counts = self.real.train, class_counts(self.run.distilled)
+        generator = make_generator(self.run.distill_seed or 0, "distill", self.real.info.name)
+        places = allowed or [train.of_class(label) for label in range(train.num_classes)]
+        drawn = [draw_distinct(rows, count, generator) for rows, count in zip(places, counts, strict=True)]
+        rows = torch.cat(drawn)
+        made = self.run.distilled
+        return DistilledDataset(
+            train.pixels(rows), train.labels[rows], train.num_classes, made.ipc, "pixels", uneven=made.uneven
+        )
 
-    def trainer(self, labelled: LabelledSet, changes: Mapping[str, Any] = UNCHANGED) -> StudentTrainer:
+    def trainer(
+        self, labelled: LabelledSet, rate: float | None = None, changes: Mapping[str, Any] = UNCHANGED
+    ) -> StudentTrainer:
         """Return what trains students of a labelled set under the protocol with some fields changed."""
         plain = replace(self.run, protocol=self.protocol.model_copy(update=dict(changes)), soft_labels=None)
-        trainer = replace(plain.trainer(self.real, self.ctx.device), distilled=labelled.distilled)
-        return replace(trainer, soft_labels=labelled.soft_labels)
+        trainer = plain.trainer(self.real, self.ctx.device)
+        # As the set's own: a protocol for many classes has a rate that would take the place of another one.
+        made = labelled.distilled if rate is None else replace(labelled.distilled, student_lr=rate)
+        return replace(trainer, distilled=made, soft_labels=labelled.soft_labels)
 
-    def random_schedule(self, changes: Mapping[str, Any]) -> Schedule:
+    def random_schedule(self, changes: Mapping[str, Any] = UNCHANGED) -> Schedule:
         """Return a schedule by which random images are trained on in as many steps as the set's."""
-        labelled = LabelledSet(replace(self.run.distilled, labels=self.run.distilled.classes), None, 0, "class")
-        trainer = self.trainer(labelled, changes)
-        plan, ipc = trainer.plan, self.run.distilled.ipc or 1
-        seen = len(TrainingSet.of(labelled.distilled, self.real.info, torch.device("cpu")))
-        steps = plan.schedule.epochs * math.ceil(seen / plan.batch_size)
-        per_epoch = math.ceil(ipc * self.real.info.num_classes / plan.batch_size)
-        epochs = max(1, round(steps / per_epoch))
-        if epochs == plan.schedule.epochs:
-            return plan.schedule
-        ratio = epochs / plan.schedule.epochs
-        first, *later = (max(1, round(at * ratio)) for at in (plan.schedule.drop_at, *plan.schedule.later_drops))
-        return Schedule(epochs=epochs, drop_at=first, later_drops=tuple(later))
+        made = self.run.distilled
+        plan = self.trainer(LabelledSet(made, None, 0, "class"), None, changes).plan
+        steps = plan.schedule.epochs * math.ceil(len(made.labels) * made.decode_factor**2 / plan.batch_size)
+        epochs = max(1, round(steps / math.ceil(sum(class_counts(made)) / plan.batch_size)))
+        return plan.schedule if epochs == plan.schedule.epochs else plan.schedule.scaled(epochs)
 
-    def _key(self, regime: Regime, schedule: Schedule, changes: Mapping[str, Any]) -> WorkKey:
+    def key_content(self, regime: Regime, schedule: Schedule, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what numbers of random images follow from, whatever they are."""
         run, whitening = self.run, self.run.distilled.whitening
-        content = {
+        teacher = None if regime == "hard" else self.teacher
+        return {
             "regime": regime,
             "protocol": self.protocol.model_copy(update=dict(changes)).model_dump(mode="json"),
             "schedule": schedule.model_dump(mode="json"),
             "code": plugin_code(run.network),
             "data": asdict(self.real.info),
-            "ipc": run.distilled.ipc,
-            "students": run.students,
-            "seeds": [run.distill_seed, run.eval_seed],
-            "teacher": self.teacher.record.sha256 if regime != "hard" and self.teacher else "",
-            "temperature": self.teacher.soft_labels.temperature if regime == "online" and self.teacher else 1.0,
+            "counts": class_counts(run.distilled),
+            "distill_seed": run.distill_seed,
+            "teacher": "" if teacher is None else [teacher.record.sha256, teacher.soft_labels.temperature],
             "whitening": "" if whitening is None else whitening.hash,
             "device": self.ctx.device.type,
         }
-        return WorkKey("random_sides", run.network, self.real.info.name, CACHE_VERSION, content)

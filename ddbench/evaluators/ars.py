@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ddbench.errors import BadInputError
 from ddbench.evaluator import EVALUATORS, DistillRun, Evaluator
 from ddbench.evaluators._random_side import UNCHANGED, RandomSide
-from ddbench.evaluators._rate_search import choose_own_rate, choose_random_rate
+from ddbench.evaluators._rate_search import check_searched, choose_own_rate, choose_random_rate
 from ddbench.evaluators._scores import normalised_score
 from ddbench.method import RunContext
 from ddbench.records import Metric, RealDataset
@@ -27,18 +26,22 @@ class AugmentationRobustScore(Evaluator):
     ARS is `normalised_score` of half of each; the set is trained with its own labels, random images with the same.
     """
 
+    def check(self, run: DistillRun, real: RealDataset) -> None:
+        """Refuse a set that has no random counterpart beside the held-out images."""
+        check_searched(run, real)
+
     def evaluate(self, run: DistillRun, real: RealDataset, ctx: RunContext) -> tuple[Metric, ...]:
         """Train students of the set and of random images, with the protocol's augmentation and without any."""
+        if run.distilled.ipc is None:
+            return ()
         side, gains, rates = RandomSide(run, real, ctx), {}, {}
         regime, learned = side.own_regime, run.distilled.student_lr
         for name, changes in (("augmented", UNCHANGED), ("plain", PLAIN)):
             of_random = choose_random_rate(side, regime, changes)
             of_set = learned if learned is not None else choose_own_rate(side, regime, changes)
-            own = side.own(regime, of_set, changes)
-            if own is None:
-                raise BadInputError("ars: a teacher's labels of whitened images are not defined; use protocol dsa")
-            random = side.random(regime, {**changes, "lr": of_random})
-            gains[name] = tuple(a - b for a, b in zip(own[1], random, strict=True))
+            _, own = side.own(regime, of_set, changes)
+            random = side.random(regime, of_random, changes)
+            gains[name] = tuple(a - b for a, b in zip(own, random, strict=True))
             rates[name] = {"own": of_set, "random": of_random}
         score = tuple(
             normalised_score(WEIGHT * with_it + (1 - WEIGHT) * without)

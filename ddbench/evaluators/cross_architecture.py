@@ -16,8 +16,7 @@ class CrossArchitecture(Evaluator):
         """Train students of every listed network under the same protocol; raises BadInputError where none is listed."""
         if not run.networks:
             raise BadInputError(
-                "cross_architecture needs networks to compare; list them as `cross_networks` of a suite, or name them with "
-                "--networks"
+                "cross_architecture needs networks to compare; list them as `cross_networks`, or with --networks"
             )
         return tuple(
             Metric(

@@ -10,11 +10,11 @@ from typing import ClassVar
 
 from ddbench.errors import BadInputError
 from ddbench.evaluator import EVALUATORS, DistillRun, Evaluator
-from ddbench.evaluators._random_side import RandomSide
+from ddbench.evaluators._random_side import RandomSide, check_random_side
 from ddbench.inputs.values import shown
 from ddbench.method import RunContext
 from ddbench.records import Metric, RealDataset
-from ddbench.students.label_regimes import REGIMES
+from ddbench.students.label_regimes import REGIMES, Regime
 
 MOST_EPOCHS = 100_000
 
@@ -25,8 +25,8 @@ class LabelRegimes(Evaluator):
 
     Student i of both sides starts from the same parameters and draws: the gain is a difference of pairs. Both sides
     take as many steps; a learned rate is the set's alone, random images are trained with the protocol's. `label_bytes`
-    is what the labels take, or the teacher that gives them. A regime that nobody can label is left out: `online` of
-    whitened sets.
+    is what the labels take, or the teacher that gives them. A regime that nobody can label is left out: a teacher's
+    labels of whitened sets. The whole training set has no random counterpart, and none of these metrics.
     """
 
     takes_option: ClassVar[bool] = True
@@ -35,28 +35,48 @@ class LabelRegimes(Evaluator):
         super().__init__(option)
         self.epochs = None if option is None else _as_epochs(option)
 
+    def check(self, run: DistillRun, real: RealDataset) -> None:
+        """Refuse a set that has no random counterpart, and N under a protocol with a teacher of its own."""
+        if self.epochs is not None and run.protocol.teacher is not None:
+            raise BadInputError(
+                f"label_regimes:{self.epochs} trains a teacher, and protocol {run.protocol.name} has one; name the "
+                "evaluator as label_regimes"
+            )
+        if run.distilled.ipc is not None:
+            check_random_side(run.distilled, real.train)
+
     def evaluate(self, run: DistillRun, real: RealDataset, ctx: RunContext) -> tuple[Metric, ...]:
         """Train students of both sides under every regime."""
-        sides, metrics, labels_of = RandomSide(run, real, ctx, self.epochs), [], {}
+        if run.distilled.ipc is None:
+            return ()
+        side, metrics, labels_of = RandomSide(run, real, ctx, self.epochs), [], {}
         for regime in REGIMES:
-            found = sides.own(regime)
-            if found is None:
+            if not side.can_label(regime):
                 continue
-            labelled, own = found
-            random = sides.random(regime)
-            name = regime if self.epochs is None or regime == "hard" else f"{regime}, teacher of {self.epochs} epochs"
-            teacher = sides.teacher.record.sha256[:12] if regime != "hard" and sides.teacher else ""
-            gains = tuple(a - b for a, b in zip(own, random, strict=True))
-            for metric, values in (("accuracy", own), ("random_accuracy", random), ("gain", gains)):
-                full = f"{metric}[{name}]"
-                metrics.append(Metric(name=full, unit="fraction", higher_is_better=True, values=values, basis=teacher))
-            size = (float(labelled.num_bytes),)
-            metrics.append(Metric(name=f"label_bytes[{name}]", unit="bytes", higher_is_better=False, values=size))
+            labelled, own = side.own(regime)
+            random = side.random(regime)
             labels_of[regime] = labelled.labels_of
+            gains = tuple(a - b for a, b in zip(own, random, strict=True))
+            size = (float(labelled.num_bytes),)
+            name, basis = self._name(regime), "" if regime == "hard" else side.teacher.record.sha256[:12]
+            for what, values in (("accuracy", own), ("random_accuracy", random), ("gain", gains)):
+                by = basis if what != "accuracy" or labelled.labels_of == "teacher" else ""
+                metrics.append(
+                    Metric(name=f"{what}[{name}]", unit="fraction", higher_is_better=True, values=values, basis=by)
+                )
+            metrics.append(Metric(name=f"label_bytes[{name}]", unit="bytes", higher_is_better=False, values=size))
         run.engine["labels_of"] = labels_of
-        if sides.teacher is not None:
-            run.engine["regimes_teacher"] = sides.teacher.record.model_dump(mode="json")
+        if side.used_teacher is not None:
+            run.engine[f"regimes_teacher{self._suffix}"] = side.used_teacher.record.model_dump(mode="json")
         return tuple(metrics)
+
+    @property
+    def _suffix(self) -> str:
+        return "" if self.epochs is None else f", teacher of {self.epochs} epochs"
+
+    def _name(self, regime: Regime) -> str:
+        """Return a regime's name in metrics: with a teacher of so many epochs where any label comes from it."""
+        return regime if regime == "hard" else f"{regime}{self._suffix}"
 
 
 def _as_epochs(option: str) -> int:

@@ -12,7 +12,7 @@ held-out training images.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import ClassVar
 
 import torch
@@ -20,16 +20,14 @@ import torch
 from ddbench.errors import BadInputError
 from ddbench.evaluator import EVALUATORS, DistillRun, Evaluator
 from ddbench.evaluators._random_side import RandomSide
-from ddbench.evaluators._rate_search import choose_own_rate, choose_random_rate
+from ddbench.evaluators._rate_search import check_searched, choose_own_rate, choose_random_rate
 from ddbench.evaluators._scores import normalised_score
-from ddbench.host.cached_work import WorkKey, cached_work
 from ddbench.inputs.values import shown
 from ddbench.method import RunContext
 from ddbench.network import plugin_code
 from ddbench.records import DistilledDataset, Metric, RealDataset
 from ddbench.students.label_regimes import LabelledSet
 
-CACHE_VERSION = 1  # raised where the same key would give another accuracy
 WEIGHT = 0.5  # of the gain on random, against that of what hard labels lose; source: metrics/hard_label.py
 
 
@@ -48,19 +46,27 @@ class LabelRobustScore(Evaluator):
         super().__init__(option)
         self.recorded = None if option is None else _as_fraction(option)
 
+    def check(self, run: DistillRun, real: RealDataset) -> None:
+        """Refuse a set that has no random counterpart beside the held-out images."""
+        check_searched(run, real)
+
     def evaluate(self, run: DistillRun, real: RealDataset, ctx: RunContext) -> tuple[Metric, ...]:
         """Train students of the set, of random images and, unless it is recorded, of the whole training set."""
+        if run.distilled.ipc is None:
+            return ()
         side = RandomSide(run, real, ctx)
         regime, learned = side.own_regime, run.distilled.student_lr
         rates = {"random": choose_random_rate(side, regime), "hard": choose_own_rate(side, "hard")}
-        rates["own"] = learned if learned is not None else choose_own_rate(side, regime)
-        hard, own = side.own("hard", rates["hard"]), side.own(regime, rates["own"])
-        if hard is None or own is None:
-            raise BadInputError("lrs: a teacher's labels of whitened images are not defined; use protocol dsa")
-        random = side.random(regime, {"lr": rates["random"]})
+        _, hard = side.own("hard", rates["hard"])
+        if regime == "hard" and learned is None:
+            rates["own"], own = rates["hard"], hard
+        else:
+            rates["own"] = learned if learned is not None else choose_own_rate(side, regime)
+            _, own = side.own(regime, rates["own"])
+        random = side.random(regime, rates["random"])
         full = full_accuracy(side) if self.recorded is None else self.recorded
-        hlr = tuple(full - accuracy for accuracy in hard[1])
-        ior = tuple(a - b for a, b in zip(own[1], random, strict=True))
+        hlr = tuple(full - accuracy for accuracy in hard)
+        ior = tuple(a - b for a, b in zip(own, random, strict=True))
         pairs = zip(ior, hlr, strict=True)
         score = tuple(normalised_score(WEIGHT * gain - (1 - WEIGHT) * lost) for gain, lost in pairs)
         run.engine["lrs"] = {"rates": rates, "full_accuracy": full, "labels": regime}
@@ -73,24 +79,26 @@ class LabelRobustScore(Evaluator):
 
 
 def full_accuracy(side: RandomSide) -> float:
-    """Return the accuracy of one student of the whole training set with hard labels, as `full_real` has it; kept."""
-    run, train = side.run, side.real.train
+    """Return the accuracy of one student of the whole training set with hard labels; the same for every set, and kept.
+
+    Its seed is the evaluation's alone, that of a set of unknown origin.
+    """
+    train = side.real.train
+
+    def measure() -> list[float]:
+        stand_in = torch.empty(train.images.shape, dtype=torch.uint8, device="meta")
+        whole = DistilledDataset(stand_in, train.labels, train.num_classes, None, "pixels")
+        trainer = replace(side.trainer(LabelledSet(whole, None, 0, "class")), distill_seed=None)
+        return list(trainer.train_and_test(side.run.network, 1, side.ctx.track, side.ctx.log).accuracies)
+
     content = {
         "protocol": side.protocol.model_dump(mode="json"),
-        "code": plugin_code(run.network),
+        "code": plugin_code(side.run.network),
         "data": asdict(side.real.info),
-        "seed": run.eval_seed,
+        "eval_seed": side.run.eval_seed,
         "device": side.ctx.device.type,
     }
-    with cached_work(WorkKey("full_sides", run.network, side.real.info.name, CACHE_VERSION, content)) as work:
-        if work.account is None:
-            stand_in = torch.empty(train.images.shape, dtype=torch.uint8, device="meta")
-            whole = DistilledDataset(stand_in, train.labels, train.num_classes, None, "pixels")
-            trainer = side.trainer(LabelledSet(whole, None, 0, "class"))
-            trained = trainer.train_and_test(run.network, 1, side.ctx.track, side.ctx.log)
-            work.keep({"accuracy": trained.accuracies[0]})
-        assert work.account is not None
-        return float(work.account["accuracy"])
+    return side.once("whole training set", content, measure)[0]
 
 
 def _as_fraction(option: str) -> float:

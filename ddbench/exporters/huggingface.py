@@ -51,4 +51,5 @@ class HuggingFaceExporter(Exporter):
         if made.whitening is not None:
             save_file({"mean": made.whitening.mean.cpu(), "matrix": made.whitening.matrix.cpu()}, folder / WHITENING)
         write_text(folder / "README.md", hub_card(plan))
-        return {"soft_labels": "float32 instead of float16"} if made.labels.dtype == torch.float16 else {}
+        halves = {"images": made.images, "soft_labels": made.labels}
+        return {name: "float32 instead of float16" for name, kept in halves.items() if kept.dtype == torch.float16}

@@ -1,6 +1,7 @@
 """A WebDataset shard, `train-000000.tar`: for each image a PNG, its label (`.cls`), and what neither can hold.
 
 That is the exact values in the set's space (`.npy`) where they are no bytes, and a soft label (`.soft_label.npy`).
+Whitened sets have their whitening in `whitening.safetensors`.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from ddbench.exporter import EXPORTERS, Exporter, ExportPlan
 from ddbench.exporters._png import as_png
 
-FILE = "train-000000.tar"
+FILE, WHITENING = "train-000000.tar", "whitening.safetensors"
 
 
 @EXPORTERS.register("webdataset")
@@ -40,6 +42,8 @@ class WebDatasetExporter(Exporter):
                     entry = tarfile.TarInfo(f"{index:06d}.{suffix}")
                     entry.size = len(content)
                     shard.addfile(entry, io.BytesIO(content))
+        if made.whitening is not None:
+            save_file({"mean": made.whitening.mean.cpu(), "matrix": made.whitening.matrix.cpu()}, folder / WHITENING)
         return {}
 
 

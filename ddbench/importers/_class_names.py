@@ -46,13 +46,15 @@ def match_classes(names: Sequence[str], info: DatasetInfo, class_map: Mapping[st
     if strangers:
         raise BadInputError(f"the class map names {_few(strangers)}, which the source has not; take them out")
     ids, known = {name: label for label, name in enumerate(info.class_ids)}, _names_of(info)
+    exact = {name: label for label, name in enumerate(info.class_names)}
     ways: dict[str, Callable[[str], int | None]] = {
         "WordNet id": ids.get,
+        "exact class name": exact.get,
         "class name": lambda name: known.get(_plain(name)),
         "number and class name": lambda name: _numbered_label(name, known),
     }
-    for how, find in ways.items():
-        found = {name: find(name) for name in rest}
+    for way, find in ways.items():
+        found, how = {name: find(name) for name in rest}, way.removeprefix("exact ")
         if all(label is not None for label in found.values()):
             labels = {**told, **{name: label for name, label in found.items() if label is not None}}
             return _checked(MatchedClasses(labels, how if rest else "class map"), info)

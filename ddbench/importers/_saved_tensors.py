@@ -83,7 +83,10 @@ def as_rate(value: object, what: str) -> float:
     Raises:
         BadInputError: something else.
     """
-    array = value.detach().numpy() if isinstance(value, Tensor) else np.asarray(value)
-    if array.size == 1 and array.dtype.kind in "fiu":
-        return float(array.reshape(-1)[0])
+    if isinstance(value, Tensor) and value.numel() == 1 and not value.is_complex() and not value.is_quantized:
+        return float(value.detach())
+    if isinstance(value, np.ndarray | np.number) and value.size == 1 and value.dtype.kind in "fiu":
+        return float(value.reshape(-1)[0])
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
     raise BadInputError(f"{what} must be one number, got {type(value).__name__}; give it with --student-lr")

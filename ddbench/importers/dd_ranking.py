@@ -13,10 +13,13 @@ from typing import Any
 import torch
 
 from ddbench.errors import BadInputError
+from ddbench.exporter import Card, read_card
 from ddbench.importer import IMPORTERS, ForeignSet, Importer, ImportOptions
+from ddbench.importers._carded import labels_by_card
 from ddbench.importers._saved_tensors import as_rate, as_tensor, read_saved
 from ddbench.inputs.yaml import read_yaml
-from ddbench.peers.dd_ranking import differences, equivalent_command
+from ddbench.peers.dd_ranking import constants_of, differences, equivalent_command
+from ddbench.records import Space
 
 CONFIGS = (".yaml", ".yml")
 
@@ -24,6 +27,8 @@ CONFIGS = (".yaml", ".yml")
 @IMPORTERS.register("dd-ranking")
 class DDRankingImporter(Importer):
     """Tensors as DD-Ranking takes them, and its config."""
+
+    takes = ("class_map",)
 
     def read(self, source: Path, options: ImportOptions) -> list[ForeignSet]:
         """Return the one set beside a config, in a folder, or in a file of images."""
@@ -48,14 +53,35 @@ class DDRankingImporter(Importer):
         if config:
             notes.append(f"the same run here: {equivalent_command(config)}")
             notes += differences(config)
-        space = "zca" if config.get("use_zca") else "normalised"
         is_soft = soft and labels.ndim == 2
-        return [ForeignSet(images, labels, space, is_soft, rate, notes=tuple(notes))]  # type: ignore[arg-type]
+        card = read_card(folder)
+        facts: dict[str, Any] = {}
+        if card is not None:
+            labels, facts, by_card = labels_by_card(card, labels, options)
+            notes += by_card
+        space, constants = _space_of(config, card, options)
+        method = card.method if card else ""
+        return [
+            ForeignSet(
+                images, labels, space, is_soft, rate, method, constants=constants, notes=tuple(notes), facts=facts
+            )
+        ]
 
     @classmethod
     def recognises(cls, source: Path) -> bool:
         """Return whether it is a folder with such files."""
         return (source / "images.pt").is_file()
+
+
+def _space_of(
+    config: dict[str, Any], card: Card | None, options: ImportOptions
+) -> tuple[Space | None, tuple[tuple[float, ...], tuple[float, ...]] | None]:
+    """Return the space and the constants of images: what our export says, else its config; None where nothing does."""
+    if card is not None:
+        return card.space, card.constants
+    if config.get("use_zca"):
+        return "zca", None
+    return ("normalised" if config else None), constants_of(options.info)
 
 
 def _read_config(path: Path) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from torch import Tensor
 from ddbench.errors import BadInputError
 from ddbench.exporter import Card, read_card
 from ddbench.importer import IMPORTERS, ForeignSet, Importer, ImportOptions
+from ddbench.importers._carded import renumbered
 from ddbench.importers._class_names import match_classes
 from ddbench.importers._encoded import decode_all
 from ddbench.inputs.paths import check_regular
@@ -36,23 +37,27 @@ LARGEST = 16 * 2**30  # bytes of a set's columns in memory
 class HuggingFaceImporter(Importer):
     """Parquet or arrow files of one split, named `train` where there are several."""
 
+    takes = ("class_map", "download")
+
     def read(self, source: Path, options: ImportOptions) -> list[ForeignSet]:
         """Return the one set of a folder."""
         folder = source if source.exists() else _fetch(source, options)
         table, names = _read_table(folder)
         card = read_card(folder)
         images, space = _images_of(table, card, options, folder)
+        if not len(table):
+            raise BadInputError(f"{folder} has no rows; name another data set")
         labels, facts, notes = _labels_of(table, names, options)
         return [
             ForeignSet(
                 images,
                 labels,
                 space,
-                logits=options.logits,
                 student_lr=card.student_lr if card else None,
                 method=card.method if card else "",
+                constants=card.constants if card else None,
                 whitening=_whitening_in(folder) if space == "zca" else None,
-                decode_factor=options.factor or (card.decode_factor if card else 1),
+                decode_factor=card.decode_factor if card else 1,
                 notes=notes,
                 facts=facts,
             )
@@ -129,8 +134,7 @@ def _column(table: pa.Table, names: Sequence[str], what: str) -> Any:  # noqa: A
 
 def _images_of(table: pa.Table, card: Card | None, options: ImportOptions, folder: Path) -> tuple[Tensor, Any]:
     if TENSOR in table.column_names and card is not None:
-        values = np.stack([np.asarray(row.as_py(), dtype=np.float32) for row in table.column(TENSOR)])
-        return torch.from_numpy(values).contiguous(), card.space
+        return _numbers(table.column(TENSOR), TENSOR), card.space
     rows = _column(table, IMAGE_COLUMNS, "images").to_pylist()
     contents = [row.get("bytes") if isinstance(row, dict) else row for row in rows]
     encoded = [content for content in contents if isinstance(content, bytes)]
@@ -144,20 +148,40 @@ def _labels_of(
     table: pa.Table, names: tuple[str, ...], options: ImportOptions
 ) -> tuple[Tensor, dict[str, Any], tuple[str, ...]]:
     if SOFT in table.column_names:
-        rows = np.asarray(table.column(SOFT).to_pylist(), dtype=np.float32)
-        return torch.from_numpy(rows), {}, ("labels are those of the column soft_label",)
+        rows, note = _numbers(table.column(SOFT), SOFT), "labels are those of the column soft_label"
+        if not names:
+            return rows, {}, (f"{note}, in the data set's order: the files name no classes",)
+        matched = match_classes(names, options.info, options.class_map)
+        if rows.ndim != 2 or rows.shape[1] != len(names):
+            raise BadInputError(f"column {SOFT} must have {len(names)} numbers a row, one a class; correct it")
+        order = torch.tensor([matched.labels[name] for name in names])
+        return renumbered(rows, order), matched.facts(options.info), (note, f"classes by {matched.how}")
     given = _column(table, LABEL_COLUMNS, "labels").to_pylist()
     if any(not isinstance(label, int | str) or isinstance(label, bool) for label in given):
         raise BadInputError("labels of a data set must be numbers or class names, one a row; fill or rename the column")
     if any(isinstance(label, int) for label in given) and not names:
         note = "labels are taken as they are: the files name no classes"
+        if any(not 0 <= int(label) < options.info.num_classes for label in given):
+            raise BadInputError(f"labels must lie in 0..{options.info.num_classes - 1}; name the data set of the files")
         return torch.tensor([int(label) for label in given]), {}, (note,)
     if any(isinstance(label, int) and not 0 <= label < len(names) for label in given):
         raise BadInputError(f"a label is not below {len(names)}, the number of class names in the files; correct it")
     texts = [names[label] if isinstance(label, int) else label for label in given]
-    matched = match_classes(sorted(set(texts)), options.info, options.class_map)
+    matched = match_classes(names or sorted(set(texts)), options.info, options.class_map)
     labels = torch.tensor([matched.labels[text] for text in texts])
     return labels, matched.facts(options.info), (f"classes by {matched.how}",)
+
+
+def _numbers(column: Any, name: str) -> Tensor:  # noqa: ANN401 - pyarrow has no types
+    """Return a column of nested lists of one shape as a float32 tensor.
+
+    Raises:
+        BadInputError: rows of several shapes, or something else than numbers.
+    """
+    try:
+        return torch.from_numpy(np.asarray(column.to_pylist(), dtype=np.float32)).contiguous()
+    except (ValueError, TypeError, OverflowError) as error:
+        raise BadInputError(f"column {name} must hold numbers, as many in every row; export it again") from error
 
 
 def _whitening_in(folder: Path) -> Whitening | None:

@@ -14,7 +14,7 @@ from ddbench.importer import IMPORTERS, ForeignSet, Importer, ImportOptions
 from ddbench.importers._saved_tensors import as_tensor, read_saved
 
 FILE = "data.pt"
-FACTOR = re.compile(r"factor(\d)")
+FACTOR = re.compile(r"(?<![a-z])factor(\d+)(?!\d)")
 
 
 @IMPORTERS.register("idc")
@@ -27,7 +27,7 @@ class IDCImporter(Importer):
         content = read_saved(path, "distilled set")
         if not isinstance(content, list | tuple) or len(content) != 2:
             raise BadInputError(f"{path} is no file of IDC: it must be a pair of images and labels; import it --as dc")
-        named = FACTOR.search(str(path.absolute().parent))
+        named = FACTOR.search(path.absolute().parent.name)
         factor = options.factor or (int(named[1]) if named else None)
         if factor is None:
             raise BadInputError(

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ddbench.errors import BadInputError
-from ddbench.exporter import CARD, read_card
+from ddbench.exporter import CARD, Card, read_card
 from ddbench.image_files.class_folders import PassedOver, class_names_in, list_class_folders
 from ddbench.importer import IMPORTERS, ForeignSet, Importer, ImportOptions
-from ddbench.importers._class_names import match_classes
+from ddbench.importers._class_names import MatchedClasses, match_classes
 from ddbench.importers._encoded import decode_all
 
 LOSSY = (".jpg", ".jpeg")
@@ -20,6 +20,8 @@ LOSSY = (".jpg", ".jpeg")
 class ImageFolderImporter(Importer):
     """Class folders, found by name; see `match_classes`."""
 
+    takes = ("class_map",)
+
     def read(self, source: Path, options: ImportOptions) -> list[ForeignSet]:
         """Return the one set of a folder, class by class in the data set's order, each sorted by file name."""
         if not source.is_dir():
@@ -28,7 +30,8 @@ class ImageFolderImporter(Importer):
         names = class_names_in(source, passed, known=(CARD,))
         if not names:
             raise BadInputError(f"{source} holds no folders; name the one that holds a folder for each class")
-        matched = match_classes(names, options.info, options.class_map)
+        card = read_card(source)
+        matched = _by_card(names, card, options) or match_classes(names, options.info, options.class_map)
         in_order = sorted(names, key=lambda name: matched.labels[name])
         paths, labels = list_class_folders((source / name for name in in_order), passed)
         passed.warn(source)
@@ -37,7 +40,6 @@ class ImageFolderImporter(Importer):
         lossy = Counter(path.suffix.lower() in LOSSY for path in paths)[True]
         if lossy:
             notes.append(f"{lossy} of {len(paths)} images are JPEG, which keeps them but roughly")
-        card = read_card(source)
         return [
             ForeignSet(
                 images,
@@ -45,7 +47,7 @@ class ImageFolderImporter(Importer):
                 "pixels",
                 student_lr=card.student_lr if card else None,
                 method=card.method if card else "",
-                decode_factor=options.factor or (card.decode_factor if card else 1),
+                decode_factor=card.decode_factor if card else 1,
                 notes=tuple(notes),
                 facts=matched.facts(options.info),
             )
@@ -55,6 +57,18 @@ class ImageFolderImporter(Importer):
     def recognises(cls, source: Path) -> bool:
         """Return whether it is a folder of folders."""
         return source.is_dir() and any(entry.is_dir() for entry in source.iterdir())
+
+
+def _by_card(names: Sequence[str], card: Card | None, options: ImportOptions) -> MatchedClasses | None:
+    """Return the classes of folders that `export-set` has named `LABEL_NAME`: the label counts, by the card's names."""
+    numbers = [name.partition("_")[0] for name in names]
+    if card is None or options.class_map or not all(n.isascii() and n.isdigit() for n in numbers):
+        return None
+    if max(map(int, numbers)) >= len(card.class_names):
+        return None
+    known = match_classes(card.class_names, options.info, {})
+    found = {n: known.labels[card.class_names[int(number)]] for n, number in zip(names, numbers, strict=True)}
+    return MatchedClasses(found, "number and class name")
 
 
 def _shown_map(names: Sequence[str], classes: Sequence[str]) -> str:

@@ -21,7 +21,7 @@ class MTTImporter(Importer):
         images, labels, rate, is_whitened, notes = read_trajectory_files(source)
         space = "zca" if is_whitened else None
         return [
-            ForeignSet(images, labels, space, options.logits, student_lr=rate, method="mtt", notes=notes)  # type: ignore[arg-type]
+            ForeignSet(images, labels, space, student_lr=rate, method="mtt", notes=notes)  # type: ignore[arg-type]
         ]
 
     @classmethod

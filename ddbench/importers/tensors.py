@@ -13,8 +13,9 @@ from typing import Any
 from torch import Tensor
 
 from ddbench.errors import BadInputError
-from ddbench.exporter import CARD, read_card
+from ddbench.exporter import read_card
 from ddbench.importer import IMPORTERS, ForeignSet, Importer, ImportOptions
+from ddbench.importers._carded import labels_by_card
 from ddbench.importers._saved_tensors import as_rate, as_tensor, read_arrays, read_saved
 from ddbench.inputs.tensors import read_tensors
 from ddbench.records import Whitening
@@ -35,6 +36,8 @@ SUFFIXES = (".pt", ".pth", ".npz", ".safetensors")
 class TensorsImporter(Importer):
     """A file of plain tensors."""
 
+    takes = ("class_map",)
+
     def read(self, source: Path, options: ImportOptions) -> list[ForeignSet]:
         """Return the one set of a file, or of the folder of an export."""
         card = read_card(source if source.is_dir() else source.parent)
@@ -49,21 +52,23 @@ class TensorsImporter(Importer):
         rate = as_rate(named["lr"], f"lr in {source}") if "lr" in named else None
         images, labels = (as_tensor(named[what], f"{what} in {source}") for what in ("images", "labels"))
         if card is None:
-            return [ForeignSet(images, labels, None, options.logits, rate, notes=notes)]
+            return [ForeignSet(images, labels, student_lr=rate, notes=notes)]
         whitening = None
         if card.space == "zca" and {"whitening_mean", "whitening_matrix"} <= named.keys():
             whitening = Whitening(named["whitening_mean"], named["whitening_matrix"])
+        labels, facts, by_card = labels_by_card(card, labels, options)
         return [
             ForeignSet(
                 images,
                 labels,
                 card.space,
-                options.logits,
-                card.student_lr if rate is None else rate,
-                card.method,
+                student_lr=card.student_lr if rate is None else rate,
+                method=card.method,
+                constants=card.constants,
                 whitening=whitening,
                 decode_factor=card.decode_factor,
-                notes=(*notes, f"{CARD} says: {card.space}, made for {card.dataset}"),
+                notes=(*notes, *by_card),
+                facts=facts,
             )
         ]
 

@@ -190,7 +190,7 @@ def check_pixels(images: Tensor, margin: float) -> None:
     if low < -margin or high > 1 + margin:
         raise BadInputError(
             f"float images in space 'pixels' must lie in 0..1, got {low:.3g}..{high:.3g}; "
-            "divide by 255, clip them, or give uint8"
+            "divide by 255, clip them, give uint8, or widen provenance pixel_margin (--pixel-margin of an import)"
         )
 
 

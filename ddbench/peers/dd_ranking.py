@@ -15,11 +15,11 @@ from torch import Tensor
 from ddbench.augment.pixels import as_pixels
 from ddbench.errors import UnsupportedError
 from ddbench.records import DatasetInfo, DistilledDataset
+from ddbench.registry import DATASETS, NETWORKS
 
 # The constants that it normalises by; CIFAR-100 by those of CIFAR-10. Any other data set by ours.
 _CIFAR = ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
 CONSTANTS = {"cifar10": _CIFAR, "cifar100": _CIFAR}
-NETWORKS = {"ConvNet": "convnet-d", "ResNet": "resnet", "LeNet": "lenet", "AlexNet": "alexnet", "VGG": "vgg"}
 # What protocol `dsa` does of what its configs may say.
 OF_DSA = {"num_epochs": 1000, "syn_batch_size": 256, "momentum": 0.9, "weight_decay": 0.0005, "lr_scheduler": "step"}
 LEAST_PROBABILITY = 1e-30  # of which a logarithm is taken
@@ -52,14 +52,15 @@ def to_dd_ranking(distilled: DistilledDataset, info: DatasetInfo) -> DDRankingIn
     Raises:
         UnsupportedError: classes of different size, images that hold several, or the whole training set.
     """
-    if distilled.uneven or distilled.decode_factor > 1 or distilled.ipc is None:
-        what = "classes of different size" if distilled.uneven else "images that hold several, or a whole training set"
+    counts = set(distilled.classes.bincount(minlength=distilled.num_classes).tolist())
+    if len(counts) > 1 or distilled.decode_factor > 1 or distilled.ipc is None:
+        what = "classes of different size" if len(counts) > 1 else "images that hold several, or a whole training set"
         raise UnsupportedError(f"DD-Ranking takes as many whole images of each class, not {what}; export it as tensors")
     order = distilled.classes.cpu().argsort(stable=True)
     if distilled.space == "zca":
         images = distilled.images.cpu().float()
     else:
-        mean, std = CONSTANTS.get(info.name, (info.mean, info.std))
+        mean, std = constants_of(info)
         if distilled.space == "normalised" and (mean, std) == (info.mean, info.std):
             images = distilled.images.cpu().float()
         else:
@@ -73,13 +74,18 @@ def to_dd_ranking(distilled: DistilledDataset, info: DatasetInfo) -> DDRankingIn
     return DDRankingInputs(images[order].contiguous(), labels, distilled.student_lr, settings)
 
 
+def constants_of(info: DatasetInfo) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and std by which DD-Ranking normalises a data set; our own where it does not know it."""
+    return CONSTANTS.get(info.name, (info.mean, info.std))
+
+
 def equivalent_command(config: Mapping[str, Any]) -> str:
     """Return the command that measures here what a run of DD-Ranking with a config measures."""
-    dataset = str(config.get("dataset", "DATASET")).lower().replace("-", "")
     evaluator = "label_regimes" if config.get("soft_label_mode") else "lrs"
     return (
-        f"ddbench evaluate SET --dataset {dataset} --protocol dsa --network {network_name(config.get('model_name'))} "
-        f"--students {config.get('num_eval', 5)} --evaluator accuracy --evaluator {evaluator}"
+        f"ddbench evaluate SET --dataset {_dataset_name(config) or 'DATASET'} --protocol dsa "
+        f"--network {network_name(config.get('model_name')) or 'convnet-d3'} --students {config.get('num_eval', 5)} "
+        f"--evaluator accuracy --evaluator {evaluator}"
     )
 
 
@@ -93,13 +99,27 @@ def differences(config: Mapping[str, Any]) -> list[str]:
     augmentation = str(config.get("data_aug_func") or "none").lower()
     if augmentation != "dsa":
         found.append(f"augmentation {augmentation} there, dsa under protocol dsa")
+    if network_name(config.get("model_name")) is None:
+        found.append(f"network {config.get('model_name')} has no name here; convnet-d3 stands in its place")
+    if _dataset_name(config) is None:
+        found.append(f"data set {config.get('dataset')} has no name here")
     return [*found, "DD-Ranking keeps its best test and searches rates on the test set; here the last epoch counts"]
 
 
-def network_name(theirs: object) -> str:
-    """Return our name of a network of theirs: `ConvNet-3-BN` is convnet-d3-bn; convnet-d3 for one that is not here."""
-    family, *parts = str(theirs).split("-")
-    ours = NETWORKS.get(family)
-    if ours is None or not parts:
-        return "convnet-d3"
-    return "-".join([ours + parts[0], *(part.lower() for part in parts[1:])])
+def network_name(theirs: object) -> str | None:
+    """Return our name of a network of theirs: `ConvNet-3-BN` is convnet-d3-bn; None for one that is not here."""
+    family, *parts = str(theirs).lower().split("-")
+    if family not in NETWORKS.names():
+        return None
+    depth = parts.pop(0) if parts and parts[0].isdigit() else ""
+    return "-".join([family + ("-d" if family == "convnet" and depth else "") + depth, *parts])
+
+
+def _dataset_name(config: Mapping[str, Any]) -> str | None:
+    """Return our name of a config's data set: the one of the same letters and digits."""
+
+    def letters(name: str) -> str:
+        return "".join(filter(str.isalnum, name.casefold()))
+
+    wanted = letters(str(config.get("dataset", "")))
+    return next((name for name in DATASETS.names() if letters(name) == wanted), None)

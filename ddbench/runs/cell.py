@@ -125,6 +125,8 @@ def _evaluate(
         run = replace(run, distilled=at_size_of(distilled, real.info, chosen))
         for name in cross_networks:  # a variant that there is not, or images too small for it
             make_network(name, InputShape.of(real.info), make_generator(0, "check"))
+        for evaluator in built:
+            evaluator.check(run, real)
         run.trainer(real, resolve_device(options.device)).warm_up(run.network)
     ready = find_teacher(chosen, real, resolve_device(options.device), options.track)
     if ready is not None:
@@ -196,6 +198,10 @@ def _check_protocol(protocol: Protocol, distilled: DistilledDataset, real: RealD
             f"protocol {protocol.name} trains on its teacher's labels: the set's own soft labels are not used",
             stacklevel=4,
         )
+    if protocol.teacher is not None and distilled.space == "zca":
+        raise BadInputError(
+            f"protocol {protocol.name} has a teacher of normalised images, and the set is whitened; use dsa or dc"
+        )
     if protocol.image_augmentation is None:
         return
     if real.info.channels != 3:
@@ -240,7 +246,8 @@ def _measure(
         for evaluator in evaluators:
             if evaluator.reads_phases:
                 metrics += evaluator.evaluate(run, real, ctx)
-    return run, tuple(metrics)
+    # Two evaluators may measure the same, such as one with two options: equal metrics are kept once.
+    return run, tuple({(metric.name, metric.values): metric for metric in metrics}.values())
 
 
 def _add_phases(phases: tuple[Phase, ...], first_use: Reading, evaluate: Reading) -> tuple[Phase, ...]:

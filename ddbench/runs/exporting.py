@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from ddbench.augment.pixels import as_bytes, as_pixels
+from ddbench.distilled import content_digest
 from ddbench.errors import BadInputError
 from ddbench.exporter import CARD, EXPORTERS, ExportPlan, write_card
 from ddbench.host.files import make_folder, staged_folder
 from ddbench.inputs.paths import as_path
-from ddbench.records import DistilledDataset, RealDataset, Result
+from ddbench.records import SET_DIGEST, DistilledDataset, RealDataset, Result
 from ddbench.runs.distill import RunOptions, check_dataset, check_fits, check_values, load_real, with_device
 
 
@@ -62,7 +63,7 @@ def export_set(
     plan = ExportPlan(distilled, real.info, exact, as_bytes(exact), _accuracies(distilled, results), licence)
     with staged_folder(target) as staging:
         lost = exporter.write(plan, staging)
-        write_card(plan.card(lost), staging)
+        write_card(plan.card(lost).model_copy(update=dict(exporter.describe(plan))), staging)
     return lost
 
 
@@ -81,6 +82,7 @@ def check_export_target(folder: Path, *, overwrite: bool) -> None:
 def _accuracies(distilled: DistilledDataset, results: Iterable[Result]) -> tuple[Mapping[str, str], ...]:
     """Return the accuracies of this very set, as text: those of its method, settings, data, budget and seed."""
     origin, found = distilled.provenance, []
+    config = origin.get("config", {SET_DIGEST: content_digest(distilled)})
     for result in results:
         accuracy = result.metric("test_accuracy")
         same = (
@@ -88,7 +90,8 @@ def _accuracies(distilled: DistilledDataset, results: Iterable[Result]) -> tuple
             and result.ipc == distilled.ipc
             and result.distill_seed == origin.get("distill_seed", 0)
             and result.dataset_fingerprint == origin.get("dataset_fingerprint")
-            and ("config" not in origin or result.config == origin["config"])
+            and result.config == config
+            and result.share_prepare == origin.get("share_prepare", False)
         )
         if same and accuracy is not None and result.status == "ok" and not result.is_altered:
             values = [100 * value for value in accuracy.values]

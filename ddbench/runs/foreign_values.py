@@ -93,14 +93,17 @@ def images_of(foreign: ForeignSet, real: RealDataset, told: SourceFacts, notes: 
     _check_side(images, real, notes)
     space = _space_of(foreign, images, told)
     if images.dtype == torch.uint8:
+        if told.normalised_by is not None:
+            raise BadInputError("--normalised-by is for normalised images, these are pixels in bytes; leave it out")
         return images, space
     if images.dtype not in FLOATS:
         if not images.is_floating_point():
             raise BadInputError(f"images must be uint8 or float, got {images.dtype}; save them as one of these")
         notes.append(f"images were {str(images.dtype).removeprefix('torch.')} and are kept in float32")
         images = images.float()
-    if told.normalised_by is not None:
-        images = _renormalised(images, space, told.normalised_by, real, notes)
+    by = told.normalised_by or (foreign.constants if space == "normalised" else None)
+    if by is not None:
+        images = _renormalised(images, space, by, real, notes)
     return images, space
 
 
@@ -190,6 +193,11 @@ def labels_of(foreign: ForeignSet, real: RealDataset, told: SourceFacts) -> Tens
         BadInputError: labels that are neither.
     """
     labels = foreign.labels
+    if labels.ndim not in (1, 2) or labels.is_complex() or labels.dtype == torch.bool or len(labels) == 0:
+        raise BadInputError(
+            f"labels must be (M,) whole numbers or (M, K) numbers, got {tuple(labels.shape)} "
+            f"{labels.dtype}; save them so"
+        )
     if labels.ndim == 1 or (labels.ndim == 2 and labels.shape[1] == 1 and real.info.num_classes > 1):
         if labels.is_floating_point() and not torch.equal(labels, labels.round()):
             raise BadInputError("labels must be whole numbers, or a row of probabilities an image; save them so")
@@ -197,7 +205,7 @@ def labels_of(foreign: ForeignSet, real: RealDataset, told: SourceFacts) -> Tens
             raise BadInputError("--logits is for soft labels, these are hard; leave it out")
         return labels.flatten().long()
     soft = labels.float() if labels.dtype not in FLOATS else labels
-    if foreign.logits:
+    if foreign.logits or told.logits:
         return soft.float().softmax(1)
     sums = soft.float().sum(1)
     if bool((soft < 0).any()) or float((sums - 1).abs().max()) > 1e-3:

@@ -5,18 +5,17 @@ A wrong guess at the space would be a wrong number, so it is asked for where a f
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ddbench.augment.zca import fit_zca
-from ddbench.distilled import SIDECAR, check_target, save_distilled
-from ddbench.errors import BadInputError
+from ddbench.distilled import SIDECAR, check_target, save_distilled, write_distilled
+from ddbench.errors import BadInputError, DDBenchError
 from ddbench.host.files import make_folder, sha256_of, staged_folder
 from ddbench.host.machine import resolve_device
 from ddbench.importer import IMPORTERS, ForeignSet, ImportOptions
-from ddbench.inputs.distilled_sets import PIXEL_MARGIN
+from ddbench.inputs.documents import read_json
 from ddbench.inputs.paths import as_path
 from ddbench.inputs.values import as_positive, shown
 from ddbench.inputs.yaml import read_yaml
@@ -25,7 +24,6 @@ from ddbench.registry import METHODS
 from ddbench.runs.distill import RunOptions, check_dataset, check_fits, check_values, load_real, with_device
 from ddbench.runs.foreign_values import SUFFIX, SourceFacts, budget_of, images_of, labels_of
 
-SEED_FOLDER = re.compile(r"seed\d+")
 LARGEST_FILE = 2 * 2**30  # bytes; of larger ones no digest stands in the provenance
 
 
@@ -68,8 +66,10 @@ def import_set(
         raise BadInputError(f"{path} does not exist; check the path")
     real = load_real(dataset, options)
     class_map = {} if told.class_map is None else _read_class_map(as_path(told.class_map, "class map"))
-    given = ImportOptions(real.info, told.factor, told.logits, class_map, told.download)
-    found = importer.read(path, given)
+    for name in ("class_map", "download"):
+        if getattr(told, name) and name not in importer.takes:
+            raise BadInputError(f"format {form} makes no use of --{name.replace('_', '-')}; leave it out")
+    found = importer.read(path, ImportOptions(real.info, told.factor, class_map, told.download))
     notes = list(dict.fromkeys(note for one in found for note in one.notes))
     files = _digests(path)
     made = []
@@ -98,21 +98,30 @@ def check_import_target(folder: Path, *, overwrite: bool) -> None:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         make_folder(folder.parent)
         return
-    inside = [folder, *(p for p in folder.iterdir() if SEED_FOLDER.fullmatch(p.name))] if folder.is_dir() else []
-    sets = [place for place in inside if (place / SIDECAR).is_file()]
-    strangers = folder not in sets and len(sets) < len(list(folder.iterdir() if inside else [folder]))
-    if strangers:
+    inside = [folder, *folder.iterdir()] if folder.is_dir() else []
+    imports = [place for place in inside if _is_import(place)]
+    if folder not in imports and (not imports or len(imports) < len(inside) - 1):
         raise BadInputError(f"{folder} exists and is no import; name a new folder")
     if not overwrite:
-        raise BadInputError(f"{folder} holds {len(sets)} distilled sets; name a new folder, or use --overwrite")
-    if folder in sets:
+        what = "an imported set" if len(imports) == 1 else f"{len(imports)} imported sets"
+        raise BadInputError(f"{folder} holds {what}; name a new folder, or use --overwrite")
+
+
+def _is_import(folder: Path) -> bool:
+    """Return whether a folder is a distilled set that an import left, and nothing else lies in it."""
+    try:
         check_target(folder)
+        return "imported" in read_json(folder / SIDECAR, "sidecar")["provenance"]
+    except (DDBenchError, KeyError, TypeError):
+        return False
 
 
 def save_imported(imported: Imported, folder: Path) -> list[Path]:
     """Write imported sets, all or none of them, and return their folders: `folder` itself, or `seedN` in it."""
     if len(imported.sets) == 1:
-        return [save_distilled(imported.sets[0], folder)]
+        with staged_folder(folder) as staging:  # in place of one set or of several
+            write_distilled(imported.sets[0], staging)
+        return [folder]
     names = [f"seed{made.provenance['distill_seed']}" for made in imported.sets]
     with staged_folder(folder) as staging:
         for name, made in zip(names, imported.sets, strict=True):
@@ -136,7 +145,7 @@ def _as_distilled(
         raise BadInputError(f"the source has {len(images)} images and {len(labels)} labels; it must have one for each")
     ipc, uneven = budget_of(labels, real.info.num_classes, notes)
     whitening = _whitening_of(foreign, real, options) if space == "zca" else None
-    margin: float | str = PIXEL_MARGIN if told.pixel_margin is None else _margin(told.pixel_margin)
+    kept = list(dict.fromkeys((*foreign.notes, *notes)))
     origin = {
         "method": _method_of(foreign, told, form),
         "dataset": real.info.name,
@@ -145,9 +154,10 @@ def _as_distilled(
         "mean": list(real.info.mean),
         "std": list(real.info.std),
         "distill_seed": seed,
-        "pixel_margin": margin,
-        "imported": {"format": form, "files": dict(files), **foreign.facts},
+        "imported": {"format": form, "files": dict(files), "notes": kept, **foreign.facts},
     }
+    if told.pixel_margin is not None:
+        origin["pixel_margin"] = _margin(told.pixel_margin)
     distilled = DistilledDataset(
         images,
         labels,
@@ -158,7 +168,7 @@ def _as_distilled(
         whitening,
         origin,
         uneven=uneven,
-        decode_factor=foreign.decode_factor,
+        decode_factor=told.factor or foreign.decode_factor,
     )
     check_fits(distilled, real)
     check_values(distilled, real)

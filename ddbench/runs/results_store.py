@@ -86,6 +86,17 @@ class Store:
                 self._put_aside(staging, key)
                 raise
 
+    def add(self, result: Result) -> None:
+        """Write a result into the folder of its cell; the set and the log that a run has left there stay."""
+        folder = self.root / result.key
+        with self.writing(result.key) as staging:
+            for name in (DISTILLED_FOLDER, LOG_FILE):
+                if (folder / name).is_dir():
+                    shutil.copytree(folder / name, staging / name)
+                elif (folder / name).is_file():
+                    shutil.copy2(folder / name, staging / name)
+            write_result(result, staging)
+
     def rescue(self, key: str) -> Path | None:
         """Return the distilled set of a run of this cell that was killed while evaluating it, None where there is none.
 

@@ -137,6 +137,15 @@ class SuiteSet(Checked):
     class_map: Name | None = None
     pixel_margin: float | Name | None = None
 
+    @model_validator(mode="after")
+    def _says_what_it_is(self) -> Self:
+        told = self.model_fields_set - {"path", "form"}
+        if self.form is None and told:
+            raise ValueError(
+                f"{', '.join(sorted(told))}: of no meaning without `as`; say which format it is, or take out"
+            )
+        return self
+
 
 class Suite(Checked):
     """A grid: data sets x methods x IPC x networks x distillation seeds, under one protocol; and sets that are there.

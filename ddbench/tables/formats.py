@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 TextFormat = Literal["md", "csv", "latex", "html", "json"]
 Standings = Mapping[tuple[int, int], Standing]
 SAME = "\N{ALMOST EQUAL TO}"
-TERMINAL_MARKS = {"best": "*", "same": SAME}  # of one character, so that numbers stay in line
+UNTESTED = "?"
+TERMINAL_MARKS = {"best": "*", "same": SAME, "untested": UNTESTED}  # of one character, so that numbers stay in line
 NAME_COLUMNS = ("method", "metric", "config", "protocol hash", "machine", "space", "labels", "verdict")
 
 
@@ -176,8 +177,8 @@ def _marked_body(frame: pd.DataFrame, marked: Standings, escape: Callable[[str],
     for (row, column), standing in marked.items():
         if standing == "best":
             body[row][column] = bold.format(body[row][column])
-        elif standing == "same":
-            body[row][column] += f" {escape(SAME)}"
+        elif standing in ("same", "untested"):
+            body[row][column] += f" {escape(SAME if standing == 'same' else UNTESTED)}"
     return body
 
 

@@ -20,15 +20,20 @@ def gain_frame(entries: Sequence[Entry]) -> pd.DataFrame:
     Paired by distillation seed where both sides have the same seeds, else Welch's; without an interval where a side has
     one seed. Empty without a `random_real`.
     """
-    baseline = {entry.ipc: entry for entry in entries if entry.method == BASELINE and entry.accuracy}
+    baseline = {_place(entry): entry for entry in entries if entry.method == BASELINE and entry.accuracy}
     rows = group_rows(entry for entry in entries if entry.method != BASELINE and entry.ipc is not None)
-    ipcs = sorted(ipc for ipc in baseline if ipc is not None)
+    ipcs = sorted({ipc for ipc, _ in baseline if ipc is not None})
     frame = []
     for row, found in rows.items():
-        texts = {entry.ipc: _gain(entry, baseline[entry.ipc]) for entry in found if entry.ipc in baseline}
+        texts = {entry.ipc: _gain(entry, baseline[_place(entry)]) for entry in found if _place(entry) in baseline}
         if any(text != GAP for text in texts.values()):
             frame.append({**row_names(row, rows), **{ipc_name(ipc): texts.get(ipc, GAP) for ipc in ipcs}})
     return pd.DataFrame(frame)
+
+
+def _place(entry: Entry) -> tuple[int | None, str]:
+    """Return what two entries must share to be compared; tables may mix the contents of a protocol."""
+    return entry.ipc, entry.protocol_hash
 
 
 def _gain(entry: Entry, baseline: Entry) -> str:

@@ -20,7 +20,7 @@ def test_its_parts_follow_from_accuracies(run, real, context):
     side, rates = RandomSide(judged, real, context), judged.engine["ars"]["rates"]
     for name, changes in (("augmented", {}), ("plain", PLAIN)):
         own = side.own("hard", rates[name]["own"], changes)[1]
-        random = side.random("hard", {**changes, "lr": rates[name]["random"]})
+        random = side.random("hard", rates[name]["random"], changes)
         assert found[f"gain_{name}"] == tuple(a - b for a, b in zip(own, random, strict=True))
     halves = zip(found["gain_augmented"], found["gain_plain"], strict=True)
     assert found["ars"] == pytest.approx([normalised_score((a + b) / 2) for a, b in halves])

@@ -10,7 +10,7 @@ from ddbench.errors import BadInputError
 from ddbench.evaluators._random_side import RandomSide
 from ddbench.evaluators.label_regimes import LabelRegimes
 from ddbench.records import DistilledDataset
-from ddbench.registry import EVALUATORS
+from ddbench.registry import EVALUATORS, PROTOCOLS
 from ddbench.runs.cell import evaluate
 from ddbench.runs.distill import distill
 from ddbench.testing import SMOKE_PROTOCOL
@@ -68,11 +68,20 @@ def test_both_sides_take_as_many_steps(long_run, real, context):
     several = DistilledDataset(real.train.pixels(rows), real.train.labels[rows], 10, 2, "pixels", decode_factor=2)
     small = LONGER.model_copy(update={"batch_size": 16})
     side = RandomSide(replace(long_run, distilled=several, protocol=small), real, context)
-    schedule = side.random_schedule({})
+    schedule = side.random_schedule()
     assert schedule.epochs * -(-20 // 16) == 20 * -(-80 // 16)  # 4 parts an image
     assert schedule.drop_at == round(15 * schedule.epochs / 20)
     plain = RandomSide(replace(long_run, protocol=small), real, context)
-    assert plain.random_schedule({}) == small.schedule
+    assert plain.random_schedule() == small.schedule
+
+
+def test_an_uneven_set_stands_beside_as_many_images_of_each_class(long_run, real, context):
+    counts = [1, 3] * 5
+    rows = torch.cat([real.train.of_class(label)[:count] for label, count in enumerate(counts)])
+    made = DistilledDataset(real.train.pixels(rows), real.train.labels[rows], 10, 2, "pixels", uneven=True)
+    drawn = RandomSide(replace(long_run, distilled=made), real, context).random_set()
+    assert drawn.classes.bincount().tolist() == counts
+    assert drawn.uneven
 
 
 def test_own_soft_labels_of_a_whitened_set_stand_beside_a_teachers_of_random_images(long_run, real, context):
@@ -101,7 +110,33 @@ def test_a_teacher_of_given_epochs_has_a_name_of_its_own(long_run, real, context
             LabelRegimes(wrong)
 
 
-def test_the_whole_training_set_has_no_random_side(long_run, real, context):
+def test_what_has_no_random_side_is_told_before_training_or_left_out(long_run, real, context):
     whole = replace(long_run, distilled=distill("full_real", real, 1), protocol=SMOKE_PROTOCOL)
-    with pytest.raises(BadInputError, match="has no random counterpart"):
-        measure(whole, real, context)
+    assert measure(whole, real, context) == {}
+    first = torch.stack([real.train.of_class(label)[0] for label in range(10)]).repeat_interleave(150)
+    many = DistilledDataset(real.train.pixels(first), real.train.labels[first], 10, 150, "pixels")
+    with pytest.raises(BadInputError, match="a random counterpart needs 150 real images of class '0', there are 143;"):
+        evaluate(many, real, LONGER, evaluators=("label_regimes",))
+    with pytest.raises(BadInputError, match="there are 143, 14 of them held out; evaluate a smaller set"):
+        evaluate(distill("random_real", real, 135), real, LONGER, evaluators=("ars",))
+    taught = PROTOCOLS.get("soft-label-2cores")
+    with pytest.raises(BadInputError, match="label_regimes:3 trains a teacher, and protocol soft-label-2cores has one"):
+        LabelRegimes("3").check(replace(long_run, protocol=taught), real)
+
+
+def test_the_random_side_is_billed_once_and_to_first_use(long_run, real, context):
+    measure(long_run, real, context)
+    first = len(long_run.first_use)
+    again = replace(long_run, first_use=[])
+    measure(again, real, context)
+    assert first > len(again.first_use) == 1  # the teacher is looked for
+
+
+def test_a_teacher_that_nobody_asks_is_not_trained(long_run, real, context):
+    rows = torch.cat([real.train.of_class(label)[:1] for label in range(10)])
+    whitening = fit_zca(real.train)
+    white = whiten(real.train.pixels(rows), whitening)
+    made = DistilledDataset(white, real.train.labels[rows], 10, 1, "zca", whitening=whitening)
+    run = replace(long_run, distilled=made)
+    assert {name.partition("[")[2] for name in measure(run, real, context)} == {"hard]"}
+    assert "regimes_teacher" not in run.engine

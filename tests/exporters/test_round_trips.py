@@ -37,7 +37,7 @@ def same(a: DistilledDataset, b: DistilledDataset) -> bool:
 def test_exact_forms_give_every_set_back(make, digits, tmp_path, form, kind):
     made = make(kind)
     lost = export_set(made, form, tmp_path / "out", digits)
-    assert not lost
+    assert lost == ({"images": "float32 instead of float16"} if (form, kind) == ("huggingface", "half") else {})
     back = import_set(tmp_path / "out", form, digits, SourceFacts(pixel_margin="unbounded", seed=3)).sets[0]
     assert same(back, made)
     assert (back.provenance["method"], back.provenance["distill_seed"]) == ("toy", 3)

@@ -4,6 +4,10 @@ import pytest
 import torch
 
 from ddbench.errors import BadInputError
+from ddbench.images import DatasetInfo, LabeledImages, RealDataset
+from ddbench.peers.dd_ranking import CONSTANTS
+from ddbench.runs.exporting import export_set
+from ddbench.runs.importing import import_set
 
 CONFIG = """
 dataset: CIFAR10
@@ -20,14 +24,16 @@ syn_batch_size: 256
 
 def test_tensors_come_with_labels_in_order_or_their_logits(imported, saved, normalised, labels):
     folder = saved(normalised, "run/images.pt").parent
-    found = imported(folder, "dd-ranking")
+    with pytest.raises(BadInputError, match="give --space"):
+        imported(folder, "dd-ranking")
+    found = imported(folder, "dd-ranking", space="normalised")
     assert torch.equal(found.sets[0].labels, labels)
     assert torch.equal(found.sets[0].images, normalised)
     assert any("labels are by class in order" in note for note in found.notes)
     logits = torch.randn(20, 10)
     saved(logits, "run/labels.pt")
     saved(torch.tensor(0.04), "run/lr.pt")
-    (made,) = imported(folder, "dd-ranking").sets
+    (made,) = imported(folder, "dd-ranking", space="normalised").sets
     assert torch.equal(made.labels, logits.softmax(1))
     assert made.student_lr == pytest.approx(0.04)
 
@@ -55,3 +61,20 @@ def test_what_is_no_run_is_refused(imported, saved, normalised, tmp_path):
     folder = saved(normalised[:19], "odd/images.pt").parent
     with pytest.raises(BadInputError, match="19 images are not as many of each of 10 classes"):
         imported(folder, "dd-ranking")
+
+
+def test_images_of_cifar100_are_those_of_cifar10s_constants(imported, saved, pixels, labels):
+    """That program normalises both by the constants of CIFAR-10."""
+    colour = pixels.expand(-1, 3, -1, -1).contiguous()
+    info = DatasetInfo("cifar100", tuple(map(str, range(10))), 3, 8, (0.5, 0.4, 0.3), (0.3, 0.2, 0.1), "f")
+    real = RealDataset(LabeledImages(colour, labels, info), LabeledImages(colour, labels, info), info)
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in CONSTANTS["cifar100"])
+    folder = saved((colour / 255 - mean) / std, "run/images.pt").parent
+    (folder / "run.yaml").write_text("dataset: CIFAR100\nuse_zca: false\n")
+    found = import_set(folder / "run.yaml", "dd-ranking", real)
+    assert torch.allclose(found.sets[0].images, info.normalise(colour), atol=1e-5)
+    assert any("values were converted" in note for note in found.notes)
+    made = found.sets[0]
+    export_set(made, "dd-ranking", folder / "out", real)
+    back = import_set(folder / "out", "dd-ranking", real).sets[0]
+    assert torch.allclose(back.images, made.images, atol=1e-5)

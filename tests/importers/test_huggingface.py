@@ -77,3 +77,20 @@ def test_several_splits_need_a_name_and_the_hub_a_word(imported, write, tmp_path
     assert imported(folder / "test-00000-of-00001.parquet", "huggingface").sets[0].ipc == 2
     with pytest.raises(BadInputError, match="does not exist"):
         imported(tmp_path / "someone" / "set", "huggingface")
+
+
+def test_soft_labels_follow_class_names_too(imported, write, labels):
+    names = [str(9 - index) for index in range(10)]
+    soft = (torch.nn.functional.one_hot(labels, 10) * 3.0).softmax(1)
+    (made,) = imported(write(names=names, soft_label=soft.tolist()), "huggingface").sets
+    assert torch.equal(made.classes, 9 - labels)
+
+
+@pytest.mark.parametrize(
+    "rows", [[[0.5, 0.5]] * 19 + [[1.0]], [None] * 20, [["a"] * 10] * 20], ids=["ragged", "null", "text"]
+)
+def test_odd_columns_are_one_line(imported, write, rows):
+    with pytest.raises(BadInputError):
+        imported(write(soft_label=rows), "huggingface")
+    with pytest.raises(BadInputError):
+        imported(write(label=[2**40] * 20), "huggingface")

@@ -6,6 +6,10 @@ import torch
 from safetensors.torch import save_file
 
 from ddbench.errors import BadInputError
+from ddbench.images import DatasetInfo, LabeledImages, RealDataset
+from ddbench.records import DistilledDataset
+from ddbench.runs.exporting import export_set
+from ddbench.runs.importing import import_set
 
 
 def write_npz(path, images, labels):
@@ -90,3 +94,63 @@ def test_what_is_no_set_is_refused(imported, saved, tmp_path, normalised, labels
     for message, source in wrong.items():
         with pytest.raises(BadInputError, match=message):
             imported(source, "tensors", space="normalised")
+
+
+def test_what_is_told_is_used_or_refused(imported, saved, normalised, pixels, labels):
+    source = saved([pixels, labels], "p.pt")
+    assert imported(source, "tensors", factor=2).sets[0].decode_factor == 2
+    with pytest.raises(BadInputError, match="--normalised-by is for normalised images, these are pixels in bytes"):
+        imported(source, "tensors", normalised_by="half")
+    dc = saved({"data": [[normalised, labels]]}, "res_DM_D_C_2ipc.pt")
+    assert imported(dc, "dc", factor=2).sets[0].decode_factor == 2
+    for name, value in (("class_map", "map.yaml"), ("download", True)):
+        with pytest.raises(BadInputError, match=r"makes no use of --|does not exist"):
+            imported(dc, "dc", **{name: value})
+
+
+def test_normalised_images_are_no_pixels(imported, saved, normalised, labels):
+    with pytest.raises(BadInputError, match=r"must lie in 0\.\.1, got -0\.8.*--pixel-margin"):
+        imported(saved([normalised, labels], "n.pt"), "tensors", space="pixels")
+    assert imported(saved([normalised, labels], "n.pt"), "tensors", space="pixels", pixel_margin=2).sets[0].ipc == 2
+
+
+@pytest.mark.parametrize("rate", [torch.tensor(0.03, dtype=torch.bfloat16), np.float32(0.03), torch.tensor([[0.03]])])
+def test_rates_of_every_kind_are_read(imported, saved, pixels, labels, rate):
+    made = imported(saved({"images": pixels, "labels": labels, "lr": rate}, "r.pt"), "tensors").sets[0]
+    assert made.student_lr == pytest.approx(0.03, rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        torch.tensor(3),
+        torch.zeros(20, 2, 2),
+        torch.zeros(20, dtype=torch.complex64),
+        torch.zeros(0),
+        torch.ones(20) > 0,
+    ],
+)
+def test_odd_labels_are_one_line(imported, saved, pixels, labels):
+    with pytest.raises(BadInputError, match=r"labels must be \(M,\) whole numbers or \(M, K\) numbers"):
+        imported(saved([pixels, labels], "o.pt"), "tensors")
+
+
+def test_another_data_sets_card_is_converted_or_refused(saved, tmp_path, normalised, labels):
+    def make(name, classes, mean, std):
+        info = DatasetInfo(name, classes, 1, 8, mean, std, name)
+        images = torch.randint(0, 256, (4, 1, 8, 8), dtype=torch.uint8)
+        split = LabeledImages(images, torch.tensor([0, 1, 2, 3]), info)
+        return RealDataset(split, split, info)
+
+    ours = make("ours", ("a", "b", "c", "d"), (0.5,), (0.25,))
+    made = DistilledDataset(
+        ours.train.normalised(), torch.arange(4), 4, 1, provenance={"method": "x", "dataset": "ours"}
+    )
+    for form in ("tensors", "huggingface"):
+        export_set(made, form, tmp_path / form, ours)
+        theirs = make("theirs", ("b", "a", "d", "c"), (0.1,), (0.2,))
+        found = import_set(tmp_path / form, form, theirs).sets[0]
+        assert found.labels.tolist() == [1, 0, 3, 2]
+        assert torch.allclose(theirs.info.to_pixels(found.images), ours.info.to_pixels(made.images), atol=1e-5)
+        with pytest.raises(BadInputError, match="no class of others"):
+            import_set(tmp_path / form, form, make("others", ("w", "x", "y", "z"), (0.1,), (0.2,)))

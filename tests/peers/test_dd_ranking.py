@@ -34,8 +34,10 @@ def test_soft_labels_are_logits_whose_softmax_they_are():
 
 def test_what_it_cannot_take_is_refused():
     made = DistilledDataset(torch.zeros(3, 1, 4, 4), torch.tensor([0, 0, 1]), 2, 2, uneven=True)
-    with pytest.raises(UnsupportedError, match="not classes of different size; export it as tensors"):
-        to_dd_ranking(made, info_of("toy", 1))
+    soft = DistilledDataset(torch.zeros(4, 1, 4, 4), torch.tensor([[0.9, 0.1]] * 4), 2, 2)
+    for wrong in (made, soft):
+        with pytest.raises(UnsupportedError, match="not classes of different size; export it as tensors"):
+            to_dd_ranking(wrong, info_of("toy", 1))
 
 
 @pytest.mark.parametrize(
@@ -44,8 +46,11 @@ def test_what_it_cannot_take_is_refused():
         ("ConvNet-3", "convnet-d3"),
         ("ConvNet-4-BN", "convnet-d4-bn"),
         ("ResNet-18-BN", "resnet18-bn"),
-        ("Swin", "convnet-d3"),
-        (None, "convnet-d3"),
+        ("AlexNet-BN", "alexnet-bn"),
+        ("MLP", "mlp"),
+        ("VGG-11", "vgg11"),
+        ("Swin", None),
+        (None, None),
     ],
 )
 def test_networks_have_our_names(theirs, ours):
@@ -61,4 +66,7 @@ def test_a_config_gives_a_command_and_what_it_does_not_do():
     assert differences(config) == [
         "DD-Ranking keeps its best test and searches rates on the test set; here the last epoch counts"
     ]
+    other = {"dataset": "TinyImageNet", "model_name": "Swin-T", "data_aug_func": "dsa"}
+    assert "--dataset tiny_imagenet --protocol dsa --network convnet-d3 " in equivalent_command(other)
+    assert "network Swin-T has no name here; convnet-d3 stands in its place" in differences(other)
     assert "momentum is 0.8 there, 0.9 under protocol dsa" in differences({**config, "momentum": 0.8})

@@ -97,7 +97,7 @@ def test_provenance_says_where_a_set_came_from(real, source, tmp_path):
 def test_nothing_but_an_import_is_replaced(real, source, tmp_path):
     out = tmp_path / "out"
     save_imported(import_set(source, "dc", real), out)
-    with pytest.raises(BadInputError, match=r"holds 3 distilled sets; name a new folder, or use --overwrite"):
+    with pytest.raises(BadInputError, match=r"holds 3 imported sets; name a new folder, or use --overwrite"):
         check_import_target(out, overwrite=False)
     check_import_target(out, overwrite=True)
     (out / "notes.txt").write_text("mine")

@@ -42,7 +42,8 @@ def evaluate(
     """Train students on distilled sets and print their test accuracy and its cost."""
     from ddbench.host.file_digests import recomputed_digests
     from ddbench.runs.cell import evaluate as run_evaluate
-    from ddbench.runs.results_store import Store, write_result
+    from ddbench.runs.distill import check_fits, check_values, load_real
+    from ddbench.runs.results_store import Store
     from ddbench.runs.suite import DEFAULT_EVALUATORS
 
     sets = [(folder, *_open(folder, dataset)) for folder in folders]
@@ -50,10 +51,14 @@ def evaluate(
     chosen = tuple(evaluator or DEFAULT_EVALUATORS)
     if further and "cross_architecture" not in chosen:
         chosen += ("cross_architecture",)
-    found = []
+    found: list[Result] = []
     with taken_back_if_empty(results or folders[0]), progress(data_dir) as options, recomputed_digests():
         if results is not None:
             Store(results).prepare()
+        for _, distilled, name in sets:  # all of them before the first is trained on
+            real = load_real(name, options)
+            check_fits(distilled, real)
+            check_values(distilled, real)
         for folder, distilled, name in sets:
             result = run_evaluate(
                 distilled, name, protocol, network, students, seed, device,
@@ -62,8 +67,7 @@ def evaluate(
             _warn_of_other_data(folder, distilled, result)
             found.append(result)
             if results is not None:
-                with Store(results).writing(result.key) as staging:
-                    write_result(result, staging)
+                Store(results).add(result)
     show_table(found, published=False)
     for (folder, distilled, name), result in zip(sets, found, strict=True):
         _tell_students(str(folder) if len(sets) > 1 else "students", distilled, name, result)
@@ -80,6 +84,10 @@ def _open(folder: Path, dataset: str | None) -> tuple[DistilledDataset, str]:
     from ddbench.distilled import SIDECAR, load_distilled
     from ddbench.runs.importing import recognise
 
+    if folder.is_dir() and (
+        inside := sorted(path.parent for path in (*folder.glob(f"*/{SIDECAR}"), *folder.glob(f"*/*/{SIDECAR}")))
+    ):
+        raise BadInputError(f"{folder} holds {len(inside)} sets; name those that are meant, such as {inside[0]}")
     if folder.exists() and not (folder / SIDECAR).is_file() and (forms := recognise(folder)):
         out = f"{folder.stem}-set"
         raise BadInputError(

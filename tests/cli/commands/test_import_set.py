@@ -9,6 +9,7 @@ from PIL import Image
 
 from ddbench.cli.main import main
 from ddbench.dataset import load_dataset
+from ddbench.records import DistilledDataset
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +88,7 @@ WRONG = {
     ),
     "logits": (["logits.pt", "tensors", "--space", "normalised"], "give --logits"),
     "logits of classes": (["bytes.pt", "tensors", "--logits"], "--logits is for soft labels"),
-    "values of nothing": (["far.pt", "tensors", "--space", "normalised"], "pixels at most 3 outside 0..1"),
+    "values of nothing": (["far.pt", "tensors", "--space", "normalised"], "values within about -5..5"),
     "not square": (
         ["narrow.pt", "tensors", "--space", "normalised"],
         "must be square and at least 8 px",
@@ -154,3 +155,49 @@ def test_evaluate_names_the_import_of_a_foreign_file(sources, capsys, source, fo
     assert main(["evaluate", source, "--dataset", "digits"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert f"bring it in first: ddbench import {source} --as {form} --dataset digits --out " in line
+
+
+def test_evaluating_a_stored_set_keeps_it_where_it_lies(sources, capsys):
+    (sources / "suite.yaml").write_text(
+        "name: x\nprotocol: quick\nnetworks: [mlp-w4]\ndatasets: [digits]\n"
+        "ipc: [1]\nmethods: [random_real]\nstudents: 1\n"
+    )
+    assert main(["run", "suite.yaml", "--results", "results"]) == 0
+    (kept,) = (sources / "results").glob("*/distilled")
+    before = sorted(path.name for path in kept.rglob("*"))
+    arguments = ["--protocol", "quick", "--network", "mlp-w4", "--students", "1", "--results", "results"]
+    assert main(["evaluate", str(kept), *arguments]) == 0
+    assert sorted(path.name for path in kept.rglob("*")) == before
+    assert (kept.parent / "log.txt").exists()
+    assert len(list((sources / "results").glob("*/result.json"))) == 1
+
+
+def test_a_set_that_does_not_fit_is_told_before_any_is_trained_on(sources, capsys):
+    for name in ("a", "b"):
+        assert main(["import", "bytes.pt", "--as", "tensors", "--dataset", "digits", "--out", name]) == 0
+    two = DistilledDataset(torch.zeros(4, 1, 8, 8), torch.tensor([0, 0, 1, 1]), 2, 2, provenance={"dataset": "digits"})
+    two.save("c")
+    capsys.readouterr()
+    assert main(["evaluate", "a", "b", "c", "--protocol", "quick", "--results", "results"]) == 2
+    said = capsys.readouterr()
+    assert "the distilled set has 2 classes and digits has 10" in said.err
+    assert not said.out
+    assert not list((sources / "results").glob("*/result.json"))
+
+
+def test_a_folder_of_several_sets_is_no_format(sources, capsys):
+    assert main(["import", "res_DM_D_C_2ipc.pt", "--as", "dc", "--dataset", "digits", "--out", "sets"]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", "sets"]) == 2
+    assert "sets holds 2 sets; name those that are meant, such as sets/seed0" in capsys.readouterr().err
+
+
+def test_one_set_may_take_the_place_of_several_and_a_methods_set_of_none(sources, capsys):
+    assert main(["import", "res_DM_D_C_2ipc.pt", "--as", "dc", "--dataset", "digits", "--out", "sets"]) == 0
+    again = ["import", "bytes.pt", "--as", "tensors", "--dataset", "digits", "--overwrite", "--out"]
+    assert main([*again, "sets"]) == 0
+    assert not (sources / "sets" / "seed0").exists()
+    assert main(["distill", "random_real", "--dataset", "digits", "--ipc", "1", "--out", "made"]) == 0
+    capsys.readouterr()
+    assert main([*again, "made"]) == 2
+    assert "made exists and is no import" in capsys.readouterr().err
