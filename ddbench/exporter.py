@@ -53,6 +53,12 @@ class Card(BaseModel):
         return (self.mean, self.std) if self.space == "normalised" else None
 
     @property
+    def seed(self) -> int | None:
+        """Seed that the set was made with, None where it is not known."""
+        seed = self.provenance.get("distill_seed")
+        return seed if isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 else None
+
+    @property
     def method(self) -> str:
         """Name of the method that made the set, empty where it is not known."""
         return str(self.provenance.get("method", ""))

@@ -50,7 +50,7 @@ class ForeignSet:
         logits: whether soft labels are logits.
         student_lr: learned learning rate, None without one.
         method: name of the method where the files say it.
-        seed: which of several sets of one source it is; None for a single one.
+        seed: that the set was made with, where the files say it; of several sets, their place in the source.
         whitening: what `zca` images are whitened with, where the files hold it; else it is fitted anew.
         decode_factor: see `DistilledDataset`.
         notes: what a user should read about how it was read, one line each; kept in the provenance.

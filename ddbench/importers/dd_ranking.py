@@ -60,11 +60,9 @@ class DDRankingImporter(Importer):
             labels, facts, by_card = labels_by_card(card, labels, options)
             notes += by_card
         space, constants = _space_of(config, card, options)
-        method = card.method if card else ""
+        method, seed = (card.method, card.seed) if card else ("", None)
         return [
-            ForeignSet(
-                images, labels, space, is_soft, rate, method, constants=constants, notes=tuple(notes), facts=facts
-            )
+            ForeignSet(images, labels, space, is_soft, rate, method, seed, constants, notes=tuple(notes), facts=facts)
         ]
 
     @classmethod

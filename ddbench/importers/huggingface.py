@@ -55,6 +55,7 @@ class HuggingFaceImporter(Importer):
                 space,
                 student_lr=card.student_lr if card else None,
                 method=card.method if card else "",
+                seed=card.seed if card else None,
                 constants=card.constants if card else None,
                 whitening=_whitening_in(folder) if space == "zca" else None,
                 decode_factor=card.decode_factor if card else 1,

@@ -47,6 +47,7 @@ class ImageFolderImporter(Importer):
                 "pixels",
                 student_lr=card.student_lr if card else None,
                 method=card.method if card else "",
+                seed=card.seed if card else None,
                 decode_factor=card.decode_factor if card else 1,
                 notes=tuple(notes),
                 facts=matched.facts(options.info),

@@ -64,6 +64,7 @@ class TensorsImporter(Importer):
                 card.space,
                 student_lr=card.student_lr if rate is None else rate,
                 method=card.method,
+                seed=card.seed,
                 constants=card.constants,
                 whitening=whitening,
                 decode_factor=card.decode_factor,

@@ -188,7 +188,9 @@ def _method_of(foreign: ForeignSet, told: SourceFacts, form: str) -> str:
 
 
 def _seed_of(foreign: ForeignSet, index: int, told: SourceFacts) -> int:
-    return (told.seed or 0) + (index if foreign.seed is None else foreign.seed)
+    if told.seed is not None:
+        return told.seed + index
+    return index if foreign.seed is None else foreign.seed
 
 
 def _margin(given: float | str) -> float | str:
