@@ -19,7 +19,7 @@ from ddbench.errors import DataMismatchError
 from ddbench.host.files import write_text
 from ddbench.inputs.documents import read_json
 from ddbench.inputs.problems import explain
-from ddbench.records import DatasetInfo, DistilledDataset, Space
+from ddbench.records import UNBOUNDED, DatasetInfo, DistilledDataset, Space
 from ddbench.registry import EXPORTERS
 
 __all__ = ["CARD", "EXPORTERS", "Card", "ExportPlan", "Exporter", "read_card", "write_card"]
@@ -30,7 +30,8 @@ CARD = "ddbench.json"
 class Card(BaseModel):
     """Content of `ddbench.json`: what a reader of an exported set needs to know.
 
-    `mean` and `std` are of pixels in 0..1, by channel. `lost` says what the form could not hold, empty for nothing.
+    `mean` and `std` are of pixels in 0..1, by channel. `lost` says what the form could not hold, empty for nothing;
+    `files` are the names that the export wrote beside this one.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
@@ -45,7 +46,15 @@ class Card(BaseModel):
     decode_factor: int
     student_lr: float | None
     lost: dict[str, Any]
+    files: tuple[str, ...] = ()
     provenance: dict[str, Any]
+
+    @property
+    def pixel_margin(self) -> float | str | None:
+        """How far pixels may lie outside 0..1, as the set had it; None where it does not say."""
+        usual = UNBOUNDED if "phases" in self.provenance else None
+        margin = self.provenance.get("pixel_margin", usual)
+        return margin if margin == UNBOUNDED or isinstance(margin, int | float) else None
 
     @property
     def constants(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:

@@ -51,6 +51,7 @@ class ForeignSet:
         student_lr: learned learning rate, None without one.
         method: name of the method where the files say it.
         seed: that the set was made with, where the files say it; of several sets, their place in the source.
+        pixel_margin: how far pixels may lie outside 0..1, where the files say it; see `DistilledDataset`.
         whitening: what `zca` images are whitened with, where the files hold it; else it is fitted anew.
         decode_factor: see `DistilledDataset`.
         notes: what a user should read about how it was read, one line each; kept in the provenance.
@@ -66,6 +67,7 @@ class ForeignSet:
     seed: int | None = None
     constants: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     whitening: Whitening | None = None
+    pixel_margin: float | str | None = None
     decode_factor: int = 1
     notes: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)

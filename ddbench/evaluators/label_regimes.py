@@ -80,6 +80,6 @@ class LabelRegimes(Evaluator):
 
 
 def _as_epochs(option: str) -> int:
-    if not (option.isascii() and option.isdigit() and 0 < int(option) <= MOST_EPOCHS):
+    if not (option.isascii() and option.isdigit() and len(option) < 10 and 0 < int(option) <= MOST_EPOCHS):
         raise BadInputError(f"label_regimes:N takes the epochs of its teacher, a whole number, got {shown(option)}")
     return int(option)

@@ -14,7 +14,7 @@ SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_
 def hub_card(plan: ExportPlan) -> str:
     """Return the text of README.md."""
     made, info, origin = plan.distilled, plan.info, plan.distilled.provenance
-    method = origin.get("method", "unknown method")
+    method = _plain(origin.get("method", "unknown method"))
     title = f"{info.name} distilled by {method}, {made.ipc} images per class"
     front = {
         "pretty_name": title,
@@ -48,6 +48,11 @@ def hub_card(plan: ExportPlan) -> str:
         f"{_columns(plan)} `ddbench import FOLDER --as huggingface --dataset {info.name} --out SET` gives the set back "
         "for `ddbench evaluate`; `ddbench.json` has its whole provenance.\n"
     )
+
+
+def _plain(text: object) -> str:
+    """Return text that Markdown and HTML show as it is, in one line."""
+    return "".join(c for c in " ".join(str(text).split()) if c.isprintable() and c not in "|<>`*[]#\\")[:100]
 
 
 def _accuracy(plan: ExportPlan) -> str:

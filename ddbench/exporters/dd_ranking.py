@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,11 @@ class DDRankingExporter(Exporter):
     def write(self, plan: ExportPlan, folder: Path) -> Mapping[str, Any]:
         """Write the files; what is hard-labelled has no labels.pt, and what learned no rate no lr.pt."""
         distilled, made = plan.distilled, to_dd_ranking(plan.distilled, plan.info)
-        torch.save(made.image_tensor, folder / "images.pt")
+        _save(made.image_tensor, folder / "images.pt")
         if made.soft_labels is not None:
-            torch.save(made.soft_labels, folder / "labels.pt")
+            _save(made.soft_labels, folder / "labels.pt")
         if made.syn_lr is not None:
-            torch.save(torch.tensor(made.syn_lr), folder / "lr.pt")
+            _save(torch.tensor(made.syn_lr), folder / "lr.pt")
         lost: dict[str, Any] = {}
         if not torch.equal(distilled.classes.cpu(), distilled.classes.cpu().sort().values):
             lost["order"] = "images are sorted by class"
@@ -46,3 +47,10 @@ class DDRankingExporter(Exporter):
 
     def _converts(self, plan: ExportPlan) -> bool:
         return constants_of(plan.info) != (plan.info.mean, plan.info.std)
+
+
+def _save(tensor: torch.Tensor, path: Path) -> None:
+    """Write a tensor with torch, which has no error of its own for a full disk."""
+    buffer = io.BytesIO()
+    torch.save(tensor, buffer)
+    path.write_bytes(buffer.getvalue())

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ddbench.exporter import EXPORTERS, Exporter, ExportPlan
 from ddbench.exporters._lost import lost_to_bytes
 from ddbench.exporters._png import as_png
@@ -34,4 +36,10 @@ class ImageFolderExporter(Exporter):
             (place / f"{count[label]:05d}.png").write_bytes(as_png(image))
             count[label] += 1
         lost = lost_to_bytes(plan)
-        return {**lost, "soft_labels": "folders name the most probable class"} if made.label_mode == "soft" else lost
+        if made.label_mode == "soft":
+            lost["soft_labels"] = "folders name the most probable class"
+        if made.whitening is not None:
+            lost["space"] = "images are pixels, not whitened"
+        if not torch.equal(made.classes.cpu(), made.classes.cpu().sort().values):
+            lost["order"] = "images are sorted by class"
+        return lost

@@ -158,7 +158,7 @@ def _is_image(name: str) -> bool:
 
 
 def _is_number(name: str) -> bool:
-    return name.isascii() and name.isdigit()
+    return name.isascii() and name.isdigit() and len(name) < 20  # Python itself reads no number of thousands of digits
 
 
 def _as_number(name: str) -> tuple[int, str]:

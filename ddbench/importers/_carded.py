@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ddbench.errors import BadInputError
 from ddbench.exporter import CARD, Card
 from ddbench.importer import ImportOptions
 from ddbench.importers._class_names import match_classes
@@ -25,6 +26,12 @@ def labels_by_card(
     Raises:
         BadInputError: class names of another data set.
     """
+    count = len(card.class_names)
+    is_hard = labels.ndim == 1 and not labels.is_floating_point() and not labels.is_complex()
+    if is_hard and len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < count:
+        raise BadInputError(f"labels must lie in 0..{count - 1}, by the classes of {CARD}; export the set again")
+    if not is_hard and (labels.ndim != 2 or labels.shape[1] != count):
+        raise BadInputError(f"labels must be whole numbers, or {count} a row, by {CARD}; export the set again")
     notes = [f"{CARD} says: {card.space}, made for {card.dataset}"]
     if card.class_names == options.info.class_names and not options.class_map:
         return labels, {}, tuple(notes)

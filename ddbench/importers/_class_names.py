@@ -10,6 +10,7 @@ from ddbench.errors import BadInputError
 from ddbench.records import DatasetInfo
 
 SHOWN = 4
+MOST_DIGITS = 10
 SEPARATORS = re.compile(r"[^\w.,()+]|_")  # what a folder's name may have in place of others
 
 
@@ -58,7 +59,9 @@ def match_classes(names: Sequence[str], info: DatasetInfo, class_map: Mapping[st
         if all(label is not None for label in found.values()):
             labels = {**told, **{name: label for name, label in found.items() if label is not None}}
             return _checked(MatchedClasses(labels, how if rest else "class map"), info)
-    if not told and all(name.isascii() and name.isdigit() for name in rest):
+    are_numbers = all(name.isascii() and name.isdigit() and len(name) < MOST_DIGITS for name in rest)
+    # 1 to 10 where the classes are called 0 to 9: taken in order they would all be wrong.
+    if not told and are_numbers and (all(int(n) < info.num_classes for n in rest) or not known.keys() & set(rest)):
         return _checked(MatchedClasses(_by_number(rest, info), "number"), info)
     unknown = [name for name in rest if known.get(_plain(name)) is None]
     raise BadInputError(
@@ -71,7 +74,7 @@ def _numbered_label(name: str, known: Mapping[str, int]) -> int | None:
     """Return the label of a name such as `3_cat`, where the class cat has the label 3."""
     number, _, rest = name.partition("_")
     label = known.get(_plain(rest))
-    return label if number.isascii() and number.isdigit() and int(number) == label else None
+    return label if label is not None and number.lstrip("0") == str(label).lstrip("0") and number else None
 
 
 def _by_number(names: Sequence[str], info: DatasetInfo) -> dict[str, int]:
@@ -104,7 +107,7 @@ def _checked(found: MatchedClasses, info: DatasetInfo) -> MatchedClasses:
 
 def _told_label(name: str, told: str, info: DatasetInfo) -> int:
     label = _names_of(info).get(_plain(told))
-    if label is None and told.isascii() and told.isdigit() and int(told) < info.num_classes:
+    if label is None and told.isascii() and told.isdigit() and len(told) < MOST_DIGITS and int(told) < info.num_classes:
         label = int(told)
     if label is None:
         raise BadInputError(f"the class map says {told!r} for {name!r}, which is no class of {info.name}; correct it")

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ddbench.errors import BadInputError
 from ddbench.image_files.decode import decode_images
+from ddbench.inputs.paths import check_regular
 
 
 def decode_all(encoded: Sequence[bytes | Path], names: Sequence[str], channels: int) -> Tensor:
@@ -27,6 +28,8 @@ def decode_all(encoded: Sequence[bytes | Path], names: Sequence[str], channels: 
 def _common_side(encoded: Sequence[bytes | Path], names: Sequence[str]) -> int:
     sizes: Counter[tuple[int, int]] = Counter()
     for content, name in zip(encoded, names, strict=True):
+        if isinstance(content, Path):
+            check_regular(content, "image")  # a link may lead to a pipe, which never ends
         try:
             with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content) as image:  # its header
                 sizes[image.size] += 1

@@ -20,21 +20,40 @@ RESAVE = (
     "then import that --as tensors"
 )
 LARGEST_ARRAYS = 16 * 2**30  # bytes that a .npz file may unpack to
-# What numpy's numbers and arrays are pickled with, which many programs leave among their tensors: it makes numbers and
-# runs nothing. Older numpy has them under another name.
-_MULTIARRAY = np._core.multiarray  # type: ignore[attr-defined]
+# Kinds of numpy's numbers, which many programs leave among their tensors; arrays are not read: numpy would take what a
+# file claims for objects in memory.
+_KINDS = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1")
+
+
+class _Kind:
+    """Stands for a dtype in a file: its name and byte order, and nothing that numpy would act on."""
+
+    def __init__(self, name: object = "", *_: object) -> None:
+        self.name, self.order = name, "<"
+
+    def __setstate__(self, state: object) -> None:
+        if isinstance(state, tuple) and len(state) > 1 and state[1] in ("<", ">"):
+            self.order = state[1]
+
+
+def _number(kind: object, data: object = b"") -> float:
+    """Return the number that numpy's own function of this place would make."""
+    if not isinstance(kind, _Kind) or kind.name not in _KINDS or not isinstance(data, bytes):
+        raise ValueError("no plain number")
+    return np.frombuffer(data, np.dtype(f"{kind.order}{kind.name}"), count=1)[0].item()  # type: ignore[no-any-return]
+
+
 _OF_NUMPY = [
-    np.ndarray,
-    np.dtype,
-    *(type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "?")),
-    *((getattr(_MULTIARRAY, name), f"numpy.{core}.multiarray.{name}") for core in ("core", "_core")
-      for name in ("scalar", "_reconstruct")),
+    (_Kind, "numpy.dtype"),
+    _Kind,
+    (_number, "numpy.core.multiarray.scalar"),
+    (_number, "numpy._core.multiarray.scalar"),
     (codecs.encode, "_codecs.encode"),
-]  # fmt: skip
+]
 
 
 def read_saved(path: Path, what: str) -> Any:  # noqa: ANN401 - whatever the file holds
-    """Return what a PyTorch file holds, numpy's numbers and arrays included; nothing in it is run.
+    """Return what a PyTorch file holds, numpy's numbers included; nothing in it is run.
 
     Raises:
         BadInputError: nothing there, damaged, no PyTorch file, or one that holds code.
@@ -74,6 +93,8 @@ def as_tensor(value: object, what: str) -> Tensor:
         raise BadInputError(f"{what} holds {value.dtype} values; save numbers") from error  # type: ignore[attr-defined]
     if not isinstance(found, Tensor) or found.layout != torch.strided or found.is_quantized:
         raise BadInputError(f"{what} must be a dense tensor, got {type(value).__name__}; {RESAVE}")
+    if found.device.type == "meta" or found.numel() * found.element_size() > found.untyped_storage().nbytes():
+        raise BadInputError(f"{what} claims {tuple(found.shape)} values and holds fewer; save a tensor that is whole")
     return found.detach().clone()
 
 
@@ -83,10 +104,14 @@ def as_rate(value: object, what: str) -> float:
     Raises:
         BadInputError: something else.
     """
-    if isinstance(value, Tensor) and value.numel() == 1 and not value.is_complex() and not value.is_quantized:
+    if (
+        isinstance(value, Tensor)
+        and value.numel() == 1
+        and not (value.is_complex() or value.is_quantized or value.is_meta)
+    ):
         return float(value.detach())
     if isinstance(value, np.ndarray | np.number) and value.size == 1 and value.dtype.kind in "fiu":
         return float(value.reshape(-1)[0])
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e30:
         return float(value)
     raise BadInputError(f"{what} must be one number, got {type(value).__name__}; give it with --student-lr")

@@ -60,9 +60,20 @@ class DDRankingImporter(Importer):
             labels, facts, by_card = labels_by_card(card, labels, options)
             notes += by_card
         space, constants = _space_of(config, card, options)
-        method, seed = (card.method, card.seed) if card else ("", None)
         return [
-            ForeignSet(images, labels, space, is_soft, rate, method, seed, constants, notes=tuple(notes), facts=facts)
+            ForeignSet(
+                images,
+                labels,
+                space,
+                is_soft,
+                rate,
+                method=card.method if card else "",
+                seed=card.seed if card else None,
+                constants=constants,
+                pixel_margin=card.pixel_margin if card else None,
+                notes=tuple(notes),
+                facts=facts,
+            )
         ]
 
     @classmethod
@@ -86,4 +97,6 @@ def _read_config(path: Path) -> dict[str, Any]:
     content = read_yaml(path, "config")
     if not isinstance(content, dict) or "dataset" not in content:
         raise BadInputError(f"{path} is no config of DD-Ranking: it has no 'dataset'; name its config, or the folder")
+    if not isinstance(content.get("use_zca", False), bool):
+        raise BadInputError(f"{path}: use_zca must be true or false, got {content['use_zca']!r}; correct it")
     return content

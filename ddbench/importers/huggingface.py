@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ddbench.errors import BadInputError
-from ddbench.exporter import Card, read_card
+from ddbench.exporter import CARD, Card, read_card
 from ddbench.importer import IMPORTERS, ForeignSet, Importer, ImportOptions
 from ddbench.importers._carded import renumbered
 from ddbench.importers._class_names import match_classes
@@ -30,6 +30,7 @@ from ddbench.records import Whitening
 
 IMAGE_COLUMNS, LABEL_COLUMNS = ("image", "img", "images"), ("label", "labels", "fine_label")
 TENSOR, SOFT = "tensor", "soft_label"
+FETCHED = ["*.parquet", "*.arrow", "*.json", "*.safetensors"]
 LARGEST = 16 * 2**30  # bytes of a set's columns in memory
 
 
@@ -44,9 +45,11 @@ class HuggingFaceImporter(Importer):
         folder = source if source.exists() else _fetch(source, options)
         table, names = _read_table(folder)
         card = read_card(folder)
-        images, space = _images_of(table, card, options, folder)
         if not len(table):
             raise BadInputError(f"{folder} has no rows; name another data set")
+        if TENSOR in table.column_names and card is None:
+            raise BadInputError(f"{folder} has a column {TENSOR} and no {CARD} that says its space; copy that too")
+        images, space = _images_of(table, card, options, folder)
         labels, facts, notes = _labels_of(table, names, options)
         return [
             ForeignSet(
@@ -57,6 +60,7 @@ class HuggingFaceImporter(Importer):
                 method=card.method if card else "",
                 seed=card.seed if card else None,
                 constants=card.constants if card else None,
+                pixel_margin=card.pixel_margin if card else None,
                 whitening=_whitening_in(folder) if space == "zca" else None,
                 decode_factor=card.decode_factor if card else 1,
                 notes=notes,
@@ -71,10 +75,25 @@ class HuggingFaceImporter(Importer):
 
 
 def _files_of(folder: Path) -> list[Path]:
-    """Return the parquet or arrow files of the one split that is meant, sorted."""
+    """Return the parquet or arrow files of a folder, sorted; what `datasets` keeps of computed columns is left out."""
     found = sorted(path for kind in ("parquet", "arrow") for path in folder.rglob(f"*.{kind}"))
-    in_train = [path for path in found if "train" in path.relative_to(folder).as_posix()]
-    return in_train or found
+    return [path for path in found if not path.name.startswith("cache-")]
+
+
+def _of_one_split(folder: Path) -> list[Path]:
+    """Return the files of `train`, or of the only split.
+
+    Raises:
+        BadInputError: several splits, and none of this name.
+    """
+    splits: dict[str, list[Path]] = {}
+    for path in _files_of(folder):
+        inner = path.relative_to(folder)
+        of_name = path.stem.partition("-")[0] if "-of-" in path.name else path.stem
+        splits.setdefault(inner.parent.as_posix() if path.suffix == ".arrow" else of_name, []).append(path)
+    if len(splits) > 1 and "train" not in splits:
+        raise BadInputError(f"{folder} has the splits {', '.join(sorted(splits))}; name the file of the one meant")
+    return splits["train"] if "train" in splits else next(iter(splits.values()), [])
 
 
 def _read_table(folder: Path) -> tuple[pa.Table, tuple[str, ...]]:
@@ -83,12 +102,9 @@ def _read_table(folder: Path) -> tuple[pa.Table, tuple[str, ...]]:
     Raises:
         BadInputError: no files, damaged ones, or several splits of which none is `train`.
     """
-    paths = _files_of(folder) if folder.is_dir() else [folder]
+    paths = _of_one_split(folder) if folder.is_dir() else [folder]
     if not paths:
         raise BadInputError(f"{folder} has no .parquet or .arrow files; name the folder of a data set")
-    splits = {path.name.partition("-")[0] for path in paths if path.suffix == ".parquet" and "-of-" in path.name}
-    if len(splits) > 1:
-        raise BadInputError(f"{folder} has the splits {', '.join(sorted(splits))}; name the file of the one meant")
     tables = []
     for path in paths:
         check_regular(path, "data set file")
@@ -96,6 +112,7 @@ def _read_table(folder: Path) -> tuple[pa.Table, tuple[str, ...]]:
             if path.suffix == ".arrow":
                 with pa.memory_map(str(path)) as file:
                     tables.append(pa.ipc.open_stream(file).read_all())
+                    tables[-1].validate(full=True)
             else:
                 if (
                     sum(
@@ -121,9 +138,9 @@ def _class_names(metadata: dict[bytes, bytes]) -> tuple[str, ...]:
     try:
         features = json.loads(metadata[b"huggingface"])["info"]["features"]
         named = [features[column]["names"] for column in LABEL_COLUMNS if "names" in features.get(column, {})]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         return ()
-    return tuple(map(str, named[0])) if named else ()
+    return tuple(map(str, named[0])) if named and isinstance(named[0], list) else ()
 
 
 def _column(table: pa.Table, names: Sequence[str], what: str) -> Any:  # noqa: ANN401 - pyarrow has no types
@@ -203,7 +220,11 @@ def _fetch(source: Path, options: ImportOptions) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(name, repo_type="dataset", allow_patterns=["*.parquet", "*.arrow", "*.json"]))
+        return Path(
+            snapshot_download(
+                name, repo_type="dataset", allow_patterns=["*.parquet", "*.arrow", "*.json", "*.safetensors"]
+            )
+        )
     except Exception as error:  # the hub's and the network's are of many kinds
         reason = " ".join(str(error).split())[:160]
         raise BadInputError(f"cannot fetch {name} from the hub: {reason}; check the name and the network") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ddbench.errors import BadInputError
@@ -36,7 +36,8 @@ class ImageFolderImporter(Importer):
         paths, labels = list_class_folders((source / name for name in in_order), passed)
         passed.warn(source)
         images = decode_all(paths, [str(path) for path in paths], options.info.channels)
-        notes = [f"classes by {matched.how}: " + _shown_map(in_order, options.info.class_names)]
+        classes = {name: options.info.class_names[matched.labels[name]] for name in in_order}
+        notes = [f"classes by {matched.how}: {_shown_map(classes)}"]
         lossy = Counter(path.suffix.lower() in LOSSY for path in paths)[True]
         if lossy:
             notes.append(f"{lossy} of {len(paths)} images are JPEG, which keeps them but roughly")
@@ -63,7 +64,7 @@ class ImageFolderImporter(Importer):
 def _by_card(names: Sequence[str], card: Card | None, options: ImportOptions) -> MatchedClasses | None:
     """Return the classes of folders that `export-set` has named `LABEL_NAME`: the label counts, by the card's names."""
     numbers = [name.partition("_")[0] for name in names]
-    if card is None or options.class_map or not all(n.isascii() and n.isdigit() for n in numbers):
+    if card is None or options.class_map or not all(n.isascii() and n.isdigit() and len(n) < 10 for n in numbers):
         return None
     if max(map(int, numbers)) >= len(card.class_names):
         return None
@@ -72,6 +73,6 @@ def _by_card(names: Sequence[str], card: Card | None, options: ImportOptions) ->
     return MatchedClasses(found, "number and class name")
 
 
-def _shown_map(names: Sequence[str], classes: Sequence[str]) -> str:
-    pairs = [f"{name} is {known}" for name, known in zip(names, classes, strict=True)]
+def _shown_map(classes: Mapping[str, str]) -> str:
+    pairs = [f"{name} is {known}" for name, known in classes.items()]
     return ", ".join(pairs[:3]) + (f", ... {pairs[-1]}" if len(pairs) > 3 else "")

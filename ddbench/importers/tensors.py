@@ -66,6 +66,7 @@ class TensorsImporter(Importer):
                 method=card.method,
                 seed=card.seed,
                 constants=card.constants,
+                pixel_margin=card.pixel_margin,
                 whitening=whitening,
                 decode_factor=card.decode_factor,
                 notes=(*notes, *by_card),

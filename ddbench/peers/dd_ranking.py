@@ -5,6 +5,7 @@ Read in: NUS-HPC-AI-Lab/DD-Ranking, `metrics/`, `utils/` and the configs beside 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -82,10 +83,11 @@ def constants_of(info: DatasetInfo) -> tuple[tuple[float, ...], tuple[float, ...
 def equivalent_command(config: Mapping[str, Any]) -> str:
     """Return the command that measures here what a run of DD-Ranking with a config measures."""
     evaluator = "label_regimes" if config.get("soft_label_mode") else "lrs"
+    network = network_name(config.get("model_name")) or "convnet-d3"
+    students = shlex.quote(str(config.get("num_eval", 5)))  # of a file from elsewhere, and made to be copied
     return (
         f"ddbench evaluate SET --dataset {_dataset_name(config) or 'DATASET'} --protocol dsa "
-        f"--network {network_name(config.get('model_name')) or 'convnet-d3'} --students {config.get('num_eval', 5)} "
-        f"--evaluator accuracy --evaluator {evaluator}"
+        f"--network {shlex.quote(network)} --students {students} --evaluator accuracy --evaluator {evaluator}"
     )
 
 

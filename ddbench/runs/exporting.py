@@ -8,8 +8,8 @@ from typing import Any
 
 from ddbench.augment.pixels import as_bytes, as_pixels
 from ddbench.distilled import content_digest
-from ddbench.errors import BadInputError
-from ddbench.exporter import CARD, EXPORTERS, ExportPlan, write_card
+from ddbench.errors import BadInputError, DDBenchError
+from ddbench.exporter import CARD, EXPORTERS, ExportPlan, read_card, write_card
 from ddbench.host.files import make_folder, staged_folder
 from ddbench.inputs.paths import as_path
 from ddbench.records import SET_DIGEST, DistilledDataset, RealDataset, Result
@@ -63,7 +63,8 @@ def export_set(
     plan = ExportPlan(distilled, real.info, exact, as_bytes(exact), _accuracies(distilled, results), licence)
     with staged_folder(target) as staging:
         lost = exporter.write(plan, staging)
-        write_card(plan.card(lost).model_copy(update=dict(exporter.describe(plan))), staging)
+        files = tuple(sorted(path.name for path in staging.iterdir()))
+        write_card(plan.card(lost).model_copy(update={"files": files, **exporter.describe(plan)}), staging)
     return lost
 
 
@@ -72,11 +73,20 @@ def check_export_target(folder: Path, *, overwrite: bool) -> None:
     if folder.is_symlink():
         raise BadInputError(f"{folder} is a link to {folder.readlink()}, and no link is followed; name a new folder")
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        is_export = folder.is_dir() and (folder / CARD).is_file()
+        is_export = _is_export(folder)
         if not (is_export and overwrite):
             hint = "name a new folder, or replace it with --overwrite" if is_export else "name a new folder"
             raise BadInputError(f"{folder} exists and {'holds an export' if is_export else 'is no export'}; {hint}")
     make_folder(folder.parent)
+
+
+def _is_export(folder: Path) -> bool:
+    """Return whether a folder holds an export, whole or in part, and nothing else."""
+    try:
+        card = read_card(folder) if folder.is_dir() else None
+    except DDBenchError:
+        return False
+    return card is not None and {path.name for path in folder.iterdir()} <= {CARD, *card.files}
 
 
 def _accuracies(distilled: DistilledDataset, results: Iterable[Result]) -> tuple[Mapping[str, str], ...]:

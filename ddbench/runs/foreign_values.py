@@ -56,8 +56,9 @@ class SourceFacts:
     download: bool = False
 
     def __post_init__(self) -> None:
-        if self.method is not None:
-            as_text(self.method, "method")
+        name = None if self.method is None else as_text(self.method, "method")
+        if name is not None and (name != " ".join(name.split()) or not name.isprintable()):
+            raise BadInputError("method must be a name in one line without spaces around it; write it so")
         if self.seed is not None:
             as_seed(self.seed)
         if self.space is not None:
@@ -193,7 +194,7 @@ def labels_of(foreign: ForeignSet, real: RealDataset, told: SourceFacts) -> Tens
         BadInputError: labels that are neither.
     """
     labels = foreign.labels
-    if labels.ndim not in (1, 2) or labels.is_complex() or labels.dtype == torch.bool or len(labels) == 0:
+    if labels.ndim not in (1, 2) or labels.is_complex() or labels.dtype == torch.bool or 0 in labels.shape:
         raise BadInputError(
             f"labels must be (M,) whole numbers or (M, K) numbers, got {tuple(labels.shape)} "
             f"{labels.dtype}; save them so"
@@ -206,6 +207,11 @@ def labels_of(foreign: ForeignSet, real: RealDataset, told: SourceFacts) -> Tens
         return labels.flatten().long()
     soft = labels.float() if labels.dtype not in FLOATS else labels
     if foreign.logits or told.logits:
+        if bool((soft >= 0).all()) and float((soft.float().sum(1) - 1).abs().max()) <= 1e-3:
+            raise BadInputError(
+                "these labels are probabilities already: a softmax of them would be others; import them --as mtt, or "
+                "without --logits"
+            )
         return soft.float().softmax(1)
     sums = soft.float().sum(1)
     if bool((soft < 0).any()) or float((sums - 1).abs().max()) > 1e-3:

@@ -15,15 +15,17 @@ from ddbench.errors import BadInputError, DDBenchError
 from ddbench.host.files import make_folder, sha256_of, staged_folder
 from ddbench.host.machine import resolve_device
 from ddbench.importer import IMPORTERS, ForeignSet, ImportOptions
+from ddbench.inputs.distilled_sets import LARGEST_FACTOR
 from ddbench.inputs.documents import read_json
 from ddbench.inputs.paths import as_path
-from ddbench.inputs.values import as_positive, shown
+from ddbench.inputs.values import as_count, as_positive, shown
 from ddbench.inputs.yaml import read_yaml
 from ddbench.records import UNBOUNDED, DistilledDataset, RealDataset, Whitening
 from ddbench.registry import METHODS
 from ddbench.runs.distill import RunOptions, check_dataset, check_fits, check_values, load_real, with_device
 from ddbench.runs.foreign_values import SUFFIX, SourceFacts, budget_of, images_of, labels_of
 
+LONGEST_NAME = 100  # letters of a method's name
 LARGEST_FILE = 2 * 2**30  # bytes; of larger ones no digest stands in the provenance
 
 
@@ -65,6 +67,8 @@ def import_set(
     if not path.exists() and not told.download:
         raise BadInputError(f"{path} does not exist; check the path")
     real = load_real(dataset, options)
+    if told.factor is not None:
+        as_count(told.factor, "factor", most=LARGEST_FACTOR)
     class_map = {} if told.class_map is None else _read_class_map(as_path(told.class_map, "class map"))
     for name in ("class_map", "download"):
         if getattr(told, name) and name not in importer.takes:
@@ -156,8 +160,9 @@ def _as_distilled(
         "distill_seed": seed,
         "imported": {"format": form, "files": dict(files), "notes": kept, **foreign.facts},
     }
-    if told.pixel_margin is not None:
-        origin["pixel_margin"] = _margin(told.pixel_margin)
+    margin = foreign.pixel_margin if told.pixel_margin is None else told.pixel_margin
+    if margin is not None:
+        origin["pixel_margin"] = _margin(margin)
     distilled = DistilledDataset(
         images,
         labels,
@@ -183,7 +188,7 @@ def _whitening_of(foreign: ForeignSet, real: RealDataset, options: RunOptions) -
 
 def _method_of(foreign: ForeignSet, told: SourceFacts, form: str) -> str:
     """Return the name a set goes by: the user's, else the files' own, marked where a method of ddbench has it too."""
-    name = told.method or foreign.method or form
+    name = told.method or " ".join(foreign.method.split())[:LONGEST_NAME] or form
     return f"{name}-{SUFFIX}" if told.method is None and name in METHODS.names() else name
 
 

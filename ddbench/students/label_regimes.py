@@ -62,7 +62,7 @@ def label_set(
         was trained on normalised ones cannot read.
     """
     if regime == "hard":
-        hard = replace(distilled, labels=distilled.classes)
+        hard = _by_class(distilled)
         return LabelledSet(hard, None, hard.labels.numel() * hard.labels.element_size(), "class")
     if regime == "soft" and distilled.label_mode == "soft":
         labels = distilled.labels
@@ -70,10 +70,17 @@ def label_set(
     if teacher is None or distilled.space == "zca":
         return None
     if regime == "online":
-        hard = replace(distilled, labels=distilled.classes)
+        hard = _by_class(distilled)
         return LabelledSet(hard, teacher.soft_labels, teacher.record.num_bytes, "teacher")
     labels = teacher_labels(distilled, teacher.soft_labels, info, device)
     return LabelledSet(replace(distilled, labels=labels), None, labels.numel() * labels.element_size(), "teacher")
+
+
+def _by_class(distilled: DistilledDataset) -> DistilledDataset:
+    """Return a set with the class of each image as its label; learned labels need not name each class as often."""
+    counts = distilled.classes.bincount(minlength=distilled.num_classes)
+    uneven = distilled.uneven or set(counts.tolist()) != {distilled.ipc}
+    return replace(distilled, labels=distilled.classes, uneven=uneven)
 
 
 @torch.no_grad()

@@ -41,6 +41,11 @@ def regimes_notes(entries: Sequence[Entry]) -> list[str]:
         "Labels: hard, the class; soft, one distribution an image, the set's own or a teacher's; online, a teacher's "
         "for every augmented batch. Size is that of labels, or of the teacher that gives them.",
     ]
+    if any(each.regime != "hard" and "set" in each.labels_of for each in found):
+        notes.append(
+            "Where a set's own soft labels are trained on (`set`), random images have a teacher's: that gain is one of "
+            "labels too."
+        )
     alone = [each.entry.name for each in found if each.over == "students" and each.low is not None]
     if alone:
         notes.append(f"Over the students of one set alone, not over sets: {', '.join(dict.fromkeys(alone))}.")

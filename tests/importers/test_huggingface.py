@@ -1,13 +1,14 @@
 """Tests of importing data sets in the Hugging Face layout, and of what in one is refused."""
 
 import json
+from contextlib import suppress
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 
-from ddbench.errors import BadInputError
+from ddbench.errors import BadInputError, DDBenchError
 
 
 @pytest.fixture
@@ -94,3 +95,27 @@ def test_odd_columns_are_one_line(imported, write, rows):
         imported(write(soft_label=rows), "huggingface")
     with pytest.raises(BadInputError):
         imported(write(label=[2**40] * 20), "huggingface")
+
+
+def test_splits_and_caches_of_datasets_are_told_apart(imported, tmp_path, write):
+    datasets = pytest.importorskip("datasets")
+    folder = write(names=[str(index) for index in range(10)])
+    read = datasets.load_dataset(str(folder), split="train", cache_dir=str(tmp_path / "cache"))
+    datasets.DatasetDict(validation=read, test=read).save_to_disk(str(tmp_path / "two"))
+    with pytest.raises(BadInputError, match="has the splits test, validation"):
+        imported(tmp_path / "two", "huggingface")
+    read.save_to_disk(str(tmp_path / "one"))
+    datasets.load_from_disk(str(tmp_path / "one")).map(lambda row: row)
+    assert imported(tmp_path / "one", "huggingface").sets[0].ipc == 2
+
+
+def test_a_damaged_arrow_file_is_one_line(imported, tmp_path, write):
+    datasets = pytest.importorskip("datasets")
+    read = datasets.load_dataset(str(write()), split="train", cache_dir=str(tmp_path / "cache"))
+    read.save_to_disk(str(tmp_path / "disk"))
+    (path,) = (tmp_path / "disk").glob("data-*.arrow")
+    whole = path.read_bytes()
+    for place in range(0, len(whole), len(whole) // 60):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        with suppress(DDBenchError):  # of those a changed value leaves whole
+            imported(tmp_path / "disk", "huggingface")

@@ -115,3 +115,10 @@ def test_lossy_files_are_told_and_odd_ones_refused(imported, write, tmp_path, pi
     (tmp_path / "none").mkdir()
     with pytest.raises(BadInputError, match="holds no folders"):
         imported(tmp_path / "none", "image-folder")
+
+
+def test_numbers_that_are_not_the_classes_names_are_asked_about(imported, write, pixels, labels):
+    """SVHN's own folders are called 1 to 10, where 10 is the digit 0."""
+    source = write("svhn", [str(label or 10) for label in range(10)], pixels, labels)
+    with pytest.raises(BadInputError, match="say which with --class-map"):
+        imported(source, "image-folder")

@@ -1,5 +1,7 @@
 """Tests of importing plain files of tensors."""
 
+import codecs
+
 import numpy as np
 import pytest
 import torch
@@ -21,7 +23,7 @@ def sources(tmp_path, saved, normalised, labels):
     """The same set in every file that is read."""
     save_file({"images": normalised, "labels": labels, "lr": torch.tensor(0.03)}, tmp_path / "a.safetensors")
     write_npz(tmp_path / "a.npz", normalised, labels)
-    saved({"x": normalised.numpy(), "y": labels.numpy(), "lr": 0.03}, "named.pt")
+    saved({"x": normalised, "y": labels, "lr": np.float64(0.03)}, "named.pt")
     saved([normalised, labels, torch.tensor([0.03])], "listed.pt")
     return [tmp_path / name for name in ("a.safetensors", "a.npz", "named.pt", "listed.pt")]
 
@@ -154,3 +156,31 @@ def test_another_data_sets_card_is_converted_or_refused(saved, tmp_path, normali
         assert torch.allclose(theirs.info.to_pixels(found.images), ours.info.to_pixels(made.images), atol=1e-5)
         with pytest.raises(BadInputError, match="no class of others"):
             import_set(tmp_path / form, form, make("others", ("w", "x", "y", "z"), (0.1,), (0.2,)))
+
+
+class Forged:
+    """Numpy's own function called with what a file says, as a hostile one may."""
+
+    def __init__(self, function, *arguments):
+        self.function, self.arguments = function, arguments
+
+    def __reduce__(self):
+        return self.function, self.arguments
+
+
+def test_forged_objects_and_claims_are_refused(imported, saved, pixels, labels):
+    """An object array over bytes of a file would be pointers of its author's choice."""
+    pointers = Forged(np.ndarray, (1,), Forged(np.dtype, "O"), Forged(codecs.encode, "A" * 8, "latin1"))
+    with pytest.raises(BadInputError, match="holds Python code"):
+        imported(saved({"images": pixels, "labels": labels, "x": pointers}, "forged.pt"), "tensors")
+    with pytest.raises(BadInputError, match=r"claims \(10000000, 1, 8, 8\) values and holds fewer"):
+        imported(saved([torch.zeros(1, 1, 1, 1).expand(10**7, 1, 8, 8), labels], "claims.pt"), "tensors")
+    objects = Forged(np._core.multiarray.scalar, Forged(np.dtype, "O"), Forged(codecs.encode, "A" * 8, "latin1"))
+    with pytest.raises(BadInputError):
+        imported(saved({"images": pixels, "labels": labels, "lr": objects}, "object.pt"), "tensors")
+
+
+def test_probabilities_are_no_logits(imported, saved, pixels, labels):
+    rows = torch.nn.functional.one_hot(labels, 10).float()
+    with pytest.raises(BadInputError, match="these labels are probabilities already"):
+        imported(saved([pixels, rows], "p.pt"), "tensors", logits=True)

@@ -84,8 +84,10 @@ def _open(folder: Path, dataset: str | None) -> tuple[DistilledDataset, str]:
     from ddbench.distilled import SIDECAR, load_distilled
     from ddbench.runs.importing import recognise
 
-    if folder.is_dir() and (
-        inside := sorted(path.parent for path in (*folder.glob(f"*/{SIDECAR}"), *folder.glob(f"*/*/{SIDECAR}")))
+    if (
+        folder.is_dir()
+        and not (folder / SIDECAR).is_file()
+        and (inside := sorted(path.parent for path in (*folder.glob(f"*/{SIDECAR}"), *folder.glob(f"*/*/{SIDECAR}"))))
     ):
         raise BadInputError(f"{folder} holds {len(inside)} sets; name those that are meant, such as {inside[0]}")
     if folder.exists() and not (folder / SIDECAR).is_file() and (forms := recognise(folder)):

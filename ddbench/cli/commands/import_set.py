@@ -58,8 +58,8 @@ def import_sets(
     told = SourceFacts(
         method, seed, space, normalised_by, factor, logits, student_lr, class_map, pixel_margin, download=download
     )
-    if not out.resolve().name:
-        raise BadInputError(f"{out} is no place for a distilled set; name a new folder")
+    if not out.name or out.resolve().is_relative_to(source.resolve()):
+        raise BadInputError(f"{out} is no place for a distilled set; name a new folder outside of the source")
     with taken_back_if_empty(out.parent):
         check_import_target(out, overwrite=overwrite)
         imported = import_set(source, form, dataset, told, options=RunOptions(data_dir=data_dir, device=device))
@@ -78,7 +78,7 @@ def _describe(made: object) -> str:
     from ddbench.tables.quantities import bytes_text
 
     assert isinstance(made, DistilledDataset)
-    low, high = (float(end) for end in made.images.float().aminmax())
+    low, high = (float(end) for end in made.images.aminmax())
     rate = f", student lr {made.student_lr:.4g}" if made.student_lr is not None else ""
     parts = f", each holds {made.decode_factor**2}" if made.decode_factor > 1 else ""
     return (

@@ -94,7 +94,7 @@ WRONG = {
         "must be square and at least 8 px",
     ),
     "no factor": (["data.pt", "idc"], "give --factor"),
-    "a factor beyond": (["data.pt", "idc", "--factor", "9"], "decode_factor must be at most 8"),
+    "a factor beyond": (["data.pt", "idc", "--factor", "9"], "factor must be at most 8"),
     "unknown classes": (["set", "image-folder"], "no class of digits by WordNet id, name or number: 'other', 'thing'"),
     "no class map": (["set", "image-folder", "--class-map", "map.yaml"], "class map map.yaml does not exist"),
     "constants of nothing": (
