@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ddbench.errors import BadInputError
 from ddbench.importers._saved_tensors import as_rate, as_tensor, read_saved
+from ddbench.records import Space
 
 IMAGES = re.compile(r"images_(?P<at>best|\d+)\.pt")
 UNWHITENED = re.compile(r"images_zca_(best|\d+)\.pt")
@@ -39,8 +40,10 @@ def find_images(source: Path) -> Path:
     return found["best"] if "best" in found else found[max(found, key=int)]
 
 
-def read_trajectory_files(source: Path) -> tuple[Tensor, Tensor, float | None, bool, tuple[str, ...]]:
-    """Return images, labels, the learned rate (None without one), whether they were whitened for sure, and notes.
+def read_trajectory_files(source: Path) -> tuple[Tensor, Tensor, float | None, Space | None, tuple[str, ...]]:
+    """Return images, labels, the learned rate, the space and notes.
+
+    The rate is None without one beside them; the space is "zca" where it is sure, else None.
 
     Raises:
         BadInputError: files that are not there, or hold something else.
@@ -56,9 +59,10 @@ def read_trajectory_files(source: Path) -> tuple[Tensor, Tensor, float | None, b
     rate_path = next((p for form in RATES if (p := path.with_name(form.format(at))).is_file()), None)
     rate = None if rate_path is None else as_rate(read_saved(rate_path, "learning rate"), f"the rate in {rate_path}")
     is_whitened = path.with_name(path.name.replace("images", "images_zca", 1)).is_file()
+    space: Space | None = "zca" if is_whitened else None
     notes = [f"read {path.name}, {labels_path.name}" + (f" and {rate_path.name}" if rate_path else "")]
     if rate is None:
         notes.append("no learned rate beside them: students use the protocol's, or that of --student-lr")
     if at == "best":
         notes.append(BEST_NOTE)
-    return images, labels, rate, is_whitened, tuple(notes)
+    return images, labels, rate, space, tuple(notes)

@@ -19,11 +19,10 @@ class DATMImporter(Importer):
 
     def read(self, source: Path, options: ImportOptions) -> list[ForeignSet]:
         """Return the one set of a folder, or that of the file of images that is named."""
-        images, labels, rate, is_whitened, notes = read_trajectory_files(source)
+        images, labels, rate, space, notes = read_trajectory_files(source)
         if labels.ndim != 2 or not labels.is_floating_point():
             raise BadInputError(
                 f"{source}: DATM's labels must be logits (M, K), got {tuple(labels.shape)} {labels.dtype}; import hard "
                 "labels --as mtt"
             )
-        space = "zca" if is_whitened else None
-        return [ForeignSet(images, labels, space, logits=True, student_lr=rate, method="datm", notes=notes)]  # type: ignore[arg-type]
+        return [ForeignSet(images, labels, space, logits=True, student_lr=rate, method="datm", notes=notes)]

@@ -114,13 +114,8 @@ def _read_table(folder: Path) -> tuple[pa.Table, tuple[str, ...]]:
                     tables.append(pa.ipc.open_stream(file).read_all())
                     tables[-1].validate(full=True)
             else:
-                if (
-                    sum(
-                        pq.ParquetFile(path).metadata.row_group(i).total_byte_size
-                        for i in range(pq.ParquetFile(path).metadata.num_row_groups)
-                    )
-                    > LARGEST
-                ):
+                about = pq.read_metadata(path)
+                if sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups)) > LARGEST:
                     raise BadInputError(f"{path} unpacks to more than a distilled set has; name the file of one")
                 tables.append(pq.read_table(path))
         except BadInputError:
@@ -220,11 +215,7 @@ def _fetch(source: Path, options: ImportOptions) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(
-            snapshot_download(
-                name, repo_type="dataset", allow_patterns=["*.parquet", "*.arrow", "*.json", "*.safetensors"]
-            )
-        )
+        return Path(snapshot_download(name, repo_type="dataset", allow_patterns=FETCHED))
     except Exception as error:  # the hub's and the network's are of many kinds
         reason = " ".join(str(error).split())[:160]
         raise BadInputError(f"cannot fetch {name} from the hub: {reason}; check the name and the network") from error

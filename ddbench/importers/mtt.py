@@ -18,11 +18,8 @@ class MTTImporter(Importer):
 
     def read(self, source: Path, options: ImportOptions) -> list[ForeignSet]:
         """Return the one set of a folder, or that of the file of images that is named."""
-        images, labels, rate, is_whitened, notes = read_trajectory_files(source)
-        space = "zca" if is_whitened else None
-        return [
-            ForeignSet(images, labels, space, student_lr=rate, method="mtt", notes=notes)  # type: ignore[arg-type]
-        ]
+        images, labels, rate, space, notes = read_trajectory_files(source)
+        return [ForeignSet(images, labels, space, student_lr=rate, method="mtt", notes=notes)]
 
     @classmethod
     def recognises(cls, source: Path) -> bool:
