@@ -21,7 +21,8 @@ from ddbench.host.files import CACHE_DIR_VARIABLE
 from ddbench.images import DatasetInfo, LabeledImages
 from ddbench.method import RunContext
 
-ON_REQUEST = ("slow", "long", "speed", "campaign")
+ON_REQUEST = ("slow", "long", "speed", "campaign", "peer")
+PEER_PYTHON = "DDBENCH_DD_RANKING_PYTHON"  # interpreter of an environment with DD-Ranking
 MOST_PROCESSES = 4  # each takes a second to import what it needs, and 1.5 GB at most
 
 # The same examples in every run: a fresh clone must not fail by luck. `--hypothesis-profile=thorough` draws others.
@@ -73,6 +74,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="compiler: this machine has no C++ compiler"))
         if item.get_closest_marker("installed") and not _is_installed():
             item.add_marker(pytest.mark.skip(reason="installed: ddbench is not installed, only its tree is there"))
+        if item.get_closest_marker("peer") and not os.environ.get(PEER_PYTHON):
+            item.add_marker(pytest.mark.skip(reason=f"peer: set {PEER_PYTHON} to a Python that has ddranking"))
         if item.get_closest_marker("data") and not os.environ.get(DATA_DIR_VARIABLE):
             item.add_marker(pytest.mark.skip(reason=f"data: set {DATA_DIR_VARIABLE} to a folder of data sets"))
 

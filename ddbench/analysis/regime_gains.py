@@ -21,8 +21,7 @@ class RegimeGain:
 
     Attributes:
         entry: the results.
-        regime: as the evaluator names it: `hard`, `soft`, `online`, with a teacher's epochs where they were given.
-        labels_of: whose labels were trained on: `class`, `set` or `teacher`; several where results differ.
+        regime: as the evaluator names it: `hard`, `own`, `soft`, `online`, with the epochs of a teacher that has some.
         label_bytes: what the labels take, or their teacher; a mean over sets.
         accuracy: of the set's students.
         random: of random real images with the same labels.
@@ -35,7 +34,6 @@ class RegimeGain:
 
     entry: Entry
     regime: str
-    labels_of: str
     label_bytes: float
     accuracy: Spread
     random: Spread
@@ -69,12 +67,10 @@ def _gain_of(entry: Entry, regime: str) -> RegimeGain | None:
         return None
     over = "seeds" if len(by_seed) > 1 else "students"
     values = [fmean(of) for of in by_seed.values()] if over == "seeds" else next(iter(by_seed.values()))
-    of = dict.fromkeys(str(r.engine.get("labels_of", {}).get(regime.partition(",")[0], "")) for r in entry.ok)
     low = high = None
     verdict: Verdict = "too few"
     if len(values) > 1:
         estimate = mean_against(values, 0.0, 0.0, LEVEL)
         low, high = estimate.low, estimate.high
         verdict = "gains" if low > 0 else "loses" if high < 0 else "unclear"
-    whose = ", ".join(filter(None, of))
-    return RegimeGain(entry, regime, whose, size.mean, accuracy, random, fmean(values), low, high, over, verdict)
+    return RegimeGain(entry, regime, size.mean, accuracy, random, fmean(values), low, high, over, verdict)

@@ -108,21 +108,15 @@ class RandomSide:
         """The labels that the set is meant to be trained with under the protocol."""
         if self.run.protocol.teacher is not None:
             return "online"
-        return "soft" if self.run.distilled.label_mode == "soft" else "hard"
-
-    def can_label(self, regime: Regime) -> bool:
-        """Return whether the set can have the labels of a regime: a teacher cannot read whitened images."""
-        made = self.run.distilled
-        return regime == "hard" or made.space != "zca" or (regime == "soft" and made.label_mode == "soft")
+        return "own" if self.run.distilled.label_mode == "soft" else "hard"
 
     def labelled(self, distilled: DistilledDataset, regime: Regime) -> LabelledSet:
-        """Return a set with the labels of a regime, one that `can_label` allows.
+        """Return a set with the labels of a regime that `can_label` allows.
 
         Random images, once labelled, are whitened if the set is.
         """
-        gives_own = regime == "hard" or (regime == "soft" and distilled.label_mode == "soft")
-        found = label_set(distilled, regime, None if gives_own else self.teacher, self.real.info, self.ctx.device)
-        assert found is not None
+        teacher = self.teacher if regime in ("soft", "online") else None
+        found = label_set(distilled, regime, teacher, self.real.info, self.ctx.device)
         whitening = self.run.distilled.whitening
         if whitening is None or distilled.space == "zca":
             return found
@@ -149,7 +143,11 @@ class RandomSide:
     def random(
         self, regime: Regime, rate: float | None = None, changes: Mapping[str, Any] = UNCHANGED
     ) -> tuple[float, ...]:
-        """Return the accuracies of students of random real images, with arguments as for `own`; measured once."""
+        """Return the accuracies of students of random real images, with arguments as for `own`; measured once.
+
+        Under regime `own` they have a teacher's labels, those of `soft`: nobody else has any for them.
+        """
+        regime = self.of_random(regime)
         schedule = self.random_schedule(changes)
 
         def measure() -> list[float]:
@@ -160,6 +158,11 @@ class RandomSide:
 
         content = {"students": self.run.students, "rate": rate, "eval_seed": self.run.eval_seed}
         return tuple(self.once("accuracies", self.key_content(regime, schedule, changes) | content, measure))
+
+    @staticmethod
+    def of_random(regime: Regime) -> Regime:
+        """Return the regime of the random images that stand beside a set under a regime."""
+        return "soft" if regime == "own" else regime
 
     def once(self, what: str, content: Mapping[str, Any], measure: Callable[[], list[float]]) -> list[float]:
         """Return numbers that are measured once and kept; the time that takes is billed to first use."""
@@ -202,7 +205,7 @@ class RandomSide:
     def random_schedule(self, changes: Mapping[str, Any] = UNCHANGED) -> Schedule:
         """Return a schedule by which random images are trained on in as many steps as the set's."""
         made = self.run.distilled
-        plan = self.trainer(LabelledSet(made, None, 0, "class"), None, changes).plan
+        plan = self.trainer(LabelledSet(made, None, 0), None, changes).plan
         steps = plan.schedule.epochs * math.ceil(len(made.labels) * made.decode_factor**2 / plan.batch_size)
         epochs = max(1, round(steps / math.ceil(sum(class_counts(made)) / plan.batch_size)))
         return plan.schedule if epochs == plan.schedule.epochs else plan.schedule.scaled(epochs)

@@ -37,6 +37,7 @@ def choose_own_rate(side: RandomSide, regime: Regime, changes: Mapping[str, Any]
 
 def choose_random_rate(side: RandomSide, regime: Regime, changes: Mapping[str, Any] = UNCHANGED) -> float:
     """Return the rate of the grid for random real images, drawn from those that are not held out; chosen once."""
+    regime = side.of_random(regime)
 
     def measure() -> list[float]:
         rest, held = split_off(side.real.train)

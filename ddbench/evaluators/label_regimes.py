@@ -1,4 +1,4 @@
-"""What a set gains over random real images under the same labels: hard, one soft label an image, a teacher's online.
+"""What a set gains over random real images by labels: hard, its own, a teacher's for each image, a teacher's online.
 
 `label_regimes`, or `label_regimes:N` with a teacher of N epochs where the protocol has none, whose `real_schedule` is
 made for a GPU.
@@ -14,7 +14,7 @@ from ddbench.evaluators._random_side import RandomSide, check_random_side
 from ddbench.inputs.values import shown
 from ddbench.method import RunContext
 from ddbench.records import Metric, RealDataset
-from ddbench.students.label_regimes import REGIMES, Regime
+from ddbench.students.label_regimes import REGIMES, Regime, can_label
 
 MOST_EPOCHS = 100_000
 
@@ -24,9 +24,11 @@ class LabelRegimes(Evaluator):
     """For each regime R: `accuracy[R]`, `random_accuracy[R]`, `gain[R]`, one fraction a student, and `label_bytes[R]`.
 
     Student i of both sides starts from the same parameters and draws: the gain is a difference of pairs. Both sides
-    take as many steps; a learned rate is the set's alone, random images are trained with the protocol's. `label_bytes`
-    is what the labels take, or the teacher that gives them. A regime that nobody can label is left out: a teacher's
-    labels of whitened sets. The whole training set has no random counterpart, and none of these metrics.
+    take as many steps; a learned rate is the set's alone, random images are trained with the protocol's. Beside a set
+    with its `own` soft labels random images have a teacher's, so that this gain is one of labels too; under `soft` and
+    `online` both have a teacher's. `label_bytes` is what the labels take, or the teacher that gives them. A regime that
+    nobody can label is left out: a teacher's labels of whitened sets. The whole training set has no random counterpart,
+    and none of these metrics.
     """
 
     takes_option: ClassVar[bool] = True
@@ -49,23 +51,21 @@ class LabelRegimes(Evaluator):
         """Train students of both sides under every regime."""
         if run.distilled.ipc is None:
             return ()
-        side, metrics, labels_of = RandomSide(run, real, ctx, self.epochs), [], {}
+        side, metrics = RandomSide(run, real, ctx, self.epochs), []
         for regime in REGIMES:
-            if not side.can_label(regime):
+            if not can_label(run.distilled, regime):
                 continue
             labelled, own = side.own(regime)
             random = side.random(regime)
-            labels_of[regime] = labelled.labels_of
             gains = tuple(a - b for a, b in zip(own, random, strict=True))
             size = (float(labelled.num_bytes),)
             name, basis = self._name(regime), "" if regime == "hard" else side.teacher.record.sha256[:12]
             for what, values in (("accuracy", own), ("random_accuracy", random), ("gain", gains)):
-                by = basis if what != "accuracy" or labelled.labels_of == "teacher" else ""
+                by = "" if (what, regime) == ("accuracy", "own") else basis
                 metrics.append(
                     Metric(name=f"{what}[{name}]", unit="fraction", higher_is_better=True, values=values, basis=by)
                 )
             metrics.append(Metric(name=f"label_bytes[{name}]", unit="bytes", higher_is_better=False, values=size))
-        run.engine["labels_of"] = labels_of
         if side.used_teacher is not None:
             run.engine[f"regimes_teacher{self._suffix}"] = side.used_teacher.record.model_dump(mode="json")
         return tuple(metrics)

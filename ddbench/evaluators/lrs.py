@@ -88,7 +88,7 @@ def full_accuracy(side: RandomSide) -> float:
     def measure() -> list[float]:
         stand_in = torch.empty(train.images.shape, dtype=torch.uint8, device="meta")
         whole = DistilledDataset(stand_in, train.labels, train.num_classes, None, "pixels")
-        trainer = replace(side.trainer(LabelledSet(whole, None, 0, "class")), distill_seed=None)
+        trainer = replace(side.trainer(LabelledSet(whole, None, 0)), distill_seed=None)
         return list(trainer.train_and_test(side.run.network, 1, side.ctx.track, side.ctx.log).accuracies)
 
     content = {

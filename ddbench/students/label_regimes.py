@@ -21,8 +21,9 @@ from ddbench.students.loop import channels_last, chunk_size
 from ddbench.students.soft_labels import SoftLabels
 from ddbench.students.teacher import ReadyTeacher
 
-# `hard`: the class. `soft`: one distribution an image, kept with it. `online`: a teacher's, of every augmented batch.
-Regime = Literal["hard", "soft", "online"]
+# `hard`: the class. `own`: the set's own soft labels. `soft`: a teacher's distribution of each image, kept with it.
+# `online`: a teacher's, of every augmented batch.
+Regime = Literal["hard", "own", "soft", "online"]
 REGIMES: tuple[Regime, ...] = get_args(Regime)
 
 
@@ -34,46 +35,45 @@ class LabelledSet:
         distilled: the images, with labels that are kept with them.
         soft_labels: gives the labels of every batch in their place; None where they are kept.
         num_bytes: of the labels: those kept, or of the teacher that gives them.
-        labels_of: whose they are: `set`, `teacher` or `class`.
     """
 
     distilled: DistilledDataset
     soft_labels: SoftLabels | None
     num_bytes: int
-    labels_of: str
 
 
 def label_set(
     distilled: DistilledDataset, regime: Regime, teacher: ReadyTeacher | None, info: DatasetInfo, device: torch.device
-) -> LabelledSet | None:
-    """Return the images of a set with the labels of a regime.
+) -> LabelledSet:
+    """Return the images of a set with the labels of a regime that `can_label` allows.
 
-    The set's own soft labels are those of `soft` where it has any, and their largest entry is the class of `hard`.
+    The largest entry of a set's own soft labels is the class of `hard`.
 
     Args:
         distilled: the set.
         regime: which labels.
-        teacher: gives soft labels; None where there is none.
+        teacher: gives the labels of `soft` and `online`; None where another regime is asked for.
         info: of the data set.
         device: where the teacher is.
-
-    Returns:
-        None where nobody can give them: without a teacher, or under `online` for whitened images, which a teacher that
-        was trained on normalised ones cannot read.
     """
+    if regime == "own":
+        labels = distilled.labels
+        return LabelledSet(distilled, None, labels.numel() * labels.element_size())
     if regime == "hard":
         hard = _by_class(distilled)
-        return LabelledSet(hard, None, hard.labels.numel() * hard.labels.element_size(), "class")
-    if regime == "soft" and distilled.label_mode == "soft":
-        labels = distilled.labels
-        return LabelledSet(distilled, None, labels.numel() * labels.element_size(), "set")
-    if teacher is None or distilled.space == "zca":
-        return None
+        return LabelledSet(hard, None, hard.labels.numel() * hard.labels.element_size())
+    assert teacher is not None
     if regime == "online":
-        hard = _by_class(distilled)
-        return LabelledSet(hard, teacher.soft_labels, teacher.record.num_bytes, "teacher")
+        return LabelledSet(_by_class(distilled), teacher.soft_labels, teacher.record.num_bytes)
     labels = teacher_labels(distilled, teacher.soft_labels, info, device)
-    return LabelledSet(replace(distilled, labels=labels), None, labels.numel() * labels.element_size(), "teacher")
+    return LabelledSet(replace(distilled, labels=labels), None, labels.numel() * labels.element_size())
+
+
+def can_label(distilled: DistilledDataset, regime: Regime) -> bool:
+    """Return whether a set can have the labels of a regime: a teacher of normalised images reads no whitened ones."""
+    if regime == "own":
+        return distilled.label_mode == "soft"
+    return regime == "hard" or distilled.space != "zca"
 
 
 def _by_class(distilled: DistilledDataset) -> DistilledDataset:

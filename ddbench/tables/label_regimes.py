@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from ddbench.analysis.aggregate import GAP, Entry
+from ddbench.analysis.aggregate import Entry
 from ddbench.analysis.regime_gains import LEVEL, RegimeGain, regime_gains
 from ddbench.tables.layout import group_rows, row_names
 from ddbench.tables.quantities import bytes_text
@@ -17,7 +17,7 @@ def regimes_frame(entries: Sequence[Entry]) -> pd.DataFrame:
     rows = group_rows(entries)
     return pd.DataFrame(
         {
-            "labels": each.regime if each.regime == "hard" else f"{each.regime}, {each.labels_of or GAP}",
+            "labels": each.regime,
             **row_names(each.entry.row, rows),
             "IPC": str(each.entry.ipc),
             "set": f"{each.accuracy.mean:.1f}",
@@ -38,14 +38,11 @@ def regimes_notes(entries: Sequence[Entry]) -> list[str]:
     notes = [
         "Gain: accuracy of the set's students less that of random real images of the same IPC, labels, seeds and "
         "number of steps, paired by student; unclear where the interval over distillation seeds holds zero.",
-        "Labels: hard, the class; soft, one distribution an image, the set's own or a teacher's; online, a teacher's "
-        "for every augmented batch. Size is that of labels, or of the teacher that gives them.",
+        "Labels: hard, the class; own, the set's soft ones; soft, a teacher's, one an image; online, a teacher's for "
+        "every augmented batch. Size is that of labels, or of the teacher that gives them.",
     ]
-    if any(each.regime != "hard" and "set" in each.labels_of for each in found):
-        notes.append(
-            "Where a set's own soft labels are trained on (`set`), random images have a teacher's: that gain is one of "
-            "labels too."
-        )
+    if any(each.regime.partition(",")[0] == "own" for each in found):
+        notes.append("Under own labels random images have a teacher's: that gain is one of labels too.")
     alone = [each.entry.name for each in found if each.over == "students" and each.low is not None]
     if alone:
         notes.append(f"Over the students of one set alone, not over sets: {', '.join(dict.fromkeys(alone))}.")

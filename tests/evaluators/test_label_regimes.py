@@ -92,13 +92,22 @@ def test_own_soft_labels_of_a_whitened_set_stand_beside_a_teachers_of_random_ima
     made = DistilledDataset(white, soft, 10, 1, "zca", whitening=whitening)
     run = replace(long_run, distilled=made)
     found = measure(run, real, context)
-    assert "gain[soft]" in found
-    assert "gain[online]" not in found
-    assert run.engine["labels_of"] == {"hard": "class", "soft": "set"}
+    assert [name for name in found if name.startswith("gain")] == ["gain[hard]", "gain[own]"]
     drawn = RandomSide(run, real, context)
     labelled = drawn.labelled(drawn.random_set(), "soft")
-    assert labelled.labels_of == "teacher"
     assert torch.equal(labelled.distilled.images, whiten(drawn.random_set().images, whitening))
+
+
+def test_a_set_with_labels_of_its_own_is_measured_with_a_teachers_too(long_run, real, context):
+    random = distill("random_real", real, 2, seed=3)
+    own = torch.nn.functional.one_hot(random.labels, 10).float()
+    run = replace(long_run, distilled=replace(random, labels=own), distill_seed=3)
+    found = measure(run, real, context)
+    assert found["accuracy[own]"].values == found["accuracy[hard]"].values
+    assert found["random_accuracy[own]"].values == found["random_accuracy[soft]"].values
+    assert found["gain[soft]"].values == (0.0,) * run.students  # the same images, the same teacher's labels
+    assert found["accuracy[own]"].basis == ""
+    assert found["random_accuracy[own]"].basis == found["accuracy[soft]"].basis != ""
 
 
 def test_a_teacher_of_given_epochs_has_a_name_of_its_own(long_run, real, context):

@@ -1,12 +1,15 @@
 """Tests of the three ways to label a set."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from ddbench.augment.zca import fit_zca, whiten
 from ddbench.dataset import load_dataset
 from ddbench.protocol import PROTOCOLS
 from ddbench.records import DistilledDataset
-from ddbench.students.label_regimes import REGIMES, label_set, teacher_labels
+from ddbench.students.label_regimes import REGIMES, can_label, label_set, teacher_labels
 from ddbench.students.teacher import find_teacher
 from ddbench.training_recipe import Schedule, Teacher
 
@@ -34,14 +37,14 @@ def made(real):
 
 
 def test_a_hard_set_gets_its_classes_a_teachers_labels_or_the_teacher(real, teacher, made):
-    hard, soft, online = (label_set(made, regime, teacher, real.info, CPU) for regime in REGIMES)
+    hard, soft, online = (label_set(made, regime, teacher, real.info, CPU) for regime in ("hard", "soft", "online"))
     assert torch.equal(hard.distilled.labels, made.labels)
-    assert (hard.labels_of, hard.num_bytes, hard.soft_labels) == ("class", 20 * 8, None)
+    assert (hard.num_bytes, hard.soft_labels) == (20 * 8, None)
     wanted = teacher.soft_labels.teacher(real.info.normalise(made.images)).softmax(1)
     assert torch.allclose(soft.distilled.labels, wanted, atol=1e-6)
-    assert (soft.labels_of, soft.num_bytes, soft.soft_labels) == ("teacher", 20 * 10 * 4, None)
+    assert (soft.num_bytes, soft.soft_labels) == (20 * 10 * 4, None)
     assert online.soft_labels is teacher.soft_labels
-    assert (online.labels_of, online.num_bytes) == ("teacher", teacher.record.num_bytes)
+    assert online.num_bytes == teacher.record.num_bytes
     for labelled in (hard, soft, online):
         assert torch.equal(labelled.distilled.images, made.images)
 
@@ -49,15 +52,19 @@ def test_a_hard_set_gets_its_classes_a_teachers_labels_or_the_teacher(real, teac
 def test_a_sets_own_soft_labels_are_kept_and_their_largest_is_the_class(real, teacher, made):
     own = (torch.nn.functional.one_hot(made.labels, 10) * 3.0).softmax(1)
     soft_set = DistilledDataset(made.images, own, 10, 2, "pixels")
-    soft = label_set(soft_set, "soft", teacher, real.info, CPU)
-    assert soft.distilled.labels is soft_set.labels
-    assert soft.labels_of == "set"
+    assert label_set(soft_set, "own", None, real.info, CPU).distilled.labels is soft_set.labels
+    taught = label_set(soft_set, "soft", teacher, real.info, CPU).distilled
+    assert torch.equal(taught.labels, label_set(made, "soft", teacher, real.info, CPU).distilled.labels)
     assert torch.equal(label_set(soft_set, "hard", None, real.info, CPU).distilled.labels, made.labels)
 
 
-def test_without_a_teacher_nobody_labels(real, made):
-    assert label_set(made, "soft", None, real.info, CPU) is None
-    assert label_set(made, "online", None, real.info, CPU) is None
+def test_only_soft_sets_have_labels_of_their_own_and_a_teacher_reads_no_whitened_images(made, real):
+    soft = replace(made, labels=torch.nn.functional.one_hot(made.labels, 10).float())
+    whitening = fit_zca(real.train)
+    white = replace(soft, images=whiten(made.images, whitening), space="zca", whitening=whitening)
+    allowed = {name: [r for r in REGIMES if can_label(of, r)] for name, of in (("hard", made), ("soft", soft))}
+    assert allowed == {"hard": ["hard", "soft", "online"], "soft": ["hard", "own", "soft", "online"]}
+    assert [regime for regime in REGIMES if can_label(white, regime)] == ["hard", "own"]
 
 
 def test_an_image_that_holds_several_gets_the_mean_of_their_labels(real, teacher, made):
