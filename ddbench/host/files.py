@@ -102,11 +102,16 @@ def staged_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def staged_folder(target: Path) -> Iterator[Path]:
+def staged_folder(target: Path, *, replace: bool = True) -> Iterator[Path]:
     """Yield a temporary folder beside `target` that takes its place, synced, when the block ends without an error.
 
+    Args:
+        target: the place.
+        replace: take the place of a folder that is there by then.
+
     Raises:
-        BadInputError: the place cannot be written to, or is a link: what that leads to is somebody else's.
+        BadInputError: the place cannot be written to, or is a link: what that leads to is somebody else's; or something
+            has come to be there that may not be replaced.
     """
     if target.is_symlink():
         raise BadInputError(f"{target} is a link and would be replaced; name the folder that it leads to, or a new one")
@@ -120,7 +125,7 @@ def staged_folder(target: Path) -> Iterator[Path]:
                 yield staging
             for path in staging.rglob("*"):
                 sync(path)
-            _replace_folder(staging, target)
+            _take_place(staging, target, replace=replace)
             sync(target.parent)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
@@ -193,9 +198,15 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _replace_folder(staging: Path, target: Path) -> None:
-    if not target.exists():
-        staging.rename(target)
+def _take_place(staging: Path, target: Path, *, replace: bool) -> None:
+    if not (replace and target.exists()):
+        try:
+            staging.rename(target)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+            message = f"{target} was written by another process meanwhile, and stays as it is; name a new folder"
+            raise BadInputError(message) from error
         return
     # A folder cannot be renamed over a filled one: the old one steps aside first and goes when the new one stands.
     old = staging.with_name(f"{staging.name}-old")

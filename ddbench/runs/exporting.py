@@ -61,7 +61,7 @@ def export_set(
     check_values(distilled, real)
     exact = as_pixels(distilled, real.info)
     plan = ExportPlan(distilled, real.info, exact, as_bytes(exact), _accuracies(distilled, results), licence)
-    with staged_folder(target) as staging:
+    with staged_folder(target, replace=overwrite) as staging:
         lost = exporter.write(plan, staging)
         files = tuple(sorted(path.name for path in staging.iterdir()))
         write_card(plan.card(lost).model_copy(update={"files": files, **exporter.describe(plan)}), staging)

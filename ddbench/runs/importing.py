@@ -120,14 +120,18 @@ def _is_import(folder: Path) -> bool:
         return False
 
 
-def save_imported(imported: Imported, folder: Path) -> list[Path]:
-    """Write imported sets, all or none of them, and return their folders: `folder` itself, or `seedN` in it."""
+def save_imported(imported: Imported, folder: Path, *, overwrite: bool = False) -> list[Path]:
+    """Write imported sets, all or none of them, and return their folders: `folder` itself, or `seedN` in it.
+
+    Raises:
+        BadInputError: a place that cannot be written to, or where something lies by then, without `overwrite`.
+    """
     if len(imported.sets) == 1:
-        with staged_folder(folder) as staging:  # in place of one set or of several
+        with staged_folder(folder, replace=overwrite) as staging:  # in place of one set or of several
             write_distilled(imported.sets[0], staging)
         return [folder]
     names = [f"seed{made.provenance['distill_seed']}" for made in imported.sets]
-    with staged_folder(folder) as staging:
+    with staged_folder(folder, replace=overwrite) as staging:
         for name, made in zip(names, imported.sets, strict=True):
             save_distilled(made, staging / name)
     return [folder / name for name in names]

@@ -31,6 +31,13 @@ def gain_frame(entries: Sequence[Entry]) -> pd.DataFrame:
     return pd.DataFrame(frame)
 
 
+def gain_notes(frame: pd.DataFrame) -> list[str]:
+    """Return why there are no gains where they were asked for."""
+    if len(frame):
+        return []
+    return [f"No gains: there is no {BASELINE} beside a method at the same IPC under this protocol; run it too."]
+
+
 def _place(entry: Entry) -> tuple[int | None, str]:
     """Return what two entries must share to be compared; tables may mix the contents of a protocol."""
     return entry.ipc, entry.protocol_hash

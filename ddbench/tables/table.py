@@ -16,7 +16,7 @@ from ddbench.analysis.published import list_published
 from ddbench.errors import BadInputError
 from ddbench.inputs.values import shown
 from ddbench.records import Result
-from ddbench.tables.gain_column import gain_frame
+from ddbench.tables.gain_column import gain_frame, gain_notes
 from ddbench.tables.label_regimes import regimes_frame, regimes_notes
 from ddbench.tables.layout import (
     PROTOCOLS_LR,
@@ -250,12 +250,13 @@ def _make_panel(results: Sequence[Result], several: set[tuple[str, str, str]], *
     by_entry = {id(each.entry): each for each in beside}
     cut = {name for name, each in by_entry.items() if each.differing}
     accuracy = accuracy_frame(entries, numbers, citations, cut)
+    gains = gain_frame(entries) if gain else pd.DataFrame()
     return Panel(
         title=f"{first.dataset}{data}, protocol {protocol}, network {first.network}",
         header=_header(entries, fingerprint),
         accuracy=accuracy,
         standings=_standings(entries, accuracy),
-        gain=gain_frame(entries) if gain else pd.DataFrame(),
+        gain=gains,
         published=reproduction_frame(beside, citations),
         cost=cost_frame(entries),
         regimes=regimes_frame(entries),
@@ -265,6 +266,7 @@ def _make_panel(results: Sequence[Result], several: set[tuple[str, str, str]], *
                 entries, duplicates, citations if published else None, has_gap=bool((accuracy == GAP).any(axis=None))
             ),
             *filter(None, (explain_marks(mark_entries(entries).values(), MARKS),)),
+            *(gain_notes(gains) if gain else ()),
             *regimes_notes(entries),
             *reproduction_notes(beside),
             *older_data_notes(results),

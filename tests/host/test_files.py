@@ -56,6 +56,24 @@ def make_leftover(folder, name):
     (folder / name / "half.txt").write_text("ha")
 
 
+@pytest.mark.parametrize("there", ["a filled folder", "a file"])
+def test_what_came_to_be_there_meanwhile_stays_where_it_may_not_be_replaced(tmp_path, there):
+    target = tmp_path / "target"
+    with pytest.raises(BadInputError, match="was written by another process meanwhile, and stays as it is"):  # noqa: PT012, SIM117
+        with staged_folder(target, replace=False) as staging:
+            (staging / "mine").write_text("later")
+            if there == "a file":
+                target.write_text("earlier")
+            else:
+                (target / "inner").mkdir(parents=True)
+                (target / "inner" / "file.txt").write_text("earlier")
+    assert names(tmp_path) == ["target"]
+    assert (target.read_text() if there == "a file" else (target / "inner" / "file.txt").read_text()) == "earlier"
+    with staged_folder(tmp_path / "new", replace=False) as staging:
+        (staging / "mine").write_text("whole")
+    assert names(tmp_path / "new") == ["mine"]
+
+
 def test_checksum_is_the_standard_one(tmp_path):
     (tmp_path / "abc").write_bytes(b"abc")
     assert sha256_of(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

@@ -75,7 +75,10 @@ def test_gains_are_paired_by_seed_where_both_sides_have_the_same_seeds(table):
 def test_without_random_images_or_the_wish_there_is_no_column():
     assert not len(make_table(results()).panels[0].gain)
     others = [result for result in results() if result.method != "random_real"]
-    assert not len(make_table(others, gain=True).panels[0].gain)
+    panel = make_table(others, gain=True).panels[0]
+    assert not len(panel.gain)
+    assert [note for note in panel.notes if "there is no random_real beside a method at the same IPC" in note]
+    assert not [note for note in make_table(others).panels[0].notes if "random_real" in note]
 
 
 def test_one_method_has_no_marks():

@@ -52,24 +52,32 @@ def evaluate(
     if further and "cross_architecture" not in chosen:
         chosen += ("cross_architecture",)
     found: list[Result] = []
-    with taken_back_if_empty(results or folders[0]), progress(data_dir) as options, recomputed_digests():
-        if results is not None:
-            Store(results).prepare()
-        for _, distilled, name in sets:  # all of them before the first is trained on
-            real = load_real(name, options)
-            check_fits(distilled, real)
-            check_values(distilled, real)
-        for folder, distilled, name in sets:
-            result = run_evaluate(
-                distilled, name, protocol, network, students, seed, device,
-                evaluators=chosen, cross_networks=further, options=options,
-            )  # fmt: skip
-            _warn_of_other_data(folder, distilled, result)
-            found.append(result)
+    try:
+        with taken_back_if_empty(results or folders[0]), progress(data_dir) as options, recomputed_digests():
             if results is not None:
-                Store(results).add(result)
+                Store(results).prepare()
+            for _, distilled, name in sets:  # all of them before the first is trained on
+                real = load_real(name, options)
+                check_fits(distilled, real)
+                check_values(distilled, real)
+            for folder, distilled, name in sets:
+                result = run_evaluate(
+                    distilled, name, protocol, network, students, seed, device,
+                    evaluators=chosen, cross_networks=further, options=options,
+                )  # fmt: skip
+                _warn_of_other_data(folder, distilled, result)
+                found.append(result)
+                if results is not None:
+                    Store(results).add(result)
+    finally:  # those too that were done before one that nothing can be trained on, or before Ctrl-C
+        if found:
+            _tell(sets, found, results)
+
+
+def _tell(sets: Sequence[tuple[Path, DistilledDataset, str]], found: Sequence[Result], results: Path | None) -> None:
+    """Print the table of the sets that were evaluated, every student's accuracy, and where the results lie."""
     show_table(found, published=False)
-    for (folder, distilled, name), result in zip(sets, found, strict=True):
+    for (folder, distilled, name), result in zip(sets, found, strict=False):
         _tell_students(str(folder) if len(sets) > 1 else "students", distilled, name, result)
     if results is not None:
         say(f"kept in {results}: {', '.join(result.key for result in found)}")

@@ -63,7 +63,7 @@ def import_sets(
     with taken_back_if_empty(out.parent):
         check_import_target(out, overwrite=overwrite)
         imported = import_set(source, form, dataset, told, options=RunOptions(data_dir=data_dir, device=device))
-        folders = save_imported(imported, out)
+        folders = save_imported(imported, out, overwrite=overwrite)
     for note in imported.notes:
         say(f"note: {note}")
     for folder, made in zip(folders, imported.sets, strict=True):

@@ -22,3 +22,16 @@ def test_labels_of_another_order_are_hinted_at(tmp_path, capsys, turned_by, is_n
     said = " ".join(capsys.readouterr().out.split())
     assert ("close to chance, 10 %" in said) == is_noted
     assert ("ddbench list --classes digits" in said) == is_noted
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_what_was_measured_before_a_set_that_diverges_is_shown(tmp_path, capsys):
+    made = distill("random_real", "digits", ipc=1, seed=0)
+    made.save(tmp_path / "sound")
+    replace(made, student_lr=1e30).save(tmp_path / "wild")
+    arguments = ["--protocol", "quick", "--students", "1", "--network", "convnet-d2-w32"]
+    assert main(["evaluate", str(tmp_path / "sound"), str(tmp_path / "wild"), *arguments]) == 2
+    said = capsys.readouterr()
+    assert "Test accuracy" in said.out
+    assert "sound:" in " ".join(said.out.split())
+    assert "parameters are not finite" in said.err
