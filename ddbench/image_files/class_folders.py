@@ -91,6 +91,9 @@ def class_names_in(folder: Path, passed: PassedOver | None = None, known: Collec
         folder: where to look.
         passed: counts what is left out.
         known: names of files that belong there and are not counted.
+
+    Raises:
+        DataMismatchError: a folder that cannot be read, a name that is no text, or two that lead to one folder.
     """
     passed = PassedOver() if passed is None else passed
     names = []
@@ -103,6 +106,7 @@ def class_names_in(folder: Path, passed: PassedOver | None = None, known: Collec
             names.append(entry.name)
         else:
             passed.add(LOOSE if _is_image(entry.name) else OTHER_KIND, entry.name)
+    _check_class_folders(folder, names)
     return sorted(names, key=_as_number) if all(map(_is_number, names)) else sorted(names)
 
 
@@ -117,6 +121,18 @@ def same_but_for_spelling(names: Iterable[str]) -> list[tuple[str, ...]]:
 def is_hidden(name: str) -> bool:
     """Return whether a file or folder is hidden, or one that an operating system keeps for itself."""
     return name.startswith(".") or name.lower() in _SYSTEM_NAMES
+
+
+def _check_class_folders(folder: Path, names: Iterable[str]) -> None:
+    """Raise DataMismatchError where a name is no text, or where links make one folder two classes or all of them."""
+    reached = {folder.resolve(): "the folder of the classes"}
+    for name in names:
+        if not name.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise DataMismatchError(f"the folder {name!r} in {folder} has a name that is not text in UTF-8; rename it")
+        place = (folder / name).resolve()
+        if place in reached:
+            raise DataMismatchError(f"{folder / name} is a link to {reached[place]}; give each class its own folder")
+        reached[place] = f"the class {name!r}"
 
 
 def _find_images(folder: Path, passed: PassedOver) -> Iterator[Path]:

@@ -18,7 +18,7 @@ from ddbench.importer import IMPORTERS, ForeignSet, Importer, ImportOptions
 from ddbench.importers._carded import labels_by_card
 from ddbench.importers._saved_tensors import as_rate, as_tensor, read_saved
 from ddbench.inputs.yaml import read_yaml
-from ddbench.peers.dd_ranking import constants_of, differences, equivalent_command
+from ddbench.peers.dd_ranking import constants_of, dataset_name, differences, equivalent_command
 from ddbench.records import Space
 
 CONFIGS = (".yaml", ".yml")
@@ -32,7 +32,7 @@ class DDRankingImporter(Importer):
 
     def read(self, source: Path, options: ImportOptions) -> list[ForeignSet]:
         """Return the one set beside a config, in a folder, or in a file of images."""
-        config = _read_config(source) if source.suffix in CONFIGS else {}
+        config = _read_config(source, options) if source.suffix in CONFIGS else {}
         folder = source if source.is_dir() else source.parent
         images_path = source if source.suffix == ".pt" else folder / "images.pt"
         if not images_path.is_file():
@@ -93,10 +93,13 @@ def _space_of(
     return ("normalised" if config else None), constants_of(options.info)
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def _read_config(path: Path, options: ImportOptions) -> dict[str, Any]:
     content = read_yaml(path, "config")
     if not isinstance(content, dict) or "dataset" not in content:
         raise BadInputError(f"{path} is no config of DD-Ranking: it has no 'dataset'; name its config, or the folder")
     if not isinstance(content.get("use_zca", False), bool):
         raise BadInputError(f"{path}: use_zca must be true or false, got {content['use_zca']!r}; correct it")
+    named, wanted = dataset_name(content), options.info.name.partition(",")[0]
+    if named not in (None, wanted):
+        raise BadInputError(f"{path} is of a run on {named}, not on {wanted}; name that with --dataset")
     return content

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,7 +36,8 @@ def read_pickled(path: Path, what: str, allowed: Sequence[Any] = (), advice: str
         unpacked = _unpacked_size(path) if packed else size
         if unpacked > size + SLACK:
             raise BadInputError(f"{what} {path} unpacks to {unpacked:,} bytes from {size:,}; save it uncompressed")
-        with torch.serialization.safe_globals(list(allowed)):
+        # What torch says of old or rare forms of tensors is for whoever wrote them.
+        with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals(list(allowed)):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=packed)
     except BadInputError:
         raise

@@ -86,7 +86,7 @@ def equivalent_command(config: Mapping[str, Any]) -> str:
     network = network_name(config.get("model_name")) or "convnet-d3"
     students = shlex.quote(str(config.get("num_eval", 5)))  # of a file from elsewhere, and made to be copied
     return (
-        f"ddbench evaluate SET --dataset {_dataset_name(config) or 'DATASET'} --protocol dsa "
+        f"ddbench evaluate SET --dataset {dataset_name(config) or 'DATASET'} --protocol dsa "
         f"--network {shlex.quote(network)} --students {students} --evaluator accuracy --evaluator {evaluator}"
     )
 
@@ -103,7 +103,7 @@ def differences(config: Mapping[str, Any]) -> list[str]:
         found.append(f"augmentation {augmentation} there, dsa under protocol dsa")
     if network_name(config.get("model_name")) is None:
         found.append(f"network {config.get('model_name')} has no name here; convnet-d3 stands in its place")
-    if _dataset_name(config) is None:
+    if dataset_name(config) is None:
         found.append(f"data set {config.get('dataset')} has no name here")
     return [*found, "DD-Ranking keeps its best test and searches rates on the test set; here the last epoch counts"]
 
@@ -117,7 +117,7 @@ def network_name(theirs: object) -> str | None:
     return "-".join([family + ("-d" if family == "convnet" and depth else "") + depth, *parts])
 
 
-def _dataset_name(config: Mapping[str, Any]) -> str | None:
+def dataset_name(config: Mapping[str, Any]) -> str | None:
     """Return our name of a config's data set: the one of the same letters and digits."""
 
     def letters(name: str) -> str:

@@ -132,3 +132,26 @@ def test_a_link_that_leads_back_to_itself_is_an_error_that_names_it(tmp_path, wr
     paths, _ = list_class_folders([tmp_path / "a"])
     with pytest.raises(DataMismatchError, match=r"x\.png .*loop"):
         digest_files(paths)
+
+
+def test_class_folders_that_are_one_and_the_same_are_refused(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "a").symlink_to(tmp_path / "a")
+    (root / "b").symlink_to(tmp_path / "elsewhere")
+    assert class_names_in(root) == ["a", "b"]
+    (root / "c").symlink_to("a")
+    with pytest.raises(DataMismatchError, match=r"root/c is a link to the class 'a'; give each class its own folder"):
+        class_names_in(root)
+    (root / "c").unlink()
+    (root / "c").symlink_to(".")
+    with pytest.raises(DataMismatchError, match=r"root/c is a link to the folder of the classes; give"):
+        class_names_in(root)
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path):
+    os.mkdir(os.fsencode(tmp_path) + b"/caf\xe9")  # noqa: PTH102 - a Path takes no bytes
+    with pytest.raises(DataMismatchError, match=r"the folder 'caf.+' in .* is not text in UTF-8; rename it"):
+        class_names_in(tmp_path)

@@ -10,7 +10,7 @@ from ddbench.runs.exporting import export_set
 from ddbench.runs.importing import import_set
 
 CONFIG = """
-dataset: CIFAR10
+dataset: Digits
 ipc: 10
 model_name: ConvNet-3-BN
 data_aug_func: mixup
@@ -46,7 +46,7 @@ def test_a_config_says_the_same_run_here_and_what_differs(imported, saved, norma
     saved(normalised, "images.pt")
     notes = imported(config, "dd-ranking").notes
     assert (
-        "the same run here: ddbench evaluate SET --dataset cifar10 --protocol dsa --network convnet-d3-bn --students 3 "
+        "the same run here: ddbench evaluate SET --dataset digits --protocol dsa --network convnet-d3-bn --students 3 "
         "--evaluator accuracy --evaluator label_regimes"
     ) in notes
     assert "num_epochs is 300 there, 1000 under protocol dsa" in notes
@@ -61,6 +61,15 @@ def test_what_is_no_run_is_refused(imported, saved, normalised, tmp_path):
     folder = saved(normalised[:19], "odd/images.pt").parent
     with pytest.raises(BadInputError, match="19 images are not as many of each of 10 classes"):
         imported(folder, "dd-ranking")
+
+
+def test_a_config_of_another_data_set_is_refused(imported, saved, normalised, tmp_path):
+    saved(normalised, "images.pt")
+    (tmp_path / "IPC10.yaml").write_text(CONFIG.replace("Digits", "CIFAR10"))
+    with pytest.raises(BadInputError, match="is of a run on cifar10, not on digits; name that with --dataset"):
+        imported(tmp_path / "IPC10.yaml", "dd-ranking")
+    (tmp_path / "IPC10.yaml").write_text(CONFIG.replace("Digits", "Ours"))
+    assert "data set Ours has no name here" in imported(tmp_path / "IPC10.yaml", "dd-ranking").notes
 
 
 def test_images_of_cifar100_are_those_of_cifar10s_constants(imported, saved, pixels, labels):

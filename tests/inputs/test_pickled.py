@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import warnings
 import zipfile
 
 import pytest
@@ -50,3 +51,11 @@ def test_what_is_no_regular_file_is_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(BadInputError, match="but is a named pipe"):
         read_pickled(tmp_path / "pipe", "weight file")
+
+
+def test_what_torch_says_of_rare_tensors_is_not_passed_on(tmp_path):
+    with warnings.catch_warnings(action="ignore"):
+        torch.save(torch.eye(3).to_sparse_csr(), tmp_path / "a.pt")
+    with warnings.catch_warnings(record=True, action="always") as said:
+        read_pickled(tmp_path / "a.pt", "weight file")
+    assert not said
