@@ -49,8 +49,9 @@ def markdown(text: str) -> str:
 
 
 def latex(text: str) -> str:
-    """Return text that LaTeX sets as it is."""
-    return "".join(LATEX.get(character, character) for character in visible(text))
+    """Return text that LaTeX sets as it is, with a minus sign before negative numbers."""
+    escaped = "".join(LATEX.get(character, character) for character in visible(text))
+    return re.sub(r"(?<![\w.)-])-(?=\d)", "$-$", escaped)
 
 
 def csv_cell(value: object) -> object:

@@ -77,6 +77,7 @@ def test_markdown(text, escaped):
 def test_latex_line_breaks_and_their_arguments():
     assert latex(r"\\") == r"\textbackslash{}\textbackslash{}"
     assert latex("[1em]") == "{[}1em]"
+    assert latex("-0.4 [-1.2, +3], convnet-d3, 1e-5, 2-3") == "$-$0.4 {[}$-$1.2, +3], convnet-d3, 1e-5, 2-3"
     assert latex("a\nb") == r"a\textbackslash{}nb"
 
 
