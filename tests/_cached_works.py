@@ -14,6 +14,8 @@ import torch
 from safetensors.torch import load_file
 
 from ddbench.datasets import _decoded_cache
+from ddbench.evaluator import DistillRun
+from ddbench.evaluators import _random_side
 from ddbench.features import feature_space
 from ddbench.host.cached_work import MANIFEST, read_manifest
 from ddbench.host.files import CACHE_DIR_VARIABLE
@@ -21,6 +23,7 @@ from ddbench.image_files.decode import decode_images
 from ddbench.images import DatasetInfo, LabeledImages, RealDataset
 from ddbench.method import RunContext, make_method
 from ddbench.protocol import PROTOCOLS
+from ddbench.records import DistilledDataset
 from ddbench.runs import preparation
 from ddbench.seeding import make_generator
 from ddbench.students import teacher
@@ -35,6 +38,7 @@ VERSIONS = {
     "teachers": lambda: teacher.CACHE_VERSION,
     "extractors": lambda: feature_space.CACHE_VERSION,
     "decoded": lambda: _decoded_cache.CACHE_VERSION,
+    "random_sides": lambda: _random_side.CACHE_VERSION,
 }
 
 
@@ -75,6 +79,23 @@ def make_all(folder: Path) -> None:
     _decoded_cache.cached_tensors([source], "size=4", decode)
 
 
+def random_side() -> dict[str, torch.Tensor]:
+    """Return what accuracies of random real images follow from: what is drawn, its labels, and the steps trained.
+
+    The accuracies themselves are few and coarse numbers; the trainings behind them have golden values of their own.
+    """
+    real = make_real()
+    rows = torch.cat([real.train.of_class(label)[:2] for label in range(3)])
+    made = DistilledDataset(real.train.pixels(rows), real.train.labels[rows], 3, 2, "pixels", decode_factor=2)
+    protocol = PROTOCOLS.get("quick").model_copy(update={"batch_size": 5})
+    run = DistillRun(made, protocol, "convnet-d1-w4", students=1, eval_seed=0, distill_seed=3)
+    side = _random_side.RandomSide(run, real, RunContext(torch.device("cpu"), torch.Generator(), Path()), 2)
+    drawn = side.random_set()
+    labels = {f"{regime} labels": side.labelled(drawn, regime).distilled.labels for regime in ("hard", "soft")}
+    steps = torch.tensor([side.random_schedule().epochs, side.random_schedule().drop_at])
+    return {"images": drawn.images, **labels, "epochs and drop": steps}
+
+
 def describe(cache: Path) -> dict[str, dict]:
     """Return for every kind, piece and tensor its shape, dtype, mean, spread and first values, and the versions."""
     found: dict[str, dict] = {kind: {"version": version(), "tensors": {}} for kind, version in VERSIONS.items()}
@@ -87,6 +108,7 @@ def describe(cache: Path) -> dict[str, dict]:
                         continue
                     spelled = "whitening.safetensors" if name.startswith("whitening-") else name  # named by its content
                     found[kind]["tensors"][f"{content['name']} {spelled} {key}"] = _describe(tensor)
+    found["random_sides"]["tensors"] = {name: _describe(tensor) for name, tensor in random_side().items()}
     return found
 
 
