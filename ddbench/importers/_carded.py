@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -9,8 +10,23 @@ from torch import Tensor
 
 from ddbench.errors import BadInputError
 from ddbench.exporter import CARD, Card
-from ddbench.importer import ImportOptions
+from ddbench.importer import ForeignSet, ImportOptions
 from ddbench.importers._class_names import match_classes
+
+
+def told_by(card: Card | None, foreign: ForeignSet) -> ForeignSet:
+    """Return a set with what its card says of it, but for a rate that its files have; as it is without a card."""
+    if card is None:
+        return foreign
+    return replace(
+        foreign,
+        student_lr=card.student_lr if foreign.student_lr is None else foreign.student_lr,
+        method=card.method,
+        seed=card.seed,
+        constants=card.constants,
+        pixel_margin=card.pixel_margin,
+        decode_factor=card.decode_factor,
+    )
 
 
 def labels_by_card(

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 
 from ddbench.errors import BadInputError
-from ddbench.exporter import Card, read_card
+from ddbench.exporter import read_card
 from ddbench.importer import IMPORTERS, ForeignSet, Importer, ImportOptions
-from ddbench.importers._carded import labels_by_card
+from ddbench.importers._carded import labels_by_card, told_by
 from ddbench.importers._saved_tensors import as_rate, as_tensor, read_saved
 from ddbench.inputs.yaml import read_yaml
 from ddbench.peers.dd_ranking import constants_of, dataset_name, differences, equivalent_command
@@ -59,22 +59,10 @@ class DDRankingImporter(Importer):
         if card is not None:
             labels, facts, by_card = labels_by_card(card, labels, options)
             notes += by_card
-        space, constants = _space_of(config, card, options)
-        return [
-            ForeignSet(
-                images,
-                labels,
-                space,
-                is_soft,
-                rate,
-                method=card.method if card else "",
-                seed=card.seed if card else None,
-                constants=constants,
-                pixel_margin=card.pixel_margin if card else None,
-                notes=tuple(notes),
-                facts=facts,
-            )
-        ]
+        space = card.space if card else _space_by(config)
+        constants = None if space == "zca" else constants_of(options.info)
+        found = ForeignSet(images, labels, space, is_soft, rate, constants=constants, notes=tuple(notes), facts=facts)
+        return [told_by(card, found)]
 
     @classmethod
     def recognises(cls, source: Path) -> bool:
@@ -82,15 +70,11 @@ class DDRankingImporter(Importer):
         return (source / "images.pt").is_file()
 
 
-def _space_of(
-    config: dict[str, Any], card: Card | None, options: ImportOptions
-) -> tuple[Space | None, tuple[tuple[float, ...], tuple[float, ...]] | None]:
-    """Return the space and the constants of images: what our export says, else its config; None where nothing does."""
-    if card is not None:
-        return card.space, card.constants
-    if config.get("use_zca"):
-        return "zca", None
-    return ("normalised" if config else None), constants_of(options.info)
+def _space_by(config: dict[str, Any]) -> Space | None:
+    """Return the space that a config says images are in, None without a config."""
+    if not config:
+        return None
+    return "zca" if config.get("use_zca") else "normalised"
 
 
 def _read_config(path: Path, options: ImportOptions) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from torch import Tensor
 from ddbench.errors import BadInputError
 from ddbench.exporter import CARD, Card, read_card
 from ddbench.importer import IMPORTERS, ForeignSet, Importer, ImportOptions
-from ddbench.importers._carded import renumbered
+from ddbench.importers._carded import renumbered, told_by
 from ddbench.importers._class_names import match_classes
 from ddbench.importers._encoded import decode_all
 from ddbench.inputs.paths import check_regular
@@ -51,22 +51,8 @@ class HuggingFaceImporter(Importer):
             raise BadInputError(f"{folder} has a column {TENSOR} and no {CARD} that says its space; copy that too")
         images, space = _images_of(table, card, options, folder)
         labels, facts, notes = _labels_of(table, names, options)
-        return [
-            ForeignSet(
-                images,
-                labels,
-                space,
-                student_lr=card.student_lr if card else None,
-                method=card.method if card else "",
-                seed=card.seed if card else None,
-                constants=card.constants if card else None,
-                pixel_margin=card.pixel_margin if card else None,
-                whitening=_whitening_in(folder) if space == "zca" else None,
-                decode_factor=card.decode_factor if card else 1,
-                notes=notes,
-                facts=facts,
-            )
-        ]
+        whitening = _whitening_in(folder) if space == "zca" else None
+        return [told_by(card, ForeignSet(images, labels, space, whitening=whitening, notes=notes, facts=facts))]
 
     @classmethod
     def recognises(cls, source: Path) -> bool:

@@ -10,6 +10,7 @@ from ddbench.errors import BadInputError
 from ddbench.exporter import CARD, Card, read_card
 from ddbench.image_files.class_folders import PassedOver, class_names_in, list_class_folders
 from ddbench.importer import IMPORTERS, ForeignSet, Importer, ImportOptions
+from ddbench.importers._carded import told_by
 from ddbench.importers._class_names import MatchedClasses, match_classes
 from ddbench.importers._encoded import decode_all
 
@@ -41,19 +42,8 @@ class ImageFolderImporter(Importer):
         lossy = Counter(path.suffix.lower() in LOSSY for path in paths)[True]
         if lossy:
             notes.append(f"{lossy} of {len(paths)} images are JPEG, which keeps them but roughly")
-        return [
-            ForeignSet(
-                images,
-                labels,
-                "pixels",
-                student_lr=card.student_lr if card else None,
-                method=card.method if card else "",
-                seed=card.seed if card else None,
-                decode_factor=card.decode_factor if card else 1,
-                notes=tuple(notes),
-                facts=matched.facts(options.info),
-            )
-        ]
+        found = ForeignSet(images, labels, "pixels", notes=tuple(notes), facts=matched.facts(options.info))
+        return [told_by(card, found)]
 
     @classmethod
     def recognises(cls, source: Path) -> bool:

@@ -15,7 +15,7 @@ from torch import Tensor
 from ddbench.errors import BadInputError
 from ddbench.exporter import read_card
 from ddbench.importer import IMPORTERS, ForeignSet, Importer, ImportOptions
-from ddbench.importers._carded import labels_by_card
+from ddbench.importers._carded import labels_by_card, told_by
 from ddbench.importers._saved_tensors import as_rate, as_tensor, read_arrays, read_saved
 from ddbench.inputs.tensors import read_tensors
 from ddbench.records import Whitening
@@ -57,22 +57,9 @@ class TensorsImporter(Importer):
         if card.space == "zca" and {"whitening_mean", "whitening_matrix"} <= named.keys():
             whitening = Whitening(named["whitening_mean"], named["whitening_matrix"])
         labels, facts, by_card = labels_by_card(card, labels, options)
-        return [
-            ForeignSet(
-                images,
-                labels,
-                card.space,
-                student_lr=card.student_lr if rate is None else rate,
-                method=card.method,
-                seed=card.seed,
-                constants=card.constants,
-                pixel_margin=card.pixel_margin,
-                whitening=whitening,
-                decode_factor=card.decode_factor,
-                notes=(*notes, *by_card),
-                facts=facts,
-            )
-        ]
+        notes = (*notes, *by_card)
+        found = ForeignSet(images, labels, card.space, student_lr=rate, whitening=whitening, notes=notes, facts=facts)
+        return [told_by(card, found)]
 
     @classmethod
     def recognises(cls, source: Path) -> bool:

@@ -9,7 +9,7 @@ from scipy import stats
 from ddbench.analysis.aggregate import TIMES
 from ddbench.method import config_of, make_method
 from ddbench.runs.presets import preset_settings
-from tests.tables.test_table import make_result, notes_of, only_panel
+from tests.tables._made import make_result, notes_of, only_panel
 
 CIFAR = {"dataset": "cifar10", "dataset_fingerprint": "", "network": "convnet-d3", "protocol": "dsa"}
 PUBLISHED = 26.0  # dm at IPC 1, with a spread of 0.8
