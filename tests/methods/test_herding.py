@@ -102,9 +102,9 @@ def test_features_separate_the_classes_they_were_trained_on(digits, context):
 
 
 def test_every_method_by_features_reads_the_same_prepared_folder(toy, context):
-    makers = [make_method(name) for name in ("herding", "k_center", "k_means")]
-    assert {method.prepare_name for method in makers} == {"features"}
-    keys = {prepared_key(name, make_method(name), toy, 0).digest for name in ("herding", "k_center", "k_means")}
+    names = ("herding", "k_center", "k_means", "moderate")
+    assert {make_method(name).prepare_name for name in names} == {"features"}
+    keys = {prepared_key(name, make_method(name), toy, 0).digest for name in names}
     assert len(keys) == 1
 
 

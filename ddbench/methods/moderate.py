@@ -1,0 +1,37 @@
+"""Moderate coreset: images neither near the centre of their class nor far from it.
+
+Paper: Xia et al., "Moderate Coreset: A Universal Method of Data Selection for Real-world Data-efficient Deep Learning",
+ICLR 2023. Checked against: tmllab/2023_ICLR_Moderate-DS, `selection.py`, whose centre is the median of each feature
+where the paper has the mean; here too. Differs from it: chosen class by class.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ddbench.method import METHODS, RunContext
+from ddbench.methods._coresets.features import FeatureMethod
+from ddbench.methods._coresets.selection import select_real
+from ddbench.records import DistilledDataset, LabeledImages
+
+
+def middle(features: Tensor, count: int) -> Tensor:
+    """Return (count,) int64 positions of the rows of (n, D) features in the middle, by distance from their median.
+
+    Of n rows sorted by distance those from round(n / 2 - count / 2) on.
+    """
+    distances = torch.linalg.vector_norm(features - features.quantile(0.5, dim=0), dim=1)
+    start = round((len(features) - count) / 2)
+    order: Tensor = distances.argsort(stable=True)
+    return order[start : start + count]
+
+
+@METHODS.register("moderate")
+class Moderate(FeatureMethod):
+    """`ipc` images of each class at moderate distance; the seed acts through the feature network alone."""
+
+    def distill(self, train: LabeledImages, ipc: int, ctx: RunContext) -> DistilledDataset:
+        """Return (K * ipc, C, H, W) uint8 pixels."""
+        chosen = [indices[middle(features, ipc)] for indices, features in self.features_by_class(train, ctx)]
+        return select_real(train, chosen, ipc)
