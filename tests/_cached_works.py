@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from ddbench.datasets import _decoded_cache
 from ddbench.evaluator import DistillRun
-from ddbench.evaluators import _random_side
+from ddbench.evaluators import _random_side, _rate_search
 from ddbench.features import feature_space
 from ddbench.host.cached_work import MANIFEST, read_manifest
 from ddbench.host.files import CACHE_DIR_VARIABLE
@@ -80,7 +80,7 @@ def make_all(folder: Path) -> None:
 
 
 def random_side() -> dict[str, torch.Tensor]:
-    """Return what accuracies of random real images follow from: what is drawn, its labels, and the steps trained.
+    """Return what numbers of random real images follow from: the draw, labels, steps, and what rates are chosen on.
 
     The accuracies themselves are few and coarse numbers; the trainings behind them have golden values of their own.
     """
@@ -93,7 +93,8 @@ def random_side() -> dict[str, torch.Tensor]:
     drawn = side.random_set()
     labels = {f"{regime} labels": side.labelled(drawn, regime).distilled.labels for regime in ("hard", "soft")}
     steps = torch.tensor([side.random_schedule().epochs, side.random_schedule().drop_at])
-    return {"images": drawn.images, **labels, "epochs and drop": steps}
+    held_out = _rate_search.split_off(real.train)[1]
+    return {"images": drawn.images, **labels, "epochs and drop": steps, "held out for rates": held_out}
 
 
 def describe(cache: Path) -> dict[str, dict]:

@@ -12,6 +12,7 @@ from ddbench.analysis.significance import mean_against
 
 LEVEL = 0.95
 PREFIXES = ("accuracy[", "random_accuracy[", "gain[", "label_bytes[")
+ORDER = ("hard", "own", "soft", "online")  # as students.label_regimes.REGIMES, which imports torch
 Verdict = Literal["gains", "loses", "unclear", "too few"]
 
 
@@ -24,7 +25,7 @@ class RegimeGain:
         regime: as the evaluator names it: `hard`, `own`, `soft`, `online`, with the epochs of a teacher that has some.
         label_bytes: what the labels take, or their teacher; a mean over sets.
         accuracy: of the set's students.
-        random: of random real images with the same labels.
+        random: of random real images with the same labels, with a teacher's beside `own`.
         gain: mean over seeds of the paired differences.
         low: lower end of the 95 % interval, None with fewer than two values.
         high: upper end.
@@ -57,6 +58,12 @@ def regime_gains(entries: Iterable[Entry]) -> list[RegimeGain]:
         regimes = [name.removeprefix("gain[").removesuffix("]") for name in names if name.startswith("gain[")]
         found += [gain for regime in regimes if (gain := _gain_of(entry, regime)) is not None]
     return found
+
+
+def order_of(regime: str) -> tuple[int, str]:
+    """Return what regimes are sorted by: from the cheapest labels to the dearest."""
+    kind = regime.partition(",")[0]
+    return (ORDER.index(kind) if kind in ORDER else len(ORDER)), regime
 
 
 def _gain_of(entry: Entry, regime: str) -> RegimeGain | None:

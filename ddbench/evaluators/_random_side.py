@@ -1,4 +1,4 @@
-"""Students of a set beside students of as many random real images: same labels, seeds and number of steps.
+"""Students of a set beside students of as many random real images, by the same seeds and number of steps.
 
 The random side does not depend on the set, so it is measured once for all methods and kept in the cache folder; its
 cost is no part of what evaluating a set costs.

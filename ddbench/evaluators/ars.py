@@ -23,7 +23,8 @@ PLAIN: dict[str, Any] = {"augmentation": "", "augmentation_for": {}, "image_augm
 class AugmentationRobustScore(Evaluator):
     """`ars`, and the gains on random images that it is made of: `gain_augmented` and `gain_plain`, one a student.
 
-    ARS is `normalised_score` of half of each; the set is trained with its own labels, random images with the same.
+    ARS is `normalised_score` of half of each; the set is trained with its own labels, random images with the same, or
+    with a teacher's where the set has soft ones of its own.
     """
 
     def check(self, run: DistillRun, real: RealDataset) -> None:

@@ -36,8 +36,8 @@ class LabelRobustScore(Evaluator):
     """`lrs`, `hlr` and `ior`, one number a student.
 
     HLR = accuracy(real, hard) - accuracy(set, hard); IOR = accuracy(set, its labels) - accuracy(random, the same
-    labels); LRS is `normalised_score` of IOR / 2 - HLR / 2. A rate that the set has learned goes with its own labels;
-    all others are searched.
+    labels, a teacher's where the set has soft ones of its own); LRS is `normalised_score` of IOR / 2 - HLR / 2. A rate
+    that the set has learned goes with its own labels; all others are searched.
     """
 
     takes_option: ClassVar[bool] = True

@@ -199,15 +199,15 @@ def sync(path: Path) -> None:
 
 
 def _take_place(staging: Path, target: Path, *, replace: bool) -> None:
-    if not (replace and target.exists()):
-        try:
-            staging.rename(target)
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-                raise
+    try:
+        staging.rename(target)  # over nothing, or over an empty folder
+        return
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise
+        if not replace:
             message = f"{target} was written by another process meanwhile, and stays as it is; name a new folder"
             raise BadInputError(message) from error
-        return
     # A folder cannot be renamed over a filled one: the old one steps aside first and goes when the new one stands.
     old = staging.with_name(f"{staging.name}-old")
     target.rename(old)

@@ -124,15 +124,20 @@ def is_hidden(name: str) -> bool:
 
 
 def _check_class_folders(folder: Path, names: Iterable[str]) -> None:
-    """Raise DataMismatchError where a name is no text, or where links make one folder two classes or all of them."""
-    reached = {folder.resolve(): "the folder of the classes"}
+    """Raise DataMismatchError where a name is no text, or where links make images belong to two classes, or to all."""
+    root = folder.resolve()
+    all_of_it, reached, above = {root, *root.parents}, dict[Path, str](), dict[Path, str]()
     for name in names:
-        if not name.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in name):
+        if any("\ud800" <= letter <= "\udfff" for letter in name):
             raise DataMismatchError(f"the folder {name!r} in {folder} has a name that is not text in UTF-8; rename it")
         place = (folder / name).resolve()
-        if place in reached:
-            raise DataMismatchError(f"{folder / name} is a link to {reached[place]}; give each class its own folder")
-        reached[place] = f"the class {name!r}"
+        if place in all_of_it:
+            raise DataMismatchError(f"{folder / name} is a link to all classes; give each class its own folder")
+        other = next((reached[at] for at in (place, *place.parents) if at in reached), above.get(place))
+        if other is not None:
+            raise DataMismatchError(f"{folder / name} shares images with the class {other!r}: one is a link; remove it")
+        reached[place] = name
+        above.update(dict.fromkeys(place.parents, name))
 
 
 def _find_images(folder: Path, passed: PassedOver) -> Iterator[Path]:

@@ -15,7 +15,10 @@ from ddbench.importers._class_names import match_classes
 
 
 def told_by(card: Card | None, foreign: ForeignSet) -> ForeignSet:
-    """Return a set with what its card says of it, but for a rate that its files have; as it is without a card."""
+    """Return a set with what its card says of it, but for a rate that its files have; as it is without a card.
+
+    Bytes lie in 0..255, whatever margin the pixels had that they were made of.
+    """
     if card is None:
         return foreign
     return replace(
@@ -24,7 +27,7 @@ def told_by(card: Card | None, foreign: ForeignSet) -> ForeignSet:
         method=card.method,
         seed=card.seed,
         constants=card.constants,
-        pixel_margin=card.pixel_margin,
+        pixel_margin=None if foreign.images.dtype == torch.uint8 else card.pixel_margin,
         decode_factor=card.decode_factor,
     )
 

@@ -85,5 +85,5 @@ def _read_config(path: Path, options: ImportOptions) -> dict[str, Any]:
         raise BadInputError(f"{path}: use_zca must be true or false, got {content['use_zca']!r}; correct it")
     named, wanted = dataset_name(content), options.info.name.partition(",")[0]
     if named not in (None, wanted):
-        raise BadInputError(f"{path} is of a run on {named}, not on {wanted}; name that with --dataset")
+        raise BadInputError(f"{path} is of a run on {named}, not on {wanted}; import it with --dataset {named}")
     return content

@@ -41,7 +41,7 @@ def plots_of(panel: Panel, styles: dict[str, int], ink: str = "black") -> list[P
     plots = []
     if len(gains_to_plot(panel)) > 1:
         with plot_settings(ink):
-            caption = "Gain over random real images under the same labels, with 95 % intervals over seeds"
+            caption = "Gain over random real images by labels, with 95 % intervals over seeds"
             plots.append(Plot("regimes", caption, plot_regimes(panel, styles)))
     if sum(entry.accuracy is not None and entry.ipc is not None for entry in panel.entries) < 2:
         return plots

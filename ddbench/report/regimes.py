@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ddbench.analysis.regime_gains import RegimeGain, regime_gains
+from ddbench.analysis.regime_gains import RegimeGain, order_of, regime_gains
 from ddbench.report.plot_style import finish, new_figure, row_name, style_of
 from ddbench.tables.table import Panel
 
@@ -25,7 +25,7 @@ def plot_regimes(panel: Panel, styles: dict[str, int]) -> Figure:
         styles: see `style_of`.
     """
     gains = gains_to_plot(panel)
-    regimes = list(dict.fromkeys(each.regime for each in gains))
+    regimes = sorted({each.regime for each in gains}, key=order_of)
     series = list(dict.fromkeys((each.entry.row, each.entry.ipc or 0) for each in gains))
     several = len({ipc for _, ipc in series}) > 1
     figure, axes, columns = new_figure(list(dict.fromkeys(row_name(row) for row, _ in series)))

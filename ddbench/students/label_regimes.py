@@ -1,4 +1,4 @@
-"""Three ways to label one and the same set of images, from cheap to dear: what a gain of soft labels is a gain of.
+"""Ways to label one and the same set of images, from cheap to dear: what a gain of soft labels is a gain of.
 
 Papers: arXiv 2502.06434, 2509.19743 and 2604.18811 (CVPR 2026) find that labels make most of what is published as a
 gain of images. Which labels are compared, and that random real images get the same ones, follows them; the temperatures
@@ -56,6 +56,7 @@ def label_set(
         info: of the data set.
         device: where the teacher is.
     """
+    assert can_label(distilled, regime)
     if regime == "own":
         labels = distilled.labels
         return LabelledSet(distilled, None, labels.numel() * labels.element_size())

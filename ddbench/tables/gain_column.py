@@ -35,7 +35,7 @@ def gain_notes(frame: pd.DataFrame) -> list[str]:
     """Return why there are no gains where they were asked for."""
     if len(frame):
         return []
-    return [f"No gains: there is no {BASELINE} beside a method at the same IPC under this protocol; run it too."]
+    return [f"No gains: no {BASELINE} with an accuracy stands beside a method at the same IPC under this protocol."]
 
 
 def _place(entry: Entry) -> tuple[int | None, str]:

@@ -1,4 +1,4 @@
-"""Gains over random real images under the same labels, as text, and how to read them."""
+"""Gains over random real images by labels, as text, and how to read them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from ddbench.analysis.aggregate import Entry
-from ddbench.analysis.regime_gains import LEVEL, RegimeGain, regime_gains
+from ddbench.analysis.regime_gains import LEVEL, RegimeGain, order_of, regime_gains
 from ddbench.tables.layout import group_rows, row_names
 from ddbench.tables.quantities import bytes_text
 
@@ -56,6 +56,4 @@ def gain_text(each: RegimeGain) -> str:
 
 
 def _by_regime(entries: Sequence[Entry]) -> list[RegimeGain]:
-    found = regime_gains(entries)
-    order = list(dict.fromkeys(each.regime for each in found))
-    return sorted(found, key=lambda each: order.index(each.regime))
+    return sorted(regime_gains(entries), key=lambda each: order_of(each.regime))

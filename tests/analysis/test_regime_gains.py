@@ -4,8 +4,9 @@ import pytest
 from scipy import stats
 
 from ddbench.analysis.aggregate import make_entries
-from ddbench.analysis.regime_gains import is_of_regimes, regime_gains
+from ddbench.analysis.regime_gains import ORDER, is_of_regimes, regime_gains
 from ddbench.records import Metric, Result
+from ddbench.students.label_regimes import REGIMES
 from ddbench.tables.formats import render
 from ddbench.tables.table import make_table
 
@@ -66,6 +67,20 @@ def test_tables_have_them_in_a_part_of_their_own():
     assert "3.9 KiB" in text
     for form in ("latex", "html", "csv", "json", "terminal"):
         assert render(table, form)
+
+
+def test_regimes_stand_from_the_cheapest_labels_to_the_dearest_and_own_ones_are_explained():
+    def panel_of(*regimes):
+        metrics = tuple(metric for regime in regimes for metric in result(0, [0.02], regime).metrics)
+        return make_table([result(0, [0.02]).model_copy(update={"metrics": metrics})]).panels[0]
+
+    panel = panel_of("online", "soft, teacher of 3 epochs", "hard")
+    assert list(panel.regimes["labels"]) == ["hard", "soft, teacher of 3 epochs", "online"]
+    assert not [note for note in panel.notes if "Under own labels" in note]
+    with_own = panel_of("online", "soft, teacher of 3 epochs", "hard", "own")
+    assert list(with_own.regimes["labels"])[1] == "own"
+    assert [note for note in with_own.notes if "Under own labels random images have a teacher's" in note]
+    assert ORDER == REGIMES
 
 
 def test_names_of_regimes_are_known():

@@ -60,6 +60,20 @@ def test_the_whole_datas_accuracy_is_the_same_whatever_set_comes_first(run, real
     assert found[0] == wanted[0]
 
 
+def test_beside_soft_labels_of_its_own_random_images_have_a_teachers(run, real, context, tmp_path, monkeypatch):
+    own = torch.nn.functional.one_hot(run.distilled.labels, 10).float()
+    soft = replace(run, distilled=replace(run.distilled, labels=own))
+    found = {metric.name: metric.values for metric in LabelRobustScore("0.9").evaluate(soft, real, context)}
+    facts = soft.engine["lrs"]
+    assert facts["labels"] == "own"
+    monkeypatch.setenv("DDBENCH_CACHE_DIR", str(tmp_path / "fresh"))
+    side = RandomSide(soft, real, context)
+    assert facts["rates"]["random"] == choose_random_rate(side, "soft")
+    random = side.random("soft", facts["rates"]["random"])
+    accuracies = side.own("own", facts["rates"]["own"])[1]
+    assert found["ior[full 0.9]"] == tuple(a - b for a, b in zip(accuracies, random, strict=True))
+
+
 def test_a_searched_rate_is_used_whatever_the_protocol_says_of_many_classes(run, real, context):
     many = ManyClasses(more_than=5, lr=0.02, weight_decay=0.0, batch_size=8)
     side = RandomSide(replace(run, protocol=run.protocol.model_copy(update={"many_classes": many})), real, context)

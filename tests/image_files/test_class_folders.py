@@ -142,12 +142,19 @@ def test_class_folders_that_are_one_and_the_same_are_refused(tmp_path):
     (root / "a").symlink_to(tmp_path / "a")
     (root / "b").symlink_to(tmp_path / "elsewhere")
     assert class_names_in(root) == ["a", "b"]
-    (root / "c").symlink_to("a")
-    with pytest.raises(DataMismatchError, match=r"root/c is a link to the class 'a'; give each class its own folder"):
-        class_names_in(root)
-    (root / "c").unlink()
-    (root / "c").symlink_to(".")
-    with pytest.raises(DataMismatchError, match=r"root/c is a link to the folder of the classes; give"):
+    (tmp_path / "a" / "inner").mkdir()
+    for target, words in (
+        ("a", "root/c shares images with the class 'a': one is a link; remove it"),
+        ("a/inner", "root/c shares images with the class 'a'"),
+        (".", "root/c is a link to all classes; give each class its own folder"),
+        ("..", "root/c is a link to all classes"),
+    ):
+        (root / "c").symlink_to(target)
+        with pytest.raises(DataMismatchError, match=words):
+            class_names_in(root)
+        (root / "c").unlink()
+    (root / "0").symlink_to(tmp_path / "a" / "inner")  # before the class that it lies in
+    with pytest.raises(DataMismatchError, match="root/a shares images with the class '0'"):
         class_names_in(root)
 
 

@@ -66,7 +66,7 @@ def test_what_is_no_run_is_refused(imported, saved, normalised, tmp_path):
 def test_a_config_of_another_data_set_is_refused(imported, saved, normalised, tmp_path):
     saved(normalised, "images.pt")
     (tmp_path / "IPC10.yaml").write_text(CONFIG.replace("Digits", "CIFAR10"))
-    with pytest.raises(BadInputError, match="is of a run on cifar10, not on digits; name that with --dataset"):
+    with pytest.raises(BadInputError, match="is of a run on cifar10, not on digits; import it with --dataset cifar10"):
         imported(tmp_path / "IPC10.yaml", "dd-ranking")
     (tmp_path / "IPC10.yaml").write_text(CONFIG.replace("Digits", "Ours"))
     assert "data set Ours has no name here" in imported(tmp_path / "IPC10.yaml", "dd-ranking").notes

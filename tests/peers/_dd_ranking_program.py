@@ -1,8 +1,9 @@
 """Runs DD-Ranking 0.2.0's own soft-label score, in an environment of its own: `python _dd_ranking_program.py FOLDER`.
 
 FOLDER holds what `test_dd_ranking_parity.py` left: `settings.json`, `train.safetensors`, `test.safetensors`,
-`set.safetensors` and its teacher; the score is written to `score.csv` and the random images to `random_data/`.
-Nothing of DD-Ranking is changed but where CIFAR-10 comes from: it would download it.
+`set.safetensors` and its teacher; accuracies are printed, and the random images lie in `random_data/`.
+Changed of DD-Ranking: CIFAR-10 comes from these files instead of a download, and the accuracy of the whole data, which
+its improvement over random has no use for, is a made-up one, so that no training is spent on it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +50,7 @@ def main(folder: Path) -> None:
     from torchvision.transforms import Compose, Normalize, ToTensor
 
     settings = json.loads(Path("settings.json").read_text())
-    # Of the whole data set: no part of the improvement over random, and a training that may be left out.
+    assert version("ddranking") == "0.2.0"
     REAL_DATA_ACC_CACHE["CIFAR10-ConvNet-3"] = 50.0
     as_normalised = Compose([ToTensor(), Normalize(*settings.pop("constants"))])
     syn_lr = settings.pop("syn_lr")

@@ -1,4 +1,4 @@
-"""Tests of the three ways to label a set."""
+"""Tests of the ways to label a set."""
 
 from dataclasses import replace
 

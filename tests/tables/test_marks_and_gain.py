@@ -77,7 +77,7 @@ def test_without_random_images_or_the_wish_there_is_no_column():
     others = [result for result in results() if result.method != "random_real"]
     panel = make_table(others, gain=True).panels[0]
     assert not len(panel.gain)
-    assert [note for note in panel.notes if "there is no random_real beside a method at the same IPC" in note]
+    assert [note for note in panel.notes if "no random_real with an accuracy stands beside a method" in note]
     assert not [note for note in make_table(others).panels[0].notes if "random_real" in note]
 
 

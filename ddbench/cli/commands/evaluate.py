@@ -52,6 +52,7 @@ def evaluate(
     if further and "cross_architecture" not in chosen:
         chosen += ("cross_architecture",)
     found: list[Result] = []
+    kept: list[str] = []
     try:
         with taken_back_if_empty(results or folders[0]), progress(data_dir) as options, recomputed_digests():
             if results is not None:
@@ -69,18 +70,19 @@ def evaluate(
                 found.append(result)
                 if results is not None:
                     Store(results).add(result)
+                    kept.append(result.key)
     finally:  # those too that were done before one that nothing can be trained on, or before Ctrl-C
         if found:
-            _tell(sets, found, results)
+            _tell(sets, found)
+        if kept:
+            say(f"kept in {results}: {', '.join(kept)}")
 
 
-def _tell(sets: Sequence[tuple[Path, DistilledDataset, str]], found: Sequence[Result], results: Path | None) -> None:
-    """Print the table of the sets that were evaluated, every student's accuracy, and where the results lie."""
+def _tell(sets: Sequence[tuple[Path, DistilledDataset, str]], found: Sequence[Result]) -> None:
+    """Print the table of the sets that were evaluated, and every student's accuracy."""
     show_table(found, published=False)
     for (folder, distilled, name), result in zip(sets, found, strict=False):
         _tell_students(str(folder) if len(sets) > 1 else "students", distilled, name, result)
-    if results is not None:
-        say(f"kept in {results}: {', '.join(result.key for result in found)}")
 
 
 def _open(folder: Path, dataset: str | None) -> tuple[DistilledDataset, str]:
