@@ -1,0 +1,85 @@
+"""The teacher of a method: a network trained on the real training split once, for every seed, IPC and such method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import torch
+from pydantic import Field
+from safetensors.torch import save_file
+
+from ddbench.augment.strategies import without_flip
+from ddbench.host.files import load_tensors
+from ddbench.method import Foundation, Method, RunContext
+from ddbench.network import InputShape, Network, make_network
+from ddbench.protocol import Schedule
+from ddbench.records import LabeledImages
+from ddbench.students.loop import TrainingPlan
+from ddbench.students.trainer import train_network
+from ddbench.work import TRAINING, Passes
+
+PARAMETERS_FILE = "teacher.safetensors"
+AUGMENTATION = "crop_flip"  # one of the two for each batch
+
+
+@dataclass(frozen=True)
+class TeacherConfig:
+    """Which network, and how it is trained: ours, because the papers' teachers are downloads; 0.1 of the rate at 2/3.
+
+    The papers have ResNet-18 with batch norm and, up to 64 px, a stem for small images.
+    """
+
+    teacher_network: str = "resnet18-bn"
+    teacher_epochs: Annotated[int, Field(gt=0)] = 60
+    teacher_lr: Annotated[float, Field(gt=0)] = 0.1
+    teacher_batch_size: Annotated[int, Field(gt=0)] = 128
+
+
+class TeacherMethod(Method):
+    """A method that has a teacher."""
+
+    Config = TeacherConfig
+    smoke_settings: ClassVar[dict[str, Any]] = {"teacher_network": "convnet-d1-w8-bn", "teacher_epochs": 1}
+
+    def foundation(self) -> Foundation:
+        """Return the training of the teacher."""
+        return teacher_foundation(self.config)
+
+    def training(self, train: LabeledImages) -> Passes:
+        """Return the work of the teacher's training."""
+        config = self.config
+        batch_size = min(config.teacher_batch_size, len(train))
+        return Passes(config.teacher_network, config.teacher_epochs * len(train), batch_size, TRAINING)
+
+
+def teacher_foundation(config: TeacherConfig) -> Foundation:
+    """Return the training of a teacher, known by the fields of `TeacherConfig`, the data set and this code."""
+    settings = {field.name: getattr(config, field.name) for field in fields(TeacherConfig)}
+
+    def fill(train: LabeledImages, ctx: RunContext) -> Path:
+        network = make_network(config.teacher_network, InputShape.of(train.info), ctx.generator).to(ctx.device)
+        plan = TrainingPlan(
+            schedule=Schedule(epochs=config.teacher_epochs, drop_at=max(1, config.teacher_epochs * 2 // 3)),
+            lr=config.teacher_lr,
+            batch_size=config.teacher_batch_size,
+            augmentation=AUGMENTATION if train.info.may_be_mirrored else without_flip(AUGMENTATION),
+        )
+        train_network(network, train, plan, ctx.generator, ctx.track)
+        parameters = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
+        save_file(parameters, ctx.cache_dir / PARAMETERS_FILE)
+        return ctx.cache_dir
+
+    return Foundation("teacher", settings, fill)
+
+
+def load_teacher(config: TeacherConfig, train: LabeledImages, ctx: RunContext) -> Network:
+    """Return the teacher in evaluation mode, without gradients of its parameters, on the device."""
+    if ctx.foundation is None:
+        raise RuntimeError("the teacher is a foundation; run the method through distill() or the runner")
+    network = make_network(config.teacher_network, InputShape.of(train.info), torch.Generator())
+    network.load_state_dict(
+        load_tensors(ctx.foundation / PARAMETERS_FILE, "remove the folder, and it is trained again")
+    )
+    return network.to(ctx.device).eval().requires_grad_(False)
