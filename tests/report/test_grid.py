@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ddbench.augment.zca import fit_zca, whiten
 from ddbench.records import DatasetInfo, DistilledDataset, LabeledImages
-from ddbench.report.grid import BACKGROUND, COLUMNS, GAP, MIN_SIDE, display_pixels, save_grid
+from ddbench.report.grid import BACKGROUND, COLUMNS, GAP, MIN_SIDE, display_pixels, save_grid, shown_classes
 
 COLOUR = DatasetInfo("toy", ("cat", "dog", "electric ray"), 3, 8, (0.4, 0.5, 0.6), (0.2, 0.3, 0.25), "")
 GREY = DatasetInfo("grey", ("cat", "dog", "electric ray"), 1, 8, (0.4,), (0.2,), "")
@@ -118,6 +118,18 @@ def test_no_more_than_the_first_columns_are_shown(tmp_path):
 
 def _rows(ipc: int) -> Tensor:
     return torch.arange(3).repeat_interleave(ipc)
+
+
+def test_of_many_classes_a_hundred_are_shown(tmp_path):
+    assert shown_classes(100) == list(range(100))
+    assert shown_classes(1000) == list(range(0, 1000, 10))
+    assert len(set(shown_classes(101))) == 100
+    info = DatasetInfo("many", tuple(map(str, range(250))), 1, 8, (0.5,), (0.5,), "")
+    images = torch.arange(250).view(250, 1, 1, 1).expand(250, 1, 8, 8).to(torch.uint8)
+    picture = opened(DistilledDataset(images, torch.arange(250), 250, 1, "pixels"), info, tmp_path)
+    assert picture.shape[0] == 100 * (MIN_SIDE + GAP) + GAP
+    for row in (0, 1, 57, 99):
+        assert (tile(picture, row, 0, 1, MIN_SIDE) == row * 250 // 100).all()
 
 
 def test_soft_labels_go_to_their_likeliest_class(tmp_path, generator):
