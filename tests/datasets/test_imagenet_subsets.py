@@ -8,6 +8,8 @@ import pytest
 from timm.data import ImageNetInfo
 from torchvision.models import AlexNet_Weights
 
+from ddbench.datasets.imagenet1k import all_classes
+
 # Class indices in the authors' code, in label order; see the docstring of each data set's file.
 INDICES = {
     "imagenette": [0, 217, 482, 491, 497, 566, 569, 571, 574, 701],
@@ -36,6 +38,17 @@ def test_names_belong_to_their_word_net_ids(name):
     names = dict(zip(ImageNetInfo().label_names(), categories, strict=True))
     for wnid, class_name in classes_of(name):
         assert class_name == names[wnid]
+
+
+def test_the_thousand_classes_have_names_of_their_own_that_begin_with_torchvisions():
+    categories = AlexNet_Weights.IMAGENET1K_V1.meta["categories"]
+    assert [wnid for wnid, _ in all_classes()] == ImageNetInfo().label_names()
+    assert len({name.casefold() for _, name in all_classes()}) == 1000
+    renamed = [
+        (name, category) for (_, name), category in zip(all_classes(), categories, strict=True) if name != category
+    ]
+    assert all(name.startswith(f"{category} (n") for name, category in renamed)
+    assert {category for _, category in renamed} == {"cardigan"}  # the dog is a Cardigan
 
 
 def test_the_hundred_classes_are_different_and_the_ten_are_their_first():
