@@ -23,7 +23,7 @@ FLOORS = (
     ("methods", "evaluators", "importers", "exporters"),
     ("importer", "exporter", "peers"),
     ("methods/_gradient_matching", "methods/_trajectories"),
-    ("methods/_coresets",),
+    ("methods/_coresets", "methods/_teacher"),
     ("evaluator", "diffusion"),
     ("features",),
     ("students",),
