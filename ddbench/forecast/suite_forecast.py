@@ -38,7 +38,7 @@ from ddbench.network import InputShape
 from ddbench.protocol import PROTOCOLS
 from ddbench.records import RealDataset, Result
 from ddbench.runs.distill import RunOptions, check_supported, load_real
-from ddbench.runs.preparation import prepared_key
+from ddbench.runs.preparation import foundation_key, prepared_key
 from ddbench.runs.results_store import RESULT_FILE, Store
 from ddbench.runs.suite import Cell, Suite
 from ddbench.runs.suite_runner import FINISHED, check_protocols, check_recorded, look_at_data, of_data
@@ -242,7 +242,8 @@ class Forecaster:
     ) -> Iterator[tuple[PhaseName, PhaseWork | None, PhaseForecast]]:
         work = method.work(real.train, cell.ipc or 1)
         seed = 0 if cell.share_prepare else cell.distill_seed
-        key = prepared_key(cell.method, method, real.train, seed)
+        # A method that prepares nothing may still stand on a foundation, whose work it declares as that of preparing.
+        key = prepared_key(cell.method, method, real.train, seed) or foundation_key(method, real.train)
         made = cell.distill_key in self._distilled
         if key is not None and not made:
             part = None if work is None else work.prepare

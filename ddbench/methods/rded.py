@@ -88,7 +88,7 @@ class RDED(TeacherMethod):
         """Return the teacher's training and its look at every crop."""
         crops = train.num_classes * self._candidates(train, ipc) * self.config.crops
         scoring = Passes(self.config.teacher_network, crops, chunk_size(torch.device("cpu")))
-        return MethodWork(PhaseWork((self.training(train), scoring)))
+        return MethodWork(PhaseWork((scoring,)), PhaseWork((self.training(train),)))
 
     def distill(self, train: LabeledImages, ipc: int, ctx: RunContext) -> DistilledDataset:
         """Return (K * ipc, C, S, S) uint8 pixels, sorted by class."""

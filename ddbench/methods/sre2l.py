@@ -125,7 +125,7 @@ class SRe2L(TeacherMethod):
         """Return the teacher's training, and a pass forward and back for every step of every image."""
         images, at_once = train.num_classes * ipc, min(self.config.classes_at_once, train.num_classes)
         recovering = Passes(self.config.teacher_network, images * self._steps(train.info), at_once, TRAINING)
-        return MethodWork(PhaseWork((self.training(train), recovering)))
+        return MethodWork(PhaseWork((recovering,)), PhaseWork((self.training(train),)))
 
     def distill(self, train: LabeledImages, ipc: int, ctx: RunContext) -> DistilledDataset:
         """Return (K * ipc, C, S, S) normalised images, sorted by class."""

@@ -93,6 +93,17 @@ def test_work_that_cells_share_is_counted_once(store):
     assert {found["evaluate"] for found in bases} == {"calibrated"}
 
 
+def test_a_teacher_that_methods_and_seeds_share_is_counted_once(store):
+    teacher = {"teacher_network": "convnet-d1-w8-bn", "teacher_epochs": 2}
+    suite = make_suite(
+        {"name": "rded", "settings": teacher, "distill_seeds": 2},
+        {"name": "sre2l", "settings": {**teacher, "steps": 3}},
+    )
+    found = [forecast.phases["prepare"] for forecast in forecast_suite(suite, store, CPU)]
+    assert [phase.basis for phase in found] == ["calibrated", "shared", "shared"]
+    assert found[0].seconds > 0
+
+
 def test_a_finished_suite_is_done_and_work_that_is_kept_is_there(store, tmp_path):
     suite = make_suite({"name": "herding", "settings": FEATURES})
     (cell,) = suite.cells()
