@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -121,6 +121,17 @@ class DiffusionMethod(Method):
         """Return what makes the space in which criteria compare samples; of no meaning without them."""
         return lambda inputs: INPUTS
 
+    def sampling_plan(self) -> SamplingPlan:
+        """Return how the set is drawn."""
+        config = self.config
+        return SamplingPlan(config.sampler, config.sampling_steps, config.guidance, clips=config.vae == NO_VAE)
+
+    def starts(
+        self, train: LabeledImages, classes: list[int], ipc: int, seed: int, ctx: RunContext
+    ) -> Mapping[int, Tensor] | None:
+        """Return by label what its images are drawn from, (ipc, C, H, W) inputs; None for noise alone."""
+        return None
+
     def prepare(self, train: LabeledImages, ctx: RunContext) -> Path:
         """Fine-tune the backbone phase by phase; of each keep the averaged tensors that were trained."""
         train = training_images(self.config, train)
@@ -148,14 +159,16 @@ class DiffusionMethod(Method):
         if quality is not None:
             warn_of_poor_backbone(quality)
         codec = load_codec_on(config, ctx)
-        plan = SamplingPlan(config.sampler, config.sampling_steps, config.guidance, clips=config.vae == NO_VAE)
+        plan = self.sampling_plan()
         drawn = _Drawn(torch.zeros(info.num_classes, ipc, *train.images.shape[1:], dtype=torch.uint8))
         for number, classes in enumerate(self._phases(train)):
             denoiser = self._load_fine_tuned(train, number, ctx)
             ids = backbone_class_ids(config, train, denoiser)
+            starts = self.starts(train, classes, ipc, seed, ctx)
             batches = list(sampling_batches(classes, ipc, config.sampling_batch_size))
             for index, labels in ctx.track(batches, f"sampling, phase {number + 1}", drawn):
-                draw = partial(draw_images, denoiser, index=index, class_ids=ids, plan=plan, seed=seed)
+                own = None if starts is None else {label: of_class[index] for label, of_class in starts.items()}
+                draw = partial(draw_images, denoiser, index=index, class_ids=ids, plan=plan, seed=seed, starts=own)
                 inputs = torch.cat(in_chunks("sampling_batch", draw, labels, len(labels)))
                 drawn.images[labels, index] = codec.decode(inputs).cpu()
         return DistilledDataset(

@@ -9,7 +9,7 @@ Differs from it: every image has a noise of its own, drawn from its class and in
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal, cast
@@ -35,12 +35,15 @@ class SamplingPlan:
         steps: calls of the denoiser per image; the paper takes 50 of `ddpm`.
         guidance: 1 for none.
         clips: keep predicted clean inputs in [-1, 1], for pixels; `dpm++` clips only the end.
+        strength: of images that are drawn from given starts, the share of the steps that are taken, the last ones; as
+            diffusers' image-to-image has it.
     """
 
     sampler: Sampler = "ddpm"
     steps: int = 50
     guidance: float = 4.0
     clips: bool = False
+    strength: float = 1.0
 
 
 def sampling_batches(classes: Sequence[int], ipc: int, batch_size: int) -> Iterator[tuple[int, list[int]]]:
@@ -69,6 +72,7 @@ def draw_images(
     class_ids: Tensor,
     plan: SamplingPlan,
     seed: int,
+    starts: Mapping[int, Tensor] | None = None,
 ) -> Tensor:
     """Return one denoised input per label, (B, C, H, W) float32 on the denoiser's device.
 
@@ -79,6 +83,7 @@ def draw_images(
         class_ids: the denoiser's id of each data set label, (K,) int64.
         plan: how.
         seed: with label and index it decides all draws of an image.
+        starts: by label, clean inputs (C, H, W) that are noised and denoised again; None for pure noise.
     """
     device = next(denoiser.parameters()).device
     shape = denoiser.shape
@@ -91,7 +96,14 @@ def draw_images(
     with warnings.catch_warnings():  # diffusers hands torch tensors to numpy in a way numpy will change
         warnings.simplefilter("ignore", DeprecationWarning)
         scheduler.set_timesteps(plan.steps)
-    for timestep in scheduler.timesteps:
+    timesteps = scheduler.timesteps
+    if starts is not None:
+        timesteps = timesteps[len(timesteps) - max(1, int(plan.steps * plan.strength)) :]
+        clean = torch.stack([starts[label] for label in labels]).to(device)
+        noisy = scheduler.add_noise(clean, noisy, timesteps[:1])
+        if plan.sampler == "dpm++":
+            scheduler.set_begin_index(plan.steps - len(timesteps))
+    for timestep in timesteps:
         output = _guided(denoiser, noisy, timestep.to(device), ids, plan.guidance)
         if plan.sampler == "dpm++":
             noise, _ = split_output(output, shape.channels)

@@ -49,11 +49,17 @@ def naive_output(denoiser: Denoiser, noisy: Tensor, step: int, class_id: int, gu
 
 
 @torch.no_grad()
-def naive_sampler(denoiser: Denoiser, label: int, index: int, plan: SamplingPlan, seed: int) -> Tensor:
+def naive_sampler(
+    denoiser: Denoiser, label: int, index: int, plan: SamplingPlan, seed: int, start: Tensor | None = None
+) -> Tensor:
     """Ancestral sampling of one image in float64: DDPM's equations with the betas of the steps taken."""
     generator = make_generator(seed, "image", label, index)
     noisy = torch.randn(4, 8, 8, generator=generator).double()
     steps = naive_timesteps(plan.steps)
+    if start is not None:
+        steps = steps[plan.steps - int(plan.steps * plan.strength) :]
+        signal = naive_signal(steps[0])
+        noisy = math.sqrt(signal) * start.double() + math.sqrt(1 - signal) * noisy
     for step, following in zip(steps, [*steps[1:], None], strict=True):
         signal, before = naive_signal(step), 1.0 if following is None else naive_signal(following)
         beta = 1 - signal / before
@@ -87,6 +93,28 @@ def test_ancestral_sampling_equals_a_plain_loop(learns_variance, clips, steps, g
     expected = torch.stack([naive_sampler(exact, label, 4, plan, 7) for label in (1, 2, 0)])
     assert found.dtype == torch.float32
     assert_near(found, expected)
+
+
+@pytest.mark.parametrize("strength", [0.5, 0.7, 1.0])
+def test_images_from_starts_equal_a_plain_loop_over_the_last_steps(strength):
+    denoiser = make()
+    plan = SamplingPlan(steps=10, guidance=2.5, strength=strength)
+    starts = {label: torch.rand(4, 8, 8, generator=make_generator(label)) for label in (1, 2)}
+    found = draw_images(denoiser, [1, 2], 4, IDS, plan, seed=7, starts=starts)
+    exact = copy.deepcopy(denoiser).double()
+    expected = torch.stack([naive_sampler(exact, label, 4, plan, 7, starts[label]) for label in (1, 2)])
+    assert_near(found, expected)
+
+
+@pytest.mark.parametrize("sampler", ["ddpm", "dpm++"])
+def test_little_strength_leaves_a_start_nearly_as_it_is(sampler):
+    start = torch.rand(4, 8, 8, generator=make_generator(5)) * 2 - 1
+    watched = Watched(make())
+    plan = SamplingPlan(sampler, 50, 1.0, strength=0.04)
+    found = draw_images(watched, [1], 0, IDS, plan, seed=7, starts={1: start})[0]
+    assert len(watched.calls) == 2
+    from_noise = draw_images(watched, [1], 0, IDS, plan, seed=7)[0]
+    assert (found - start).abs().mean() < 0.2 < (from_noise - start).abs().mean()
 
 
 def test_images_of_several_indices_are_those_drawn_one_index_at_a_time():
