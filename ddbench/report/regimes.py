@@ -49,5 +49,5 @@ def plot_regimes(panel: Panel, styles: dict[str, int]) -> Figure:
     axes.set_xlim(-0.5, len(regimes) - 0.5)
     axes.set_xlabel("labels (numbers: images per class)" if several else "labels")
     finish(figure, axes, columns)
-    axes.set_ylabel("gain over random real images (points)")
+    axes.set_ylabel("gain over random images (points)")
     return figure
