@@ -49,6 +49,8 @@ ADDED = {"is_added": True}
 # after preparing, or its values are in the key themselves.
 AFTER_PREPARE = {
     "distill",
+    "sampling_plan",
+    "starts",
     "unsupported",
     "work",
     "Config",

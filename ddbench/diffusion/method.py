@@ -151,7 +151,7 @@ class DiffusionMethod(Method):
         return ctx.cache_dir
 
     def distill(self, train: LabeledImages, ipc: int, ctx: RunContext) -> DistilledDataset:
-        """Return (K * ipc, C, H, W) uint8 images, sorted by class; a smaller IPC's are part of a larger one's."""
+        """Return (K * ipc, C, H, W) uint8 images, sorted by class; from noise, a smaller IPC's are a larger one's."""
         train = training_images(self.config, train)
         config, info = self.config, train.info
         seed = draw_seed(ctx.generator)

@@ -1,8 +1,9 @@
-"""CCS: the hardest images left out, and the rest drawn evenly from all degrees of difficulty.
+"""CCS: the hardest images left out, and the rest drawn from strata of difficulty, the fuller ones first.
 
 Paper: Zheng et al., "Coverage-centric Coreset Selection for High Pruning Rates", ICLR 2023 (arXiv 2210.15809),
 algorithm 1. Checked against: haizhongzheng/Coverage-centric-coreset-selection, `core/data/Coreset.py`.
-Differs from it: within each class; margins are of whole epochs, see `training_scores`.
+Differs from it: within each class; margins are of whole epochs, see `training_scores`. As the algorithm has it, a
+budget below the number of strata goes to as many of the fullest ones, an image each; from there on all are covered.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def cover(scores: Tensor, count: int, strata: int, generator: torch.Generator) -
 
 @METHODS.register("ccs")
 class CCS(ScoreMethod):
-    """`ipc` images of each class that cover all margins but the lowest."""
+    """`ipc` images of each class from strata of its margins, but for the lowest."""
 
     prepare_ignores: ClassVar[tuple[str, ...]] = ("hard_fraction", "strata")
 

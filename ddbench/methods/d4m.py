@@ -3,8 +3,8 @@
 Paper: Su et al., "D4M: Dataset Distillation via Disentangled Diffusion Model", CVPR 2024 (arXiv 2407.15138).
 Checked against: suduo94/D4M, `distillation/gen_prototype.py` and `gen_syn_image.py`.
 Differs from it: the model is a class-conditional transformer, given its class where theirs, Stable Diffusion 1.5, is
-given its name, without a negative prompt; k-means reads all images of a class in several passes, where theirs reads
-them once. Labels are hard; a protocol with a teacher relabels.
+given its name, without a negative prompt; k-means reads the mean of each encoded image, all of a class in several
+passes, where theirs reads a draw from each once. Labels are hard; a protocol with a teacher relabels.
 """
 
 from __future__ import annotations

@@ -86,7 +86,8 @@ class RDED(TeacherMethod):
 
     def work(self, train: LabeledImages, ipc: int) -> MethodWork:
         """Return the teacher's training and its look at every crop."""
-        crops = train.num_classes * self._candidates(train, ipc) * self.config.crops
+        looked_at = train.class_counts().clamp(max=self._candidates(train, ipc))
+        crops = int(looked_at.sum()) * self.config.crops
         scoring = Passes(self.config.teacher_network, crops, chunk_size(torch.device("cpu")))
         return MethodWork(PhaseWork((scoring,)), PhaseWork((self.training(train),)))
 
@@ -120,6 +121,6 @@ class RDED(TeacherMethod):
         return given or (2 if train.info.image_size >= LEAST_OF_FACTOR_2 else 1)
 
     def _candidates(self, train: LabeledImages, ipc: int) -> int:
-        """Return how many images of each class are looked at, as far as there are so many."""
+        """Return how many images of each class are looked at, where there are so many: no fewer than are needed."""
         candidates: int = self.config.candidates
         return max(candidates, ipc * self._factor(train) ** 2)

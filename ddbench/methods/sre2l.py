@@ -3,26 +3,28 @@
 With `crop_schedule` `curriculum` it is CDA. Papers: Yin, Xing, Shen, "Squeeze, Recover and Relabel", NeurIPS 2023
 (arXiv 2306.13092), equations 6 to 9; Yin, Shen, "Dataset Distillation via Curriculum Data Synthesis in Large Data Era"
 (CDA), TMLR 2024 (arXiv 2311.18838). Checked against: VILA-Lab/SRe2L, `SRe2L/recover/data_synthesis.py`, and
-`CDA/recover_cda_in1k.py`. Differs from them: the teacher is trained here, images are kept as they are and not as JPEG,
-labels are hard: a protocol with a teacher relabels.
+`CDA/recover_cda_in1k.py`. Differs from them: the teacher is trained here, images are rounded to 8 bits and not kept as
+JPEG, labels are hard: a protocol with a teacher relabels. All images are rolled the same way (Tiny ImageNet's: either).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from ddbench.augment.imagenet import draw_imagenet, resized_crop
+from ddbench.augment.pixels import as_bytes
+from ddbench.engine.chunks import even_size
 from ddbench.method import METHODS, RunContext
 from ddbench.methods._teacher.batch_statistics import watched_statistics
 from ddbench.methods._teacher.foundation import TeacherConfig, TeacherMethod, load_teacher
-from ddbench.network import InputShape, has_batch_norm, make_network
+from ddbench.network import InputShape, make_network
 from ddbench.records import DatasetInfo, DistilledDataset, LabeledImages
 from ddbench.students.loop import channels_last
 from ddbench.training_recipe import ImageAugmentation
@@ -31,8 +33,25 @@ from ddbench.work import TRAINING, MethodWork, Passes, PhaseWork
 LEAST_AREA = 0.08
 BETAS = (0.5, 0.9)
 FIRST_FACTOR = 10.0  # of the first layer's statistics
-LARGEST_SMALL = 32  # px: the authors neither crop nor run as long there
 CropSchedule = Literal["none", "constant", "curriculum"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the authors have for images of one size: steps, rate, weight of the statistics, most pixels rolled, crop."""
+
+    steps: int
+    lr: float
+    statistics_weight: float
+    roll: int
+    crop_schedule: CropSchedule
+
+
+RECIPES = {  # by the largest side, px: CIFAR-100, Tiny ImageNet, ImageNet
+    32: Recipe(1000, 0.25, 0.01, 4, "none"),
+    64: Recipe(4000, 0.1, 1.0, 4, "constant"),
+    100_000: Recipe(4000, 0.25, 0.01, 32, "constant"),
+}
 
 
 def cosine_rate(lr: float, step: int, steps: int) -> float:
@@ -47,7 +66,7 @@ def least_area(schedule: CropSchedule, step: int, steps: int) -> float:
 
 
 class Recovery:
-    """Images that are done, those that are optimised now and Adam's moments of them: a `Resumable` state.
+    """Images that are done, uint8, those that are optimised now and Adam's moments of them: a `Resumable` state.
 
     Args:
         total: (M, C, S, S) of all images.
@@ -56,7 +75,7 @@ class Recovery:
     """
 
     def __init__(self, total: tuple[int, ...], generator: torch.Generator, device: torch.device) -> None:
-        self.images, self.generator, self.device = torch.zeros(total), generator, device
+        self.images, self.generator, self.device = torch.zeros(total, dtype=torch.uint8), generator, device
         self._restart(torch.zeros(0, *total[1:]))
 
     def begin(self, count: int) -> None:
@@ -83,7 +102,7 @@ class Recovery:
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Go back to a saved state."""
-        self.images = state["images"].clone()
+        self.images.copy_(state["images"])
         self._restart(state["now"])
         self.generator.set_state(state["generator"])
         moments = {name.removeprefix("adam."): value for name, value in state.items() if name.startswith("adam.")}
@@ -102,39 +121,39 @@ class SRe2L(TeacherMethod):
 
     @dataclass(frozen=True)
     class Config(TeacherConfig):
-        """Settings of recovering; None is what the authors have for images up to 32 px and beyond.
+        """Settings of recovering; None is what the authors have for images of that size, see `RECIPES`.
 
-        `steps`: 1,000 and 4,000. `roll`, the most pixels that images are rolled by: 4 and 32. `crop_schedule`: `none`
-        and `constant`. `lr` and `statistics_weight` are those of CIFAR-100 and ImageNet (Tiny ImageNet: 0.1 and 1).
+        `roll` is the most pixels that images are rolled by; `classes_at_once` is the authors' batch.
         """
 
         steps: Annotated[int, Field(gt=0)] | None = None
-        lr: Annotated[float, Field(gt=0)] = 0.25
-        statistics_weight: Annotated[float, Field(ge=0)] = 0.01
+        lr: Annotated[float, Field(gt=0)] | None = None
+        statistics_weight: Annotated[float, Field(ge=0)] | None = None
         roll: Annotated[int, Field(ge=0)] | None = None
         crop_schedule: CropSchedule | None = None
         classes_at_once: Annotated[int, Field(gt=0)] = 100
 
     def unsupported(self, train: LabeledImages, ipc: int) -> str | None:
         """Return the reason where the teacher has no batch norm, whose statistics are matched; any IPC can be made."""
-        network = make_network(self.config.teacher_network, InputShape.of(train.info), torch.Generator())
         name = self.config.teacher_network
-        return None if has_batch_norm(network) else f"teacher_network {name} has no batch norm; name one that has it"
+        network = make_network(name, InputShape.of(train.info), torch.Generator())
+        has_statistics = any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules())
+        return None if has_statistics else f"teacher_network {name} has no batch norm of maps; name one that has it"
 
     def work(self, train: LabeledImages, ipc: int) -> MethodWork:
         """Return the teacher's training, and a pass forward and back for every step of every image."""
-        images, at_once = train.num_classes * ipc, min(self.config.classes_at_once, train.num_classes)
-        recovering = Passes(self.config.teacher_network, images * self._steps(train.info), at_once, TRAINING)
-        return MethodWork(PhaseWork((recovering,)), PhaseWork((self.training(train),)))
+        images = train.num_classes * ipc
+        at_once = even_size(train.num_classes, self.config.classes_at_once)
+        steps = images * self.recipe(train.info).steps
+        recovering = Passes(self.config.teacher_network, steps, at_once, TRAINING)
+        held = images * train.info.channels * train.info.image_size**2  # a byte each
+        return MethodWork(PhaseWork((recovering,), held_bytes=2 * held), PhaseWork((self.training(train),)))
 
     def distill(self, train: LabeledImages, ipc: int, ctx: RunContext) -> DistilledDataset:
-        """Return (K * ipc, C, S, S) normalised images, sorted by class."""
-        teacher, info, steps = load_teacher(self.config, train, ctx), train.info, self._steps(train.info)
-        jobs = [
-            (index, classes)
-            for index in range(ipc)
-            for classes in torch.arange(train.num_classes).split(self.config.classes_at_once)
-        ]
+        """Return (K * ipc, C, S, S) uint8 pixels, sorted by class."""
+        teacher, info, recipe = load_teacher(self.config, train, ctx), train.info, self.recipe(train.info)
+        steps, at_once = recipe.steps, even_size(train.num_classes, self.config.classes_at_once)
+        jobs = [(index, classes) for index in range(ipc) for classes in torch.arange(train.num_classes).split(at_once)]
         mean, std = (torch.tensor(values, device=ctx.device).view(1, -1, 1, 1) for values in (info.mean, info.std))
         bounds = -mean / std, (1 - mean) / std
         shape = (train.num_classes * ipc, info.channels, info.image_size, info.image_size)
@@ -144,31 +163,30 @@ class SRe2L(TeacherMethod):
                 (index, classes), step = jobs[iteration // steps], iteration % steps
                 if step == 0:
                     state.begin(len(classes))
-                logits = teacher(channels_last(self._augment(state.now, info, step, steps, ctx.generator)))
+                logits = teacher(channels_last(augment(state.now, info, recipe, step, ctx.generator)))
                 loss = F.cross_entropy(logits, classes.to(ctx.device))
-                loss = loss + self.config.statistics_weight * gaps.take(FIRST_FACTOR)
-                state.step(loss, cosine_rate(self.config.lr, step, steps), bounds)
+                loss = loss + recipe.statistics_weight * gaps.take(FIRST_FACTOR)
+                state.step(loss, cosine_rate(recipe.lr, step, steps), bounds)
                 if step == steps - 1:
-                    state.images[classes * ipc + index] = state.now.detach().cpu()
+                    state.images[classes * ipc + index] = as_bytes(info.to_pixels(state.now.detach().cpu()))
                     ctx.log(f"loss[{index}, {int(classes[0])}]", loss.item())
         labels = torch.arange(train.num_classes).repeat_interleave(ipc)
-        return DistilledDataset(state.images, labels, train.num_classes, ipc, "normalised")
+        return DistilledDataset(state.images, labels, train.num_classes, ipc, "pixels")
 
-    def _augment(self, images: Tensor, info: DatasetInfo, step: int, steps: int, generator: torch.Generator) -> Tensor:
-        """Return images cropped, mirrored and rolled, all of them alike."""
-        is_small = info.image_size <= LARGEST_SMALL
-        given: CropSchedule | None = self.config.crop_schedule
-        schedule: CropSchedule = given or ("none" if is_small else "constant")
-        if schedule != "none":
-            area = (least_area(schedule, step, steps), 1.0)
-            recipe = ImageAugmentation(crop_area=area, flip=0.5 * info.may_be_mirrored, jitter=0.0, lighting=0.0)
-            draw = draw_imagenet(generator, recipe, 1, info.image_size)
-            images = resized_crop(images, draw.boxes.to(images.device).expand(len(images), 4))
-            images = images.flip(3) if bool(draw.flips) else images
-        most = self.config.roll if self.config.roll is not None else (4 if is_small else 32)
-        shifts = torch.randint(most + 1, (2,), generator=generator).tolist()
-        return images.roll(shifts, (2, 3))
+    def recipe(self, info: DatasetInfo) -> Recipe:
+        """Return the authors' recipe for the images' size, with what the settings say."""
+        usual = next(recipe for side, recipe in RECIPES.items() if info.image_size <= side)
+        given = {field.name: getattr(self.config, field.name) for field in fields(Recipe)}
+        return replace(usual, **{name: value for name, value in given.items() if value is not None})
 
-    def _steps(self, info: DatasetInfo) -> int:
-        given: int | None = self.config.steps
-        return given or (1000 if info.image_size <= LARGEST_SMALL else 4000)
+
+def augment(images: Tensor, info: DatasetInfo, recipe: Recipe, step: int, generator: torch.Generator) -> Tensor:
+    """Return (B, C, S, S) images cropped, mirrored and rolled, all of them alike."""
+    if recipe.crop_schedule != "none":
+        area = (least_area(recipe.crop_schedule, step, recipe.steps), 1.0)
+        crops = ImageAugmentation(crop_area=area, flip=0.5 * info.may_be_mirrored, jitter=0.0, lighting=0.0)
+        draw = draw_imagenet(generator, crops, 1, info.image_size)
+        images = resized_crop(images, draw.boxes.to(images.device).expand(len(images), 4))
+        images = images.flip(3) if bool(draw.flips) else images
+    shifts = torch.randint(recipe.roll + 1, (2,), generator=generator).tolist()
+    return images.roll(shifts, (2, 3))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
@@ -27,20 +29,23 @@ def save_grid(distilled: DistilledDataset, info: DatasetInfo, path: Path) -> Pat
     Raises:
         BadInputError: a place that cannot be written to.
     """
-    pixels = display_pixels(distilled, info)
     classes = shown_classes(distilled.num_classes)
     rows = [(distilled.classes == label).nonzero(as_tuple=True)[0][:COLUMNS] for label in classes]
+    chosen = torch.cat(rows)
+    few = replace(distilled, images=distilled.images[chosen], labels=distilled.classes[chosen], ipc=None, uneven=False)
+    pixels = display_pixels(few, info)
     scale = max(1, -(-MIN_SIDE // pixels.shape[-1]))
     side = pixels.shape[-1] * scale
+    tiles = pixels.split([len(row) for row in rows])
     names = [info.class_names[label] for label in classes]
     margin = _text_width(names) + 4 * GAP
     width = margin + max(len(row) for row in rows) * (side + GAP) + GAP
     canvas = Image.new("RGB", (width, len(rows) * (side + GAP) + GAP), BACKGROUND)
     pen = ImageDraw.Draw(canvas)
-    for index, row in enumerate(rows):
+    for index, of_class in enumerate(tiles):
         top = GAP + index * (side + GAP)
         pen.text((GAP, top + side // 2), names[index], fill=(0, 0, 0), anchor="lm")
-        for column, image in enumerate(pixels[row]):
+        for column, image in enumerate(of_class):
             tile = Image.fromarray(image.permute(1, 2, 0).numpy()).resize((side, side), Image.Resampling.NEAREST)
             canvas.paste(tile, (margin + column * (side + GAP), top))
     with staged_file(path) as temporary:

@@ -37,7 +37,7 @@ def test_shares_are_those_of_the_algorithm(sizes, data):
 
 @settings(deadline=None, max_examples=60)
 @given(seed=st.integers(0, 2**32), total=st.integers(1, 30), strata=st.integers(1, 12), data=st.data())
-def test_as_many_as_wanted_are_drawn_each_once_and_evenly(seed, total, strata, data):
+def test_as_many_as_wanted_are_drawn_each_once(seed, total, strata, data):
     count = data.draw(st.integers(1, total))
     draws = torch.Generator().manual_seed(seed)
     scores = torch.rand(total, generator=draws)

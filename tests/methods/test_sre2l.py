@@ -1,17 +1,20 @@
-"""Tests of SRe2L: its loss and steps against a plain loop in float64, its schedules, and a run that was killed."""
+"""Tests of SRe2L: a whole run against the paper's loop in float64, its schedules and recipes, a state that goes on."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
+from torch import Tensor
 
-from ddbench.augment.pixels import as_pixels
 from ddbench.dataset import load_dataset
-from ddbench.method import make_method
-from ddbench.methods.sre2l import BETAS, Recovery, SRe2L, cosine_rate, least_area
+from ddbench.method import RunContext, make_method
+from ddbench.methods._teacher.foundation import load_teacher
+from ddbench.methods.sre2l import BETAS, Recipe, Recovery, augment, cosine_rate, least_area
 from ddbench.runs.distill import distill
+from ddbench.runs.preparation import make_foundation
 
 SMOKE = {"teacher_network": "convnet-d1-w8-bn", "teacher_epochs": 3, "steps": 40}
 CPU = torch.device("cpu")
@@ -68,14 +71,13 @@ def test_a_state_that_was_kept_goes_on_with_the_same_numbers():
 
 @pytest.mark.usefixtures("own_cache")
 @pytest.mark.parametrize("changes", [{}, {"crop_schedule": "curriculum"}])
-def test_a_set_has_images_of_every_class_within_the_range_of_pixels(changes):
+def test_a_set_has_bytes_of_every_class(changes):
     real = load_dataset("digits")
     settings = {**SMOKE, **changes}
     made = distill("sre2l", real, 2, config=settings)
-    assert made.space == "normalised"
+    assert made.space == "pixels"
+    assert made.images.dtype == torch.uint8
     assert made.labels.tolist() == [label for label in range(10) for _ in range(2)]
-    pixels = as_pixels(made, real.info)
-    assert -1e-5 <= float(pixels.min()) <= float(pixels.max()) <= 1 + 1e-5
     assert not torch.equal(made.images[0], made.images[1])
     first = distill("sre2l", real, 1, config=settings)
     assert torch.equal(first.images, made.images[::2])
@@ -83,17 +85,76 @@ def test_a_set_has_images_of_every_class_within_the_range_of_pixels(changes):
 
 def test_a_teacher_without_batch_norm_is_unsupported():
     train = load_dataset("digits").train
-    assert "has no batch norm" in make_method("sre2l", {"teacher_network": "convnet-d1-w8"}).unsupported(train, 1)
+    assert "has no batch norm of maps" in make_method("sre2l", {"teacher_network": "convnet-d1-w8"}).unsupported(
+        train, 1
+    )
     assert make_method("sre2l", {"teacher_network": "convnet-d1-w8-bn"}).unsupported(train, 500) is None
 
 
-def test_crops_and_rolls_are_the_same_for_all_images_and_by_size():
+@pytest.mark.parametrize(
+    ("side", "expected"),
+    [
+        (32, Recipe(1000, 0.25, 0.01, 4, "none")),
+        (64, Recipe(4000, 0.1, 1.0, 4, "constant")),
+        (224, Recipe(4000, 0.25, 0.01, 32, "constant")),
+    ],
+)
+def test_recipes_are_the_authors_by_size_and_settings_take_their_place(side, expected):
+    info = replace(load_dataset("digits").info, image_size=side)
+    assert make_method("sre2l").recipe(info) == expected
+    changed = make_method("sre2l", {"steps": 7, "roll": 0, "crop_schedule": "curriculum"}).recipe(info)
+    assert changed == replace(expected, steps=7, roll=0, crop_schedule="curriculum")
+
+
+def test_crops_and_rolls_are_the_same_for_all_images():
     info = load_dataset("digits").info
     images = torch.rand(1, 1, 8, 8).expand(3, 1, 8, 8)
-    method = SRe2L(SRe2L.Config(crop_schedule="constant"))
-    for _ in range(5):
-        seen = method._augment(images, info, 0, 10, torch.Generator().manual_seed(1))
+    for seed in range(5):
+        seen = augment(images, info, Recipe(10, 0.1, 1.0, 4, "constant"), 0, torch.Generator().manual_seed(seed))
         assert torch.equal(seen[0], seen[1])
         assert torch.equal(seen[0], seen[2])
-    rolled = SRe2L(SRe2L.Config(roll=0))._augment(images, info, 0, 10, torch.Generator())
-    assert torch.equal(rolled, images)
+    still = augment(images, info, Recipe(10, 0.1, 1.0, 0, "none"), 0, torch.Generator())
+    assert torch.equal(still, images)
+    rolled = augment(images, info, Recipe(10, 0.1, 1.0, 4, "none"), 0, torch.Generator().manual_seed(1))
+    shifts = torch.randint(5, (2,), generator=torch.Generator().manual_seed(1)).tolist()
+    assert torch.equal(rolled, images.roll(shifts, (2, 3)))
+
+
+def naive_recovery(network, count: int, steps: int, generator: torch.Generator, bounds) -> Tensor:
+    """The paper's loop in float64 without crops and rolls: cross-entropy and two layers' gaps, the first times 10."""
+    images = torch.randn(count, 1, 8, 8, generator=generator).double().requires_grad_()
+    optimiser = torch.optim.Adam([images], betas=(0.5, 0.9))
+    layers, seen = [layer for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d)], []
+    for layer in layers:
+        layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    for step in range(steps):
+        torch.randint(1, (2,), generator=generator)
+        seen.clear()
+        loss = torch.nn.functional.cross_entropy(network(images), torch.arange(count))
+        for factor, layer, inputs in zip((10.0, 1.0), layers, seen, strict=True):
+            mean = inputs.mean((0, 2, 3))
+            variance = (inputs - mean.view(1, -1, 1, 1)).square().mean((0, 2, 3))
+            for found, wanted in ((variance, layer.running_var), (mean, layer.running_mean)):
+                loss = loss + 0.5 * factor * (found - wanted).square().sum().sqrt()
+        optimiser.param_groups[0]["lr"] = 0.1 * 0.5 * (1 + math.cos(math.pi * step / steps))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        images.data.clamp_(*bounds)
+    return images.detach()
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_a_whole_run_is_the_papers_loop(tmp_path):
+    real = load_dataset("digits")
+    settings = {"teacher_network": "convnet-d2-w8-bn", "teacher_epochs": 2, "steps": 12}
+    method = make_method("sre2l", {**settings, "lr": 0.1, "statistics_weight": 0.5, "roll": 0})
+    folder, _ = make_foundation(method, real.train, RunContext(CPU, torch.Generator(), tmp_path))
+    ctx = RunContext(CPU, torch.Generator().manual_seed(8), tmp_path, foundation=folder)
+    made = method.distill(real.train, 1, ctx)
+    teacher = load_teacher(method.config, real.train, ctx).double()
+    mean, std = real.info.mean[0], real.info.std[0]
+    bounds = -mean / std, (1 - mean) / std
+    exact = naive_recovery(teacher, 10, 12, torch.Generator().manual_seed(8), bounds)
+    pixels = (exact * std + mean) * 255
+    assert (made.images.double() - pixels).abs().max() <= 0.51  # half a shade of rounding

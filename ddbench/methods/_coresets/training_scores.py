@@ -16,15 +16,17 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ddbench.engine.chunks import in_chunks
 from ddbench.method import Method, Resumable, RunContext, Tracker
 from ddbench.network import InputShape, make_network
 from ddbench.protocol import Schedule
 from ddbench.records import LabeledImages
-from ddbench.students.loop import TrainingPlan, chunk_size, forward_in_chunks
+from ddbench.students.loop import TrainingPlan, channels_last, chunk_size
 from ddbench.students.trainer import train_network
 from ddbench.work import TRAINING, VALUE_BYTES, MethodWork, Passes, PhaseWork
 
@@ -48,6 +50,15 @@ class ScoreConfig:
     el2n_epochs: Annotated[int, Field(gt=0)] = 10
 
 
+def judge(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return of (n, K) logits whether each is right, its margin, and the norm of its error, (n, 3) float32."""
+    probabilities, own = logits.float().softmax(1), labels[:, None]
+    right = probabilities.argmax(1) == labels
+    margin = probabilities.gather(1, own)[:, 0] - probabilities.scatter(1, own, -1.0).amax(1)
+    error = probabilities - F.one_hot(labels, probabilities.shape[1])
+    return torch.stack([right.float(), margin, torch.linalg.vector_norm(error, dim=1)], 1)
+
+
 class TrainingScores:
     """Scores of N images, brought up to date after every epoch.
 
@@ -63,17 +74,15 @@ class TrainingScores:
         self.times, self.el2n_sum, self.margin = (torch.zeros(len(labels)) for _ in range(NUM_SCORES))
         self.is_right, self.was_ever_right = (torch.zeros(len(labels), dtype=torch.bool) for _ in range(2))
 
-    def update(self, probabilities: Tensor) -> None:
-        """Take (N, K) float32 probabilities of the images after one more epoch."""
-        own = self.labels[:, None]
-        right = probabilities.argmax(1) == self.labels
+    def update(self, judged: Tensor) -> None:
+        """Take (N, 3) float32, `judge` of all images after one more epoch."""
+        is_right, margin, error = judged.unbind(1)
+        right = is_right > 0
         self.times += self.is_right & ~right
         self.is_right, self.was_ever_right = right, self.was_ever_right | right
-        others = probabilities.scatter(1, own, -1.0).amax(1)
-        chosen = probabilities.gather(1, own)[:, 0]
-        self.margin += chosen - others
+        self.margin += margin
         if self.epochs < self.el2n_epochs:
-            self.el2n_sum += probabilities.scatter_add(1, own, -torch.ones_like(own, dtype=torch.float32)).norm(dim=1)
+            self.el2n_sum += error
         self.epochs += 1
 
     def tensors(self) -> dict[str, Tensor]:
@@ -104,8 +113,15 @@ class ScoreMethod(Method):
             augmentation="",
         )
 
+        @torch.no_grad()
+        def judged(rows: Tensor) -> Tensor:
+            logits = network(channels_last(train.normalised(rows, ctx.device)))
+            return judge(logits, train.labels[rows].to(ctx.device)).cpu()
+
         def score() -> None:
-            scores.update(forward_in_chunks(network, train, ctx.device).float().softmax(1).cpu())
+            network.eval()
+            rows = torch.arange(len(train))
+            scores.update(torch.cat(in_chunks("test_chunk", judged, rows, chunk_size(ctx.device))))
             network.train()
 
         train_network(network, train, plan, ctx.generator, _after_each(ctx.track, score))

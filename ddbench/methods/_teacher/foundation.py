@@ -15,20 +15,23 @@ from ddbench.host.files import load_tensors
 from ddbench.method import Foundation, Method, RunContext
 from ddbench.network import InputShape, Network, make_network
 from ddbench.protocol import Schedule
-from ddbench.records import LabeledImages
+from ddbench.records import DatasetInfo, LabeledImages
 from ddbench.students.loop import TrainingPlan
 from ddbench.students.trainer import train_network
+from ddbench.training_recipe import ImageAugmentation
 from ddbench.work import TRAINING, Passes
 
 PARAMETERS_FILE = "teacher.safetensors"
 AUGMENTATION = "crop_flip"  # one of the two for each batch
+LEAST_CROPPED = 64  # px
 
 
 @dataclass(frozen=True)
 class TeacherConfig:
     """Which network, and how it is trained: ours, because the papers' teachers are downloads; 0.1 of the rate at 2/3.
 
-    The papers have ResNet-18 with batch norm and, up to 64 px, a stem for small images.
+    The papers have ResNet-18 with batch norm and, up to 64 px, a stem for small images. Colour images from 64 px on are
+    cropped as torchvision's teachers see them, others shifted or mirrored.
     """
 
     teacher_network: str = "resnet18-bn"
@@ -64,7 +67,7 @@ def teacher_foundation(config: TeacherConfig) -> Foundation:
             schedule=Schedule(epochs=config.teacher_epochs, drop_at=max(1, config.teacher_epochs * 2 // 3)),
             lr=config.teacher_lr,
             batch_size=config.teacher_batch_size,
-            augmentation=AUGMENTATION if train.info.may_be_mirrored else without_flip(AUGMENTATION),
+            **_augmentation(train.info),
         )
         train_network(network, train, plan, ctx.generator, ctx.track)
         parameters = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
@@ -72,6 +75,14 @@ def teacher_foundation(config: TeacherConfig) -> Foundation:
         return ctx.cache_dir
 
     return Foundation("teacher", settings, fill)
+
+
+def _augmentation(info: DatasetInfo) -> dict[str, Any]:
+    """Return the fields of a training plan that say how its images are augmented."""
+    if info.channels == 3 and info.image_size >= LEAST_CROPPED:
+        crops = ImageAugmentation(crop_area=(0.08, 1.0), flip=0.5 * info.may_be_mirrored, jitter=0.0, lighting=0.0)
+        return {"augmentation": "", "image_augmentation": crops}
+    return {"augmentation": AUGMENTATION if info.may_be_mirrored else without_flip(AUGMENTATION)}
 
 
 def load_teacher(config: TeacherConfig, train: LabeledImages, ctx: RunContext) -> Network:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from ddbench.dataset import load_dataset
 from ddbench.method import make_method
-from ddbench.methods._coresets.training_scores import SCORES_FILE, TrainingScores, highest
+from ddbench.methods._coresets.training_scores import SCORES_FILE, TrainingScores, highest, judge
 from ddbench.network import InputShape, make_network
 from ddbench.protocol import Schedule
 from ddbench.runs.distill import distill
@@ -45,7 +45,7 @@ def test_scores_are_those_of_a_loop_over_images_and_epochs(seed, epochs, early, 
     labels = torch.randint(classes, (9,), generator=draws)
     scores = TrainingScores(labels, early)
     for probabilities in rows:
-        scores.update(probabilities.float())
+        scores.update(judge(probabilities.log(), labels))
     expected = naive_scores(rows.tolist(), labels.tolist(), early)
     for name, tensor in scores.tensors().items():
         assert tensor.tolist() == pytest.approx(expected[name], rel=1e-5, abs=1e-5), name
@@ -54,7 +54,8 @@ def test_scores_are_those_of_a_loop_over_images_and_epochs(seed, epochs, early, 
 def test_an_image_that_was_never_right_is_forgotten_before_all_others():
     scores = TrainingScores(torch.tensor([0, 0, 0]), 10)
     for right in ((1, 0, 1), (0, 0, 1), (1, 0, 1), (0, 0, 1)):
-        scores.update(torch.tensor([[0.9, 0.1] if is_right else [0.1, 0.9] for is_right in right]))
+        rows = torch.tensor([[0.9, 0.1] if is_right else [0.1, 0.9] for is_right in right])
+        scores.update(judge(rows.log(), scores.labels))
     assert scores.tensors()["forgotten"].tolist() == [2, math.inf, 0]
     assert highest(scores.tensors()["forgotten"], 3).tolist() == [1, 0, 2]
 
