@@ -5,7 +5,7 @@ All are frozen. Fields without a default are always part of a protocol's hash; o
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import ConfigDict, Field
 
@@ -15,6 +15,11 @@ from ddbench.inputs.checked import Checked
 # from Ampere on make of it where they may, `bf16` autocast.
 Precision = Literal["fp32", "tf32", "bf16"]
 MethodPrecision = Literal["fp32", "bf16"]
+
+# Whose labels a set is trained with, from the cheapest to the dearest. `hard`: the class. `own`: the set's soft ones.
+# `soft`: a teacher's distribution of each image, kept with it. `online`: a teacher's, of every augmented batch.
+Regime = Literal["hard", "own", "soft", "online"]
+REGIMES: tuple[Regime, ...] = get_args(Regime)
 
 
 # A bool or text where a number belongs is a slip, not a number.
@@ -40,6 +45,11 @@ class Schedule(Part):
     epochs: Whole = Field(gt=0)
     drop_at: Whole = Field(gt=0)
     later_drops: tuple[Whole, ...] = ()
+
+    @classmethod
+    def with_late_drop(cls, epochs: int) -> Schedule:
+        """Return a schedule whose rate drops once, after two thirds of its epochs: for networks trained briefly."""
+        return cls(epochs=epochs, drop_at=max(1, epochs * 2 // 3))
 
     def drops_at(self, epoch: int) -> int:
         """Return how often the rate is lowered before an epoch, counted from 0."""

@@ -40,3 +40,8 @@ def test_parts_are_frozen_and_strict():
         CutMix(probability=2, beta=1)
     with pytest.raises(BadInputError, match="Teacher: loss: should be 'kl', got 'mse'"):
         Teacher(network="mlp", schedule=Schedule(epochs=2, drop_at=1), seed=0, temperature=1, loss="mse")
+
+
+def test_a_late_drop_comes_after_two_thirds_and_never_before_the_first_epoch():
+    assert [Schedule.with_late_drop(epochs).drop_at for epochs in (1, 2, 3, 10, 60)] == [1, 1, 2, 6, 40]
+    assert Schedule.with_late_drop(10) == Schedule(epochs=10, drop_at=6)

@@ -9,10 +9,10 @@ from typing import Literal
 
 from ddbench.analysis.aggregate import Entry, Spread, values_by_seed
 from ddbench.analysis.significance import mean_against
+from ddbench.training_recipe import REGIMES
 
 LEVEL = 0.95
 PREFIXES = ("accuracy[", "random_accuracy[", "gain[", "label_bytes[")
-ORDER = ("hard", "own", "soft", "online")  # as students.label_regimes.REGIMES, which imports torch
 Verdict = Literal["gains", "loses", "unclear", "too few"]
 
 
@@ -62,8 +62,9 @@ def regime_gains(entries: Iterable[Entry]) -> list[RegimeGain]:
 
 def order_of(regime: str) -> tuple[int, str]:
     """Return what regimes are sorted by: from the cheapest labels to the dearest."""
+    order: tuple[str, ...] = REGIMES
     kind = regime.partition(",")[0]
-    return (ORDER.index(kind) if kind in ORDER else len(ORDER)), regime
+    return (order.index(kind) if kind in order else len(order)), regime
 
 
 def _gain_of(entry: Entry, regime: str) -> RegimeGain | None:

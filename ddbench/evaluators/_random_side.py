@@ -26,10 +26,10 @@ from ddbench.network import plugin_code
 from ddbench.protocol import Protocol, Schedule
 from ddbench.records import DistilledDataset, LabeledImages, RealDataset
 from ddbench.seeding import make_generator
-from ddbench.students.label_regimes import LabelledSet, Regime, label_set
+from ddbench.students.label_regimes import LabelledSet, label_set
 from ddbench.students.teacher import ReadyTeacher, find_teacher
 from ddbench.students.trainer import StudentTrainer
-from ddbench.training_recipe import Teacher
+from ddbench.training_recipe import Regime, Teacher
 
 CACHE_VERSION = 1  # raised where the same key would give other numbers
 UNCHANGED: Mapping[str, Any] = {}

@@ -17,7 +17,7 @@ from ddbench.evaluator import DistillRun
 from ddbench.evaluators._random_side import UNCHANGED, RandomSide, check_random_side
 from ddbench.records import DistilledDataset, LabeledImages, RealDataset
 from ddbench.seeding import make_generator
-from ddbench.students.label_regimes import Regime
+from ddbench.training_recipe import Regime
 
 RATES = (0.001, 0.005, 0.01, 0.05, 0.1)  # source: DD-Ranking, `metrics/hard_label.py`
 HELD_OUT, MOST_HELD_OUT = 10, 100  # one of so many images of each class, at least one and at most so many

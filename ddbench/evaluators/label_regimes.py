@@ -14,7 +14,8 @@ from ddbench.evaluators._random_side import RandomSide, check_random_side
 from ddbench.inputs.values import shown
 from ddbench.method import RunContext
 from ddbench.records import Metric, RealDataset
-from ddbench.students.label_regimes import REGIMES, Regime, can_label
+from ddbench.students.label_regimes import can_label
+from ddbench.training_recipe import REGIMES, Regime
 
 MOST_EPOCHS = 100_000
 

@@ -8,7 +8,6 @@ are our choice.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -20,11 +19,7 @@ from ddbench.students.data import TrainingSet
 from ddbench.students.loop import channels_last, chunk_size
 from ddbench.students.soft_labels import SoftLabels
 from ddbench.students.teacher import ReadyTeacher
-
-# `hard`: the class. `own`: the set's own soft labels. `soft`: a teacher's distribution of each image, kept with it.
-# `online`: a teacher's, of every augmented batch.
-Regime = Literal["hard", "own", "soft", "online"]
-REGIMES: tuple[Regime, ...] = get_args(Regime)
+from ddbench.training_recipe import Regime
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,11 +4,11 @@ import pytest
 from scipy import stats
 
 from ddbench.analysis.aggregate import make_entries
-from ddbench.analysis.regime_gains import ORDER, is_of_regimes, regime_gains
+from ddbench.analysis.regime_gains import is_of_regimes, regime_gains
 from ddbench.records import Metric, Result
-from ddbench.students.label_regimes import REGIMES
 from ddbench.tables.formats import render
 from ddbench.tables.table import make_table
+from ddbench.training_recipe import REGIMES
 
 
 def result(seed, gains, regime="soft", method="dm"):
@@ -80,7 +80,7 @@ def test_regimes_stand_from_the_cheapest_labels_to_the_dearest_and_own_ones_are_
     with_own = panel_of("online", "soft, teacher of 3 epochs", "hard", "own")
     assert list(with_own.regimes["labels"])[1] == "own"
     assert [note for note in with_own.notes if "Under own labels random images have a teacher's" in note]
-    assert ORDER == REGIMES
+    assert REGIMES == ("hard", "own", "soft", "online")
 
 
 def test_names_of_regimes_are_known():

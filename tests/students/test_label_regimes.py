@@ -9,9 +9,9 @@ from ddbench.augment.zca import fit_zca, whiten
 from ddbench.dataset import load_dataset
 from ddbench.protocol import PROTOCOLS
 from ddbench.records import DistilledDataset
-from ddbench.students.label_regimes import REGIMES, can_label, label_set, teacher_labels
+from ddbench.students.label_regimes import can_label, label_set, teacher_labels
 from ddbench.students.teacher import find_teacher
-from ddbench.training_recipe import Schedule, Teacher
+from ddbench.training_recipe import REGIMES, Schedule, Teacher
 
 CPU = torch.device("cpu")
 

@@ -49,7 +49,7 @@ class FeatureMethod(Method):
         config = self.config
         network = make_network(config.feature_network, InputShape.of(train.info), ctx.generator).to(ctx.device)
         plan = TrainingPlan(
-            schedule=Schedule(epochs=config.feature_epochs, drop_at=max(1, config.feature_epochs * 2 // 3)),
+            schedule=Schedule.with_late_drop(config.feature_epochs),
             lr=config.feature_lr,
             batch_size=config.feature_batch_size,
             augmentation="",

@@ -69,10 +69,10 @@ class TrainingScores:
             are hard or wrongly labelled.
     """
 
-    def __init__(self, labels: Tensor, el2n_epochs: int) -> None:
-        self.labels, self.el2n_epochs, self.epochs = labels, el2n_epochs, 0
-        self.times, self.el2n_sum, self.margin = (torch.zeros(len(labels)) for _ in range(NUM_SCORES))
-        self.is_right, self.was_ever_right = (torch.zeros(len(labels), dtype=torch.bool) for _ in range(2))
+    def __init__(self, count: int, el2n_epochs: int) -> None:
+        self.el2n_epochs, self.epochs = el2n_epochs, 0
+        self.times, self.el2n_sum, self.margin = (torch.zeros(count) for _ in range(NUM_SCORES))
+        self.is_right, self.was_ever_right = (torch.zeros(count, dtype=torch.bool) for _ in range(2))
 
     def update(self, judged: Tensor) -> None:
         """Take (N, 3) float32, `judge` of all images after one more epoch."""
@@ -105,9 +105,9 @@ class ScoreMethod(Method):
         """Train the network and keep the scores of all training images."""
         config = self.config
         network = make_network(config.score_network, InputShape.of(train.info), ctx.generator).to(ctx.device)
-        scores = TrainingScores(train.labels, config.el2n_epochs)
+        scores = TrainingScores(len(train), config.el2n_epochs)
         plan = TrainingPlan(
-            schedule=Schedule(epochs=config.score_epochs, drop_at=max(1, config.score_epochs * 2 // 3)),
+            schedule=Schedule.with_late_drop(config.score_epochs),
             lr=config.score_lr,
             batch_size=config.score_batch_size,
             augmentation="",

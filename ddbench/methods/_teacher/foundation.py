@@ -64,7 +64,7 @@ def teacher_foundation(config: TeacherConfig) -> Foundation:
     def fill(train: LabeledImages, ctx: RunContext) -> Path:
         network = make_network(config.teacher_network, InputShape.of(train.info), ctx.generator).to(ctx.device)
         plan = TrainingPlan(
-            schedule=Schedule(epochs=config.teacher_epochs, drop_at=max(1, config.teacher_epochs * 2 // 3)),
+            schedule=Schedule.with_late_drop(config.teacher_epochs),
             lr=config.teacher_lr,
             batch_size=config.teacher_batch_size,
             **_augmentation(train.info),

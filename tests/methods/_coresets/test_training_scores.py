@@ -43,7 +43,7 @@ def test_scores_are_those_of_a_loop_over_images_and_epochs(seed, epochs, early, 
     draws = torch.Generator().manual_seed(seed)
     rows = (3 * torch.randn(epochs, 9, classes, dtype=torch.float64, generator=draws)).softmax(2)
     labels = torch.randint(classes, (9,), generator=draws)
-    scores = TrainingScores(labels, early)
+    scores = TrainingScores(len(labels), early)
     for probabilities in rows:
         scores.update(judge(probabilities.log(), labels))
     expected = naive_scores(rows.tolist(), labels.tolist(), early)
@@ -52,10 +52,11 @@ def test_scores_are_those_of_a_loop_over_images_and_epochs(seed, epochs, early, 
 
 
 def test_an_image_that_was_never_right_is_forgotten_before_all_others():
-    scores = TrainingScores(torch.tensor([0, 0, 0]), 10)
+    labels = torch.tensor([0, 0, 0])
+    scores = TrainingScores(len(labels), 10)
     for right in ((1, 0, 1), (0, 0, 1), (1, 0, 1), (0, 0, 1)):
         rows = torch.tensor([[0.9, 0.1] if is_right else [0.1, 0.9] for is_right in right])
-        scores.update(judge(rows.log(), scores.labels))
+        scores.update(judge(rows.log(), labels))
     assert scores.tensors()["forgotten"].tolist() == [2, math.inf, 0]
     assert highest(scores.tensors()["forgotten"], 3).tolist() == [1, 0, 2]
 
