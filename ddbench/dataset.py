@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 import xxhash
@@ -72,14 +72,19 @@ def load_dataset(
     real = loader(find_data_dir(data_dir), download=download, **merged)
     if SIZE not in inspect.signature(loader).parameters:
         return real
-    load_at = partial(_load_train_at, name, find_data_dir(data_dir), {**merged})
-    return replace(real, train=replace(real.train, load_at=load_at))
+    train_at, test_at = (
+        partial(_load_split_at, split, name, find_data_dir(data_dir), {**merged}) for split in ("train", "test")
+    )
+    return replace(real, train=replace(real.train, load_at=train_at), test=replace(real.test, load_at=test_at))
 
 
-def _load_train_at(name: str, data_dir: Path, options: Mapping[str, object], side: int) -> LabeledImages:
-    """Return the training split at another side length."""
+def _load_split_at(
+    split: Literal["train", "test"], name: str, data_dir: Path, options: Mapping[str, object], side: int
+) -> LabeledImages:
+    """Return a split at another side length."""
     resized: dict[str, Any] = {**options, SIZE: side}
-    return load_dataset(name, data_dir, **resized).train
+    real = load_dataset(name, data_dir, **resized)
+    return real.train if split == "train" else real.test
 
 
 def _check_options(name: str, loader: DatasetLoader, options: Mapping[str, object]) -> None:

@@ -16,9 +16,9 @@ from ddbench.protocol import Protocol
 from ddbench.records import DistilledDataset, Metric, Phase, Reading, RealDataset
 from ddbench.registry import EVALUATORS
 from ddbench.students.soft_labels import SoftLabels
-from ddbench.students.trainer import EngineKey, StudentTrainer
+from ddbench.students.trainer import EngineKey, StudentTrainer, TrainedStudents
 
-__all__ = ["EVALUATORS", "DistillRun", "Evaluator", "make_evaluator", "student_accuracies"]
+__all__ = ["EVALUATORS", "DistillRun", "Evaluator", "make_evaluator", "student_accuracies", "train_students_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,8 +121,27 @@ def student_accuracies(run: DistillRun, real: RealDataset, network: str, ctx: Ru
     Raises:
         StudentDivergedError: a student's parameters are not finite at the end.
     """
-    trained = run.trainer(real, ctx.device).train_and_test(network, run.students, ctx.track, ctx.log)
+    return train_students_of(run, real, network, ctx).accuracies
+
+
+def train_students_of(
+    run: DistillRun, real: RealDataset, network: str, ctx: RunContext, *, best_too: bool = False
+) -> TrainedStudents:
+    """Train and test `run.students` fresh students; how they were trained is kept in the run.
+
+    Args:
+        run: what to judge.
+        real: gives the test split.
+        network: name of the students' network.
+        ctx: device, progress and log.
+        best_too: test also on the way, where the protocol says when.
+
+    Raises:
+        StudentDivergedError: a student's parameters are not finite at the end.
+    """
+    trainer = run.trainer(real, ctx.device)
+    trained = trainer.train_and_test(network, run.students, ctx.track, ctx.log, best_too=best_too)
     for name, value in trained.engine.items():
         run.engine[name if network == run.network else f"{name}[{network}]"] = value
     run.first_use.extend(trained.first_use)
-    return trained.accuracies
+    return trained

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, StrictBool
+from pydantic import ConfigDict, Field, StrictBool, model_validator
 
 from ddbench.augment.strategies import without_flip
 from ddbench.errors import BadInputError
@@ -16,13 +16,17 @@ from ddbench.inputs.checked import Checked
 from ddbench.inputs.paths import as_path, check_regular, explain_os_error
 from ddbench.registry import PROTOCOLS, suggest
 from ddbench.training_recipe import (
+    BatchByIpc,
+    BestOf,
     CutMix,
     ImageAugmentation,
     ManyClasses,
+    Mixup,
     Number,
     Precision,
     Schedule,
     ScheduleByIpc,
+    SmallImages,
     Teacher,
     Whole,
 )
@@ -40,21 +44,33 @@ class Protocol(Checked):
         network: default student; an evaluation on another network is another row, not another protocol.
         schedule: for distilled sets, the same for all or by IPC; `schedule_for` overrides it for named data sets.
         real_schedule: for `full_real`, whose epochs are thousands of times longer.
-        lr: SGD learning rate; a distilled set's learned `student_lr` takes its place.
+        optimiser: `sgd` with momentum, or `adamw` with betas 0.9 and 0.999, torch's.
+        lr: learning rate; a distilled set's learned `student_lr` takes its place.
+        lr_for: learning rates of named networks, in place of `lr`.
         lr_drop: factor on the rate at every drop.
+        decays: which parameters decay: `all`, or `weights`, those named so that have more than one dimension.
+        average: part of the average of weights over steps that stays at each; students are tested with the average.
+        batch_size: images of a batch, the same for all sets or by IPC; `batch_size_for` overrides it by data set.
+        accumulates: parts of a batch that pass one after the other, and each have statistics of their own.
+        norm_momentum: weight of a batch in batch norm's running statistics.
         resets_momentum: the optimiser is made anew at a drop, as in the DC family's reference code.
         augmentation: DSA strategy for each batch, empty for none; `flip` is left out for a data set that may not be
             mirrored. `augmentation_for` overrides it by data set, as it stands there.
         precision: of the students' passes, in training and testing: `bf16` by autocast, parameters staying float32;
             `tf32` on GPUs from Ampere on. cuDNN takes algorithms that repeat their bits under every protocol.
         reported: which epoch's accuracy counts. It is said here and hashed; no code asks for it, because
-            `StudentTrainer.train_and_test` has nothing but the last epoch to test.
-        image_augmentation: crops, flips and colours of each image, instead of DSA.
+            `test_accuracy` is the last epoch's.
+        best_of: tests of which the best is given too, as `test_accuracy_best`, as some papers print it.
+        image_augmentation: crops, flips and colours of each image, after DSA where there is both.
+        small_images: another one for small images.
+        mirrors_all: whether its flips are for every data set, or left out for one that may not be mirrored.
         cutmix: mixes the images of a batch, and their labels, after the other augmentation.
+        mixup: the same by weighted means, after `cutmix`.
         many_classes: other constants for data sets of many classes.
         resize: how sets whose images are larger than the data set's are brought to its size before anything else:
             `bilinear` (antialiased, as real images are scaled); empty for not at all, such sets are refused.
-        teacher: gives the labels of every augmented batch, in place of the set's own, which are then not used.
+        test_margin: test images are scaled to (their side // 7) * 8 pixels and the middle is taken.
+        teacher: gives the labels of every augmented batch, in place of the set's own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -64,22 +80,40 @@ class Protocol(Checked):
     schedule: Schedule | ScheduleByIpc
     schedule_for: Mapping[str, Schedule] = {}
     real_schedule: Schedule
-    optimiser: Literal["sgd"] = "sgd"
+    optimiser: Literal["sgd", "adamw"] = "sgd"
     lr: Number = Field(default=0.01, ge=0)
+    lr_for: Mapping[str, Number] = {}
     lr_drop: Number = Field(default=0.1, ge=0)
     momentum: Number = Field(default=0.9, ge=0)
     weight_decay: Number = Field(default=5e-4, ge=0)
+    decays: Literal["all", "weights"] = "all"
+    average: Number = Field(default=0.0, ge=0, lt=1)
     resets_momentum: StrictBool = True
-    batch_size: Whole = Field(default=256, ge=1)
+    batch_size: Annotated[Whole, Field(ge=1)] | BatchByIpc = 256
+    batch_size_for: Mapping[str, Whole] = {}
+    accumulates: Whole = Field(default=1, ge=1)
+    norm_momentum: Number = Field(default=0.1, gt=0, le=1)
     augmentation: str = ""
     augmentation_for: Mapping[str, str] = {}
     precision: Precision = "fp32"
     reported: Literal["last epoch"] = "last epoch"
+    best_of: BestOf | None = None
     image_augmentation: ImageAugmentation | None = None
+    small_images: SmallImages | None = None
+    mirrors_all: StrictBool = True
     cutmix: CutMix | None = None
+    mixup: Mixup | None = None
     many_classes: ManyClasses | None = None
+    test_margin: StrictBool = False
     teacher: Teacher | None = None
     resize: Literal["", "bilinear"] = ""
+
+    @model_validator(mode="after")
+    def _keeps_momentum_along_a_curve(self) -> Self:
+        schedules = (self.schedule, self.real_schedule, *self.schedule_for.values())
+        if self.resets_momentum and any(isinstance(each, Schedule) and each.curve != "drops" for each in schedules):
+            raise ValueError("resets_momentum must be false where the rate follows a curve: it changes at every epoch")
+        return self
 
     @property
     def hash(self) -> str:
@@ -102,6 +136,19 @@ class Protocol(Checked):
         """Return the DSA strategy for a data set; empty for none."""
         usual = self.augmentation if info.may_be_mirrored else without_flip(self.augmentation)
         return self.augmentation_for.get(info.name, usual)
+
+    def image_augmentation_of(self, info: DatasetInfo) -> ImageAugmentation | None:
+        """Return what is done to each image of a data set; None for nothing."""
+        small = self.small_images
+        found = small.image_augmentation if small and info.image_size <= small.up_to else self.image_augmentation
+        if found is None or self.mirrors_all or info.may_be_mirrored:
+            return found
+        return found.model_copy(update={"flip": 0.0})
+
+    def batch_size_of(self, dataset: str, ipc: int | None, num_classes: int) -> int:
+        """Return the images of a batch for a data set name and number of images per class, None for the whole set."""
+        chosen = self.batch_size_for.get(dataset, self.batch_size)
+        return chosen if isinstance(chosen, int) else chosen.size(ipc, num_classes)
 
     def for_classes(self, num_classes: int) -> Protocol:
         """Return the protocol with the constants that hold for so many classes."""

@@ -1,13 +1,14 @@
-"""Parts of a protocol: schedules, image-side augmentation, CutMix, and the teacher that gives soft labels.
+"""Parts of a protocol: schedules, batch sizes, image-side augmentation, mixtures, and the teacher of soft labels.
 
 All are frozen. Fields without a default are always part of a protocol's hash; one added later needs a default.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+import math
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from ddbench.inputs.checked import Checked
 
@@ -34,31 +35,53 @@ class Part(Checked):
 
 
 class Schedule(Part):
-    """Length of a training run: `epochs` passes, the learning rate lowered from epoch index `drop_at` on.
+    """Length of a training run: `epochs` passes, and how the learning rate falls over them.
+
+    It is lowered from epoch index `drop_at` on, or follows a curve: in epoch e of E the rate is multiplied by
+    (1 + cos(pi e / E)) / 2 (`cosine`, which ends near 0) or (1 + cos(pi e / 2E)) / 2 (`half cosine`, near a half).
 
     Attributes:
         epochs: passes.
-        drop_at: epoch index of the first drop.
+        drop_at: epoch index of the first drop; None for a curve.
         later_drops: epoch indices of further drops.
+        curve: `drops`, or the curve in place of drops.
     """
 
     epochs: Whole = Field(gt=0)
-    drop_at: Whole = Field(gt=0)
+    drop_at: Annotated[Whole, Field(gt=0)] | None = None
     later_drops: tuple[Whole, ...] = ()
+    curve: Literal["drops", "cosine", "half cosine"] = "drops"
+
+    @model_validator(mode="after")
+    def _drops_or_follows_a_curve(self) -> Self:
+        if (self.curve == "drops") != (self.drop_at is not None) or (self.later_drops and self.drop_at is None):
+            raise ValueError("give drop_at, or a curve and no drops")
+        return self
 
     @classmethod
     def with_late_drop(cls, epochs: int) -> Schedule:
         """Return a schedule whose rate drops once, after two thirds of its epochs: for networks trained briefly."""
         return cls(epochs=epochs, drop_at=max(1, epochs * 2 // 3))
 
+    @property
+    def drops(self) -> tuple[int, ...]:
+        """Epoch indices at which the rate drops; none of a curve."""
+        return () if self.drop_at is None else (self.drop_at, *self.later_drops)
+
     def drops_at(self, epoch: int) -> int:
         """Return how often the rate is lowered before an epoch, counted from 0."""
-        return (self.drop_at, *self.later_drops).count(epoch)
+        return self.drops.count(epoch)
+
+    def curve_at(self, epoch: int) -> float:
+        """Return the factor on the rate in an epoch, counted from 0, along the curve; 1 where the rate drops."""
+        if self.curve == "drops":
+            return 1.0
+        return (1 + math.cos(math.pi * epoch / self.epochs / (2 if self.curve == "half cosine" else 1))) / 2
 
     def scaled(self, epochs: int) -> Schedule:
-        """Return a schedule of another length whose rate drops at the same fractions of it."""
-        first, *later = (max(1, round(at * epochs / self.epochs)) for at in (self.drop_at, *self.later_drops))
-        return Schedule(epochs=epochs, drop_at=first, later_drops=tuple(later))
+        """Return a schedule of another length whose rate falls at the same fractions of it."""
+        drops = tuple(max(1, round(at * epochs / self.epochs)) for at in self.drops)
+        return Schedule(epochs=epochs, drop_at=drops[0] if drops else None, later_drops=drops[1:], curve=self.curve)
 
 
 class ScheduleByIpc(Part):
@@ -86,6 +109,25 @@ class ScheduleByIpc(Part):
         return Schedule(epochs=epochs, drop_at=first, later_drops=tuple(later))
 
 
+class BatchByIpc(Part):
+    """Larger batches for more images per class.
+
+    Attributes:
+        steps: (largest IPC, images), ascending.
+        beyond: images for more images per class than any step.
+        doubled_at: numbers of classes at which batches have twice as many images.
+    """
+
+    steps: tuple[tuple[Whole, Whole], ...]
+    beyond: Whole = Field(gt=0)
+    doubled_at: tuple[Whole, ...] = ()
+
+    def size(self, ipc: int | None, num_classes: int) -> int:
+        """Return the images in a batch of a set with `ipc` images in each of `num_classes`; None for all of them."""
+        found = self.beyond if ipc is None else next((size for most, size in self.steps if ipc <= most), self.beyond)
+        return found * (2 if num_classes in self.doubled_at else 1)
+
+
 class ManyClasses(Part):
     """What replaces a protocol's rate, weight decay and batch size above `more_than` classes."""
 
@@ -96,19 +138,30 @@ class ManyClasses(Part):
 
 
 class ImageAugmentation(Part):
-    """Random resized crop, flip, colour jitter and PCA lighting, in this order (see `ddbench.augment.imagenet`).
+    """Patch shuffle, padded crop, random resized crop, flip, colour jitter and PCA lighting, in this order.
 
     Attributes:
-        crop_area: least and most of the image's area that a crop keeps.
+        crop_area: least and most of the image's area that a resized crop keeps; (1, 1) for no crop.
         flip: probability of a mirror image.
         jitter: largest weight in the jitter's three interpolations.
         lighting: standard deviation of the weights on the principal components of colour.
+        grid: columns, and then rows, of a grid of so many by so many patches change places; 1 for none.
+        padding: black pixels around the image, of which a crop of its size is taken.
     """
 
     crop_area: tuple[Number, Number]
     flip: Number
     jitter: Number
     lighting: Number
+    grid: Whole = Field(default=1, ge=1)
+    padding: Whole = Field(default=0, ge=0)
+
+
+class SmallImages(Part):
+    """What replaces a protocol's image-side augmentation for images of at most `up_to` pixels."""
+
+    up_to: Whole
+    image_augmentation: ImageAugmentation
 
 
 class CutMix(Part):
@@ -118,10 +171,47 @@ class CutMix(Part):
     beta: Number = Field(gt=0)
 
 
+class Mixup(Part):
+    """Mixup of every batch, the weight of the images' own part drawn from Beta(`alpha`, `alpha`)."""
+
+    alpha: Number = Field(gt=0)
+
+
+class BestOf(Part):
+    """The tests of which papers print the best: of epochs `at`, `at + every`, ..., and always of the last one.
+
+    Attributes:
+        every: epochs between tests.
+        at: index of the first.
+        after: tests before, and at, this fraction of the epochs do not count.
+    """
+
+    every: Whole = Field(gt=0)
+    at: Whole = Field(ge=0)
+    after: Number = Field(default=0.0, ge=0, lt=1)
+
+    def includes(self, epoch: int, epochs: int) -> bool:
+        """Return whether the network is tested after an epoch, counted from 0."""
+        is_due = epoch % self.every == self.at % self.every and epoch >= self.at
+        return epoch == epochs - 1 or (is_due and (not self.after or epoch > self.after * epochs))
+
+
+class TeacherTraining(Part):
+    """How a teacher that is trained here is: SGD with momentum 0.9, in place of the protocol's own plan.
+
+    Images of up to 32 px are shifted by up to 4 pixels, larger ones cropped as torchvision's teachers see them, and
+    both mirrored where that is allowed.
+    """
+
+    lr: Number = Field(gt=0)
+    weight_decay: Number = Field(ge=0)
+    batch_size: Whole = Field(gt=0)
+
+
 class Teacher(Part):
     """Where soft labels come from: a network trained on the real training split, or one in a file.
 
-    It is trained under its protocol as a student of the whole real set would be, with hard labels, on `schedule`.
+    It is trained with hard labels, on `schedule`.
 
     Attributes:
         network: its name.
@@ -129,7 +219,9 @@ class Teacher(Part):
         seed: of its parameters and training; fixed, so that every method and seed learns from one teacher.
         temperature: both logits are divided by it.
         loss: `kl`, the Kullback-Leibler divergence of the student's from the teacher's distribution, times the
-            temperature's square.
+            temperature's square; `kl-unscaled` without that factor; `mse`, the mean squared difference of logits.
+        ce_weight: of the cross-entropy with the set's own labels, which is added to the loss.
+        training: of one that is trained here; as a student of the whole real set would be, where None.
         sha256: of the file's bytes; empty for one that is trained.
         path: of the file on this machine. The only field of a protocol that is not part of its hash.
     """
@@ -138,6 +230,8 @@ class Teacher(Part):
     schedule: Schedule
     seed: Whole
     temperature: Number = Field(gt=0)
-    loss: Literal["kl"]
+    loss: Literal["kl", "kl-unscaled", "mse"]
+    ce_weight: Number = Field(default=0.0, ge=0)
+    training: TeacherTraining | None = None
     sha256: str = ""
     path: str = Field(default="", exclude=True)

@@ -19,7 +19,16 @@ from ddbench.errors import BadInputError, UnknownNameError
 from ddbench.host.files import sha256_of
 from ddbench.protocol import PROTOCOLS, Protocol, Schedule
 from ddbench.registry import ProtocolRegistry
-from ddbench.training_recipe import CutMix, ImageAugmentation, ManyClasses, Part, Teacher
+from ddbench.training_recipe import (
+    BestOf,
+    CutMix,
+    ImageAugmentation,
+    ManyClasses,
+    Mixup,
+    Part,
+    SmallImages,
+    Teacher,
+)
 from tests._toy import INFO
 
 # Every version of every named protocol that results were ever recorded under. Entries are added, never edited: a change
@@ -40,6 +49,11 @@ def info_of(name, **fields):
 PARTS = {
     "image_augmentation": ImageAugmentation(crop_area=(0.5, 1.0), flip=0.5, jitter=0.4, lighting=0.1),
     "cutmix": CutMix(probability=1.0, beta=1.0),
+    "mixup": Mixup(alpha=0.8),
+    "best_of": BestOf(every=10, at=9),
+    "small_images": SmallImages(
+        up_to=32, image_augmentation=ImageAugmentation(crop_area=(1.0, 1.0), flip=0.5, jitter=0.0, lighting=0.0)
+    ),
     "many_classes": ManyClasses(more_than=100, lr=0.1, weight_decay=1e-4, batch_size=128),
     "teacher": Teacher(network="mlp", schedule=Schedule(epochs=2, drop_at=1), seed=0, temperature=20.0, loss="kl"),
 }
@@ -56,7 +70,7 @@ def changed(field, value):
         case int():
             return value + 1
         case float():
-            return value * 2
+            return value * 2 + 0.1
         case str():
             return f"{value}_changed"
         case Part():
@@ -95,23 +109,34 @@ def test_no_default_has_changed_under_the_recorded_hashes():
     plain = Protocol.model_validate({**least, **schedules})
     assert dump(plain) == {
         **least,
-        **{key: {**schedule, "later_drops": []} for key, schedule in schedules.items()},
+        **{key: {**schedule, "later_drops": [], "curve": "drops"} for key, schedule in schedules.items()},
         "schedule_for": {},
         "optimiser": "sgd",
         "lr": 0.01,
+        "lr_for": {},
         "lr_drop": 0.1,
         "momentum": 0.9,
         "weight_decay": 0.0005,
+        "decays": "all",
+        "average": 0.0,
         "resets_momentum": True,
         "batch_size": 256,
+        "batch_size_for": {},
+        "accumulates": 1,
+        "norm_momentum": 0.1,
         "augmentation": "",
         "augmentation_for": {},
         "precision": "fp32",
         "reported": "last epoch",
+        "best_of": None,
         "resize": "",
         "image_augmentation": None,
+        "small_images": None,
+        "mirrors_all": True,
         "cutmix": None,
+        "mixup": None,
         "many_classes": None,
+        "test_margin": False,
         "teacher": None,
     }
 
@@ -136,7 +161,7 @@ def test_whole_real_set_has_a_schedule_of_its_own(name):
     for dataset in ("cifar10", "mnist"):
         real = protocol.schedule_of(dataset, None, 10)
         assert real == protocol.real_schedule
-        assert real.drop_at < real.epochs < protocol.schedule_of(dataset, 10, 10).epochs
+        assert max(real.drops, default=0) < real.epochs < protocol.schedule_of(dataset, 10, 10).epochs
 
 
 @pytest.mark.parametrize("name", ["dsa", "quick"])
@@ -295,13 +320,14 @@ def test_protocol_is_frozen_and_strict():
         ({"version": 0}, "greater than or equal to 1"),
         ({"schedule": {"epochs": 0, "drop_at": 1}}, "greater than 0"),
         ({"optimiser": "adam"}, "sgd"),
+        ({"schedule": {"epochs": 2, "curve": "cosine"}}, "resets_momentum must be false"),
     ):
         with pytest.raises(ValidationError, match=message):
             Protocol.model_validate({**dump(dsa), **changes})
 
 
 def test_unknown_protocol_lists_near_misses():
-    with pytest.raises(UnknownNameError, match=r"^unknown protocol 'das'; did you mean dsa\?$"):
+    with pytest.raises(UnknownNameError, match=r"^unknown protocol 'das'; did you mean dsa or datm\?$"):
         PROTOCOLS.get("das")
 
 

@@ -69,8 +69,13 @@ def mix_labels(labels: Tensor, num_classes: int, draw: CutMixDraw) -> Tensor:
         num_classes: K.
         draw: the mixture of the images.
     """
-    soft = labels
-    if labels.ndim == 1:
-        soft = torch.zeros(len(labels), num_classes, device=labels.device).scatter_(1, labels[:, None], 1.0)
+    soft = as_distributions(labels, num_classes)
     partners = draw.partners.to(labels.device, non_blocking=True)
     return soft * draw.kept + soft[partners] * (1 - draw.kept)
+
+
+def as_distributions(labels: Tensor, num_classes: int) -> Tensor:
+    """Return (B, K) float distributions of (B,) int64 classes; such as are distributions already as they are."""
+    if labels.ndim > 1:
+        return labels
+    return torch.zeros(len(labels), num_classes, device=labels.device).scatter_(1, labels[:, None], 1.0)

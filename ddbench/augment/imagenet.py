@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ddbench.augment.placement import draw_offsets, draw_patches, padded_crop, shuffle_patches
 from ddbench.errors import BadInputError
 from ddbench.training_recipe import ImageAugmentation
 
@@ -63,25 +64,42 @@ def draw_imagenet(generator: torch.Generator, recipe: ImageAugmentation, num_ima
     return ImageNetDraw(boxes, flips, order, weights, lighting)
 
 
-def apply_imagenet(pixels: Tensor, draw: ImageNetDraw) -> Tensor:
-    """Apply a draw to (B, 3, S, S) float pixels in [0, 1]; the result is not clamped and may leave that range.
+def apply_imagenet(pixels: Tensor, draw: ImageNetDraw, recipe: ImageAugmentation | None = None) -> Tensor:
+    """Apply a draw to (B, C, S, S) float pixels in [0, 1]; the result is not clamped and may leave that range.
+
+    Args:
+        pixels: of 3 channels where colours are changed.
+        draw: what to do.
+        recipe: what it was drawn from; steps that it has none of are left out.
 
     Raises:
-        BadInputError: the images have no three channels.
+        BadInputError: the images have no three channels, and colours are to be changed.
     """
+    draw = draw.to(pixels.device)
+    cropped = pixels if recipe and recipe.crop_area == (1.0, 1.0) else resized_crop(pixels, draw.boxes)
+    flipped = torch.where(draw.flips.view(-1, 1, 1, 1), cropped.flip(3), cropped)
+    if recipe and not changes_colours(recipe):
+        return flipped
     if pixels.shape[1] != 3:
         raise BadInputError(
             f"the ImageNet protocols change colours and need images of 3 channels, got {pixels.shape[1]}; use dsa or dc"
         )
-    draw = draw.to(pixels.device)
-    cropped = resized_crop(pixels, draw.boxes)
-    flipped = torch.where(draw.flips.view(-1, 1, 1, 1), cropped.flip(3), cropped)
     return add_lighting(jitter_colours(flipped, draw.order, draw.weights), draw.lighting)
 
 
+def changes_colours(recipe: ImageAugmentation) -> bool:
+    """Return whether colours are changed, which takes images of 3 channels."""
+    return bool(recipe.jitter or recipe.lighting)
+
+
 def imagenet_augment(pixels: Tensor, generator: torch.Generator, recipe: ImageAugmentation) -> Tensor:
-    """Return (B, 3, S, S) augmented pixels; `pixels` are float in [0, 1], the generator is the CPU's."""
-    return apply_imagenet(pixels, draw_imagenet(generator, recipe, len(pixels), pixels.shape[-1]))
+    """Return (B, C, S, S) augmented pixels; `pixels` are float in [0, 1], the generator is the CPU's."""
+    count, side = len(pixels), pixels.shape[-1]
+    if recipe.grid > 1:
+        pixels = shuffle_patches(pixels, draw_patches(generator, recipe.grid, count))
+    if recipe.padding:
+        pixels = padded_crop(pixels, draw_offsets(generator, recipe.padding, count), recipe.padding)
+    return apply_imagenet(pixels, draw_imagenet(generator, recipe, count, side), recipe)
 
 
 def resized_crop(pixels: Tensor, boxes: Tensor) -> Tensor:

@@ -19,8 +19,8 @@ from ddbench.network import InputShape, Network, has_batch_norm, make_network
 from ddbench.training_recipe import Precision
 from ddbench.work import profile_network
 
-# (logits, targets) of some images -> their mean loss, ().
-Loss = Callable[[Tensor, Tensor], Tensor]
+# (logits, targets...) of some images -> their mean loss, ().
+Loss = Callable[..., Tensor]
 
 # Bytes (outputs of all layers) of a chunk's images, the size at which a training step is fastest on two cores: of 32x32
 # images in convnet-d3 25 to 32, in bf16 50 (of 100: 92 ms, in chunks of 25 99 ms, whole 107 ms).
@@ -55,19 +55,22 @@ class NetworkEngine:
             logits: Tensor = network(images)
         return logits.float() if self.precision == "bf16" else logits
 
-    def backward(self, network: Network, images: Tensor, targets: Tensor, loss: Loss = F.cross_entropy) -> None:
+    def backward(
+        self, network: Network, images: Tensor, targets: Tensor | tuple[Tensor, ...], loss: Loss = F.cross_entropy
+    ) -> None:
         """Add a batch's gradient to `.grad` of the network's parameters.
 
         Args:
             network: in training mode.
             images: (B, C, H, W).
-            targets: (B, ...), cut like the images.
+            targets: (B, ...), one or several, cut like the images.
             loss: as described at `Loss`.
         """
         size = self.training_chunk or len(images)
-        for part, part_targets in zip(images.split(size), targets.split(size), strict=True):
+        several = (targets,) if isinstance(targets, Tensor) else targets
+        for part, *part_targets in zip(images.split(size), *(each.split(size) for each in several), strict=True):
             share = len(part) / len(images)
-            (loss(self.logits(network, channels_last(part)), part_targets) * share).backward()
+            (loss(self.logits(network, channels_last(part)), *part_targets) * share).backward()
 
     def record(self) -> dict[str, object]:
         """Return what a Result says of how its students were computed."""
@@ -80,17 +83,25 @@ def channels_last(images: Tensor) -> Tensor:
 
 
 def plan_engine(
-    name: str, network: Network, shape: InputShape, precision: Precision, device: torch.device, batch_size: int
+    name: str,
+    network: Network,
+    shape: InputShape,
+    precision: Precision,
+    device: torch.device,
+    batch_size: int,
+    *,
+    part: int | None = None,
 ) -> NetworkEngine:
     """Return the engine for networks called `name`, of which `network` is one, trained on batches of a size.
 
     On a CPU batches pass in chunks whose outputs stay in its cache, in the network's native form where it has one. A
-    network with batch norm trains on whole batches: statistics of a part are others. On a GPU nothing is cut.
+    network with batch norm trains on whole batches, or on a `part` of one that a protocol asks for: statistics of
+    other parts are others. On a GPU nothing else is cut.
     """
     if device.type != "cpu":
-        return NetworkEngine(precision)
+        return NetworkEngine(precision, training_chunk=part)
     limit = _images_in(CHUNK_BYTES, name, shape, precision)
-    chunk = None if has_batch_norm(network) else _chunk_of(batch_size, limit)
+    chunk = part if has_batch_norm(network) else _chunk_of(batch_size, limit)
     return NetworkEngine(precision, training_chunk=chunk, is_native=network.native() is not network)
 
 

@@ -16,7 +16,14 @@ from ddbench.method import RunContext
 from ddbench.records import Metric, RealDataset
 
 WEIGHT = 0.5  # of the gain with augmentation; source: metrics/aug_robust.py
-PLAIN: dict[str, Any] = {"augmentation": "", "augmentation_for": {}, "image_augmentation": None, "cutmix": None}
+PLAIN: dict[str, Any] = {
+    "augmentation": "",
+    "augmentation_for": {},
+    "image_augmentation": None,
+    "small_images": None,
+    "cutmix": None,
+    "mixup": None,
+}
 
 
 @EVALUATORS.register("ars")

@@ -35,7 +35,8 @@ def evaluation_work(
     for network in networks:
         images = students * plan.schedule.epochs * count
         passes.append(Passes(network, images, min(plan.batch_size, count), TRAINING, is_native=True))
-        passes.append(Passes(network, students * len(real.test), test_chunk, FORWARD, is_native=True))
+        tests = students * plan.tests * len(real.test)
+        passes.append(Passes(network, tests, test_chunk, FORWARD, is_native=True))
         if protocol.teacher is not None:  # it labels every image that a student sees
             passes.append(Passes(protocol.teacher.network, images, min(plan.batch_size, count), FORWARD))
     logits = len(real.test) * shape.num_classes * VALUE_BYTES
@@ -49,4 +50,6 @@ def trained_networks(result: Result) -> list[str] | None:
     names = [metric.name for metric in result.metrics if not metric.name.endswith(("_seconds", "_bytes"))]
     if not all(name.startswith("test_accuracy") for name in names):
         return None
-    return [result.network if name == "test_accuracy" else name[len("test_accuracy[") : -1] for name in names]
+    of_cells_network = ("test_accuracy", "test_accuracy_best")
+    trained = [result.network if name in of_cells_network else name[len("test_accuracy[") : -1] for name in names]
+    return list(dict.fromkeys(trained))

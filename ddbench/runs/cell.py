@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from ddbench.augment.imagenet import changes_colours
 from ddbench.distilled import content_digest, load_distilled, save_distilled
 from ddbench.engine.arithmetic import arithmetic_of
 from ddbench.engine.chunks import explain_out_of_memory, is_out_of_memory, shrunk_chunks
@@ -202,15 +203,16 @@ def _check_protocol(protocol: Protocol, distilled: DistilledDataset, real: RealD
         raise BadInputError(
             f"protocol {protocol.name} has a teacher of normalised images, and the set is whitened; use dsa or dc"
         )
-    if protocol.image_augmentation is None:
+    augmentation = protocol.image_augmentation_of(real.info)
+    if augmentation is None:
         return
-    if real.info.channels != 3:
+    if real.info.channels != 3 and changes_colours(augmentation):
         raise BadInputError(
             f"protocol {protocol.name} changes colours and needs images of 3 channels, {real.info.name} has "
             f"{real.info.channels}; use dsa or dc"
         )
     if distilled.space == "zca":
-        raise BadInputError(f"protocol {protocol.name} changes colours of pixels, the set is whitened; use dsa or dc")
+        raise BadInputError(f"protocol {protocol.name} changes images as pixels, the set is whitened; use dsa or dc")
 
 
 def _distill_cell(cell: Cell, options: RunOptions) -> DistilledDataset:

@@ -83,8 +83,12 @@ def together_unsupported(network: Network, data: TrainingSet, plan: TrainingPlan
     """Return why such students must be trained one by one, or None where they can be trained at once."""
     if has_teacher:
         return "a teacher labels every batch"
-    if plan.image_augmentation is not None or plan.cutmix is not None:
+    if plan.image_augmentation is not None or plan.cutmix is not None or plan.mixup is not None:
         return "the protocol's augmentation is not DSA"
+    if plan.optimiser != "sgd" or plan.decays != "all" or plan.average:
+        return "the optimiser is not plain SGD"
+    if plan.best_of is not None:
+        return "students are tested on the way"
     if data.source is not None:
         return "images are read batch by batch"
     if has_batch_norm(network) or next(network.buffers(), None) is not None:

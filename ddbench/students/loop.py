@@ -6,9 +6,11 @@ and nothing in an epoch waits for the device; real images too many to hold are r
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
@@ -16,6 +18,7 @@ from torch import Tensor
 from ddbench.augment.cutmix import draw_cutmix, mix_images, mix_labels
 from ddbench.augment.dsa import dsa_augment
 from ddbench.augment.imagenet import imagenet_augment
+from ddbench.augment.mixup import mixup
 from ddbench.augment.zca import whiten
 from ddbench.engine.chunks import in_chunks
 from ddbench.engine.passes import NetworkEngine, channels_last
@@ -26,8 +29,9 @@ from ddbench.network import Network
 from ddbench.protocol import Protocol, Schedule
 from ddbench.records import DatasetInfo, LabeledImages, Whitening
 from ddbench.students.data import TrainingSet
+from ddbench.students.optimiser import WeightAverage, change_lr, make_optimiser, set_norm_momentum
 from ddbench.students.soft_labels import SoftLabels
-from ddbench.training_recipe import CutMix, ImageAugmentation, Precision
+from ddbench.training_recipe import BestOf, CutMix, ImageAugmentation, Mixup, Precision
 
 __all__ = [
     "StudentDivergedError",
@@ -47,7 +51,10 @@ class StudentDivergedError(DDBenchError):
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """How a network is trained: a schedule and the constants of SGD, and the augmentation of each batch."""
+    """How a network is trained: a schedule and the optimiser's constants, and the augmentation of each batch.
+
+    The fields are those of `ddbench.protocol.Protocol`.
+    """
 
     schedule: Schedule
     lr: float
@@ -60,6 +67,13 @@ class TrainingPlan:
     image_augmentation: ImageAugmentation | None = None
     cutmix: CutMix | None = None
     precision: Precision = "fp32"
+    optimiser: str = "sgd"
+    decays: str = "all"
+    average: float = 0.0
+    accumulates: int = 1
+    norm_momentum: float = 0.1
+    mixup: Mixup | None = None
+    best_of: BestOf | None = None
 
     def check(self) -> None:
         """Raise BadInputError where a value is of another kind or out of range."""
@@ -70,41 +84,78 @@ class TrainingPlan:
         as_text(self.augmentation, "augmentation", may_be_empty=True)
         as_flag(self.resets_momentum, "resets_momentum")
         as_choice(self.precision, get_args(Precision), "precision")
-        for name, kind in (("image_augmentation", ImageAugmentation), ("cutmix", CutMix)):
+        as_choice(self.optimiser, ("sgd", "adamw"), "optimiser")
+        as_choice(self.decays, ("all", "weights"), "decays")
+        as_number(self.average, "average", 0)
+        as_count(self.accumulates, "accumulates")
+        parts: dict[str, type] = {
+            "image_augmentation": ImageAugmentation,
+            "cutmix": CutMix,
+            "mixup": Mixup,
+            "best_of": BestOf,
+        }
+        for name, kind in parts.items():
             if getattr(self, name) is not None:
                 as_kind(getattr(self, name), kind, name, "or None for none")
 
     @classmethod
     def of(
-        cls, protocol: Protocol, info: DatasetInfo, ipc: int | None, *, student_lr: float | None = None
+        cls,
+        protocol: Protocol,
+        info: DatasetInfo,
+        ipc: int | None,
+        *,
+        network: str = "",
+        student_lr: float | None = None,
     ) -> TrainingPlan:
         """Return what a protocol says for `ipc` images per class of a data set, None for all of them.
 
-        A learned `student_lr` takes the place of the protocol's rate.
+        It may say another rate for a `network`; a learned `student_lr` takes the place of either.
         """
         protocol = protocol.for_classes(info.num_classes)
         return cls(
             schedule=protocol.schedule_of(info.name, ipc, info.num_classes),
-            lr=protocol.lr if student_lr is None else student_lr,
-            batch_size=protocol.batch_size,
+            lr=protocol.lr_for.get(network, protocol.lr) if student_lr is None else student_lr,
+            batch_size=protocol.batch_size_of(info.name, ipc, info.num_classes),
             augmentation=protocol.augmentation_of(info),
             momentum=protocol.momentum,
             weight_decay=protocol.weight_decay,
             lr_drop=protocol.lr_drop,
             resets_momentum=protocol.resets_momentum,
-            image_augmentation=protocol.image_augmentation,
+            image_augmentation=protocol.image_augmentation_of(info),
             cutmix=protocol.cutmix,
             precision=protocol.precision,
+            optimiser=protocol.optimiser,
+            decays=protocol.decays,
+            average=protocol.average,
+            accumulates=protocol.accumulates,
+            norm_momentum=protocol.norm_momentum,
+            mixup=protocol.mixup,
+            best_of=protocol.best_of,
         )
 
+    @property
+    def part(self) -> int | None:
+        """Images of a batch that pass at once and have batch statistics of their own; None for all of them."""
+        return None if self.accumulates == 1 else math.ceil(self.batch_size / self.accumulates)
+
+    @property
+    def tests(self) -> int:
+        """How often a network is tested: after the last epoch, and after those of `best_of`."""
+        epochs = self.schedule.epochs
+        return 1 if self.best_of is None else sum(self.best_of.includes(epoch, epochs) for epoch in range(epochs))
+
     def epochs(self, track: Tracker, description: str) -> Iterator[float | None]:
-        """Yield for every epoch, before its first step, the rate that it drops to; None where it stays as it is."""
+        """Yield for every epoch, before its first step, the rate that it changes to; None where it stays as it is."""
         lr = self.lr
         for epoch in track(range(self.schedule.epochs), description):
             drops = self.schedule.drops_at(epoch)
             for _ in range(drops):
                 lr *= self.lr_drop
-            yield lr if drops else None
+            if self.schedule.curve != "drops":
+                yield lr * self.schedule.curve_at(epoch)
+            else:
+                yield lr if drops else None
 
     def diverged(self, whose: str) -> StudentDivergedError:
         """Return the error of parameters that are not finite at the end; `whose` begins the sentence."""
@@ -122,37 +173,49 @@ def train_student(
     track: Tracker = untracked,
     soft_labels: SoftLabels | None = None,
     engine: NetworkEngine | None = None,
+    look: Callable[[Network], object] | None = None,
 ) -> None:
     """Train `network` in place, from wherever it stands to the last epoch.
 
     Args:
         network: on the device of `data`.
         data: what to train on.
-        plan: schedule, SGD constants, augmentation.
+        plan: schedule, the optimiser's constants, augmentation.
         generator: CPU generator for the order of images and the augmentation.
         track: shows progress over the epochs.
         soft_labels: give the labels of every augmented batch, in place of those of `data`.
         engine: passes networks of this structure in the plan's precision; eager and in whole batches where None.
+        look: is shown the network after every epoch of the plan's `best_of`, with the weights that are tested.
 
     Raises:
         StudentDivergedError: parameters are not finite at the end.
     """
     network.train().to(memory_format=torch.channels_last)
+    set_norm_momentum(network, plan.norm_momentum)
     engine = engine or NetworkEngine(plan.precision)
     passed = engine.form_of(network)
-    optimiser = _make_optimiser(network, plan, plan.lr)
-    for dropped_to in plan.epochs(track, "training"):
-        if dropped_to is not None:
-            optimiser = _drop_lr(network, optimiser, plan, dropped_to)
+    optimiser = make_optimiser(network, plan, plan.lr)
+    average = WeightAverage(network, plan.average) if plan.average else None
+    for epoch, lr in enumerate(plan.epochs(track, "training")):
+        if lr is not None:
+            optimiser = change_lr(network, optimiser, plan, lr)
         order = torch.randperm(len(data), generator=generator)
-        for images, labels in data.batches(order, plan.batch_size):
-            images, labels = _augment(images, labels, data, plan, generator)
+        for images, own in data.batches(order, plan.batch_size):
+            images, labels = _augment(images, own, data, plan, generator)
             optimiser.zero_grad(set_to_none=True)
             if soft_labels is None:
                 engine.backward(passed, images, labels)
             else:
-                engine.backward(passed, images, soft_labels.targets(images), soft_labels.loss)
+                engine.backward(passed, images, (soft_labels.targets(images), own), soft_labels.loss)
             optimiser.step()
+            if average is not None:
+                average.update()
+        if look is not None and plan.best_of is not None and plan.best_of.includes(epoch, plan.schedule.epochs):
+            with average.in_place() if average is not None else nullcontext():
+                look(network)
+            network.train()
+    if average is not None:
+        average.keep()
     if not all(parameter.isfinite().all() for parameter in network.parameters()):
         raise plan.diverged("a student's parameters")
 
@@ -169,6 +232,8 @@ def _augment(
         draw = draw_cutmix(generator, plan.cutmix, len(images), images.shape[-1])
         if draw is not None:
             images, labels = mix_images(images, draw), mix_labels(labels, data.info.num_classes, draw)
+    if plan.mixup is not None:
+        images, labels = mixup(images, labels, data.info.num_classes, plan.mixup, generator)
     return images, labels
 
 
@@ -224,25 +289,3 @@ def chunk_size(device: torch.device, precision: Precision = "fp32") -> int:
     Convnet-d3 on 3x32x32, two cores: 256 images take 245 ms at once and 134 ms in chunks of 32.
     """
     return 1024 if device.type == "cuda" else 64 if precision == "bf16" else 32
-
-
-def _make_optimiser(network: Network, plan: TrainingPlan, lr: float) -> torch.optim.SGD:
-    parameters = list(network.parameters())
-    has_fused = all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
-    return torch.optim.SGD(
-        parameters,
-        lr=lr,
-        momentum=plan.momentum,
-        weight_decay=plan.weight_decay,
-        fused=has_fused,
-        foreach=not has_fused,
-    )
-
-
-def _drop_lr(network: Network, optimiser: torch.optim.SGD, plan: TrainingPlan, lr: float) -> torch.optim.SGD:
-    if plan.resets_momentum:
-        return _make_optimiser(network, plan, lr)
-    groups: list[dict[str, Any]] = optimiser.param_groups
-    for group in groups:
-        group["lr"] = lr
-    return optimiser

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
@@ -18,16 +18,18 @@ from ddbench.host.meter import Meter
 from ddbench.inputs.documents import read_bytes
 from ddbench.method import Tracker, untracked
 from ddbench.network import InputShape, Network, make_network, plugin_code
-from ddbench.protocol import Protocol
-from ddbench.records import Phase, Reading, RealDataset, Record, TeacherRecord
+from ddbench.protocol import Protocol, Schedule
+from ddbench.records import DatasetInfo, Phase, Reading, RealDataset, Record, TeacherRecord
 from ddbench.seeding import make_generator
 from ddbench.students.loop import TrainingPlan, measure_accuracy
 from ddbench.students.soft_labels import SoftLabels
 from ddbench.students.trainer import train_network
-from ddbench.training_recipe import Teacher
+from ddbench.training_recipe import ImageAugmentation, Teacher, TeacherTraining
 
 LARGEST_FILE = 16 * 2**30  # bytes of a user's teacher
 PARAMETERS_FILE = "teacher.safetensors"
+LARGEST_SHIFTED = 32  # px: above, images are cropped; as RDED's and SRe2L's teachers of CIFAR and ImageNet
+SHIFT = 4  # px at 32, an eighth of smaller sides
 CACHE_VERSION = 1  # of the code that trains one; `tests/test_cache_versions.py` says when it must be raised
 
 
@@ -68,10 +70,10 @@ def find_teacher(
     ).to(device)
     if teacher.path:
         record = _load_file(teacher, network, real, device)
-        return ReadyTeacher(SoftLabels.of(network, teacher.temperature), record, None)
+        return ReadyTeacher(SoftLabels.under(teacher, network), record, None)
     kept, is_cached = _train_once(protocol, teacher, network, real, device, track)
     phase = Phase(name="teacher", reading=kept.reading, cached=is_cached)
-    return ReadyTeacher(SoftLabels.of(network, teacher.temperature), kept.record, phase)
+    return ReadyTeacher(SoftLabels.under(teacher, network), kept.record, phase)
 
 
 def teacher_plan(protocol: Protocol, real: RealDataset) -> TrainingPlan | None:
@@ -109,12 +111,40 @@ def _train_once(
 
 
 def _plan_of(protocol: Protocol, teacher: Teacher, real: RealDataset) -> TrainingPlan:
+    if (training := teacher.training) is not None:
+        return teacher_training_plan(training, teacher.schedule, real.info)
     whole = protocol.model_copy(update={"real_schedule": teacher.schedule})
     return TrainingPlan.of(whole, real.info, None)
 
 
+def teacher_training_plan(training: TeacherTraining, schedule: Schedule, info: DatasetInfo) -> TrainingPlan:
+    """Return how a teacher of a data set is trained: SGD, and shifts or, above 32 px, crops of every image."""
+    flip = 0.5 * info.may_be_mirrored
+    is_small = info.image_size <= LARGEST_SHIFTED
+    crops = ImageAugmentation(
+        crop_area=(1.0, 1.0) if is_small else (0.08, 1.0),
+        flip=flip,
+        jitter=0.0,
+        lighting=0.0,
+        padding=min(SHIFT, info.image_size // 8) if is_small else 0,
+    )
+    return TrainingPlan(
+        schedule=schedule,
+        lr=training.lr,
+        batch_size=training.batch_size,
+        augmentation="",
+        weight_decay=training.weight_decay,
+        resets_momentum=False,
+        image_augmentation=crops,
+    )
+
+
 def _key_of(plan: TrainingPlan, teacher: Teacher, real: RealDataset) -> WorkKey:
-    parts = {key: value.model_dump() if hasattr(value, "model_dump") else value for key, value in vars(plan).items()}
+    parts = {
+        field.name: value.model_dump(exclude_defaults=True) if hasattr(value, "model_dump") else value
+        for field in fields(plan)
+        if (value := getattr(plan, field.name)) != field.default  # so that a field added later leaves keys alone
+    }
     content = {
         "plan": parts,
         "network": teacher.network,

@@ -22,10 +22,11 @@ from ddbench.seeding import make_generator
 from ddbench.students.batched import MOST_AT_ONCE, students_at_once, together_unsupported, train_students
 from ddbench.students.data import TrainingSet
 from ddbench.students.loop import TrainingPlan, chunk_size, measure_accuracy, train_student
+from ddbench.students.margin import with_margin
 from ddbench.students.soft_labels import SoftLabels
 from ddbench.training_recipe import Precision
 
-EngineKey = tuple[str, Precision, int, torch.device]  # network, precision, batch size, device
+EngineKey = tuple[str, Precision, int, int, torch.device]  # network, precision, batch size, its parts, device
 
 
 def train_network(
@@ -68,11 +69,13 @@ class TrainedStudents:
 
     Attributes:
         accuracies: on the test split after the last epoch, one a student.
+        best: of the tests of the protocol's `best_of`, one a student; empty where they were not asked for.
         engine: how they were trained: what a Result records and no number tells.
         first_use: readings of what is done once before students train, such as capturing a CUDA graph.
     """
 
     accuracies: tuple[float, ...] = ()
+    best: tuple[float, ...] = ()
     engine: dict[str, Any] = field(default_factory=dict)
     first_use: list[Reading] = field(default_factory=list)
 
@@ -115,6 +118,12 @@ class StudentTrainer:
         plan = TrainingPlan.of(self.protocol, self.real.info, self.distilled.ipc, student_lr=learned)
         return plan if self.schedule is None else replace(plan, schedule=self.schedule)
 
+    def plan_for(self, network: str) -> TrainingPlan:
+        """Return the plan of a network, for which a protocol may have another rate."""
+        if network not in self.protocol.lr_for or self.distilled.student_lr is not None:
+            return self.plan
+        return replace(self.plan, lr=self.protocol.lr_for[network])
+
     @cached_property
     def data(self) -> TrainingSet:
         """What students are trained on, on the device."""
@@ -122,20 +131,23 @@ class StudentTrainer:
 
     def engine_of(self, network: str) -> NetworkEngine:
         """Return what passes the students of a network, the same at every call."""
-        batch_size = min(self.plan.batch_size, len(self.data))
-        key = (network, self.plan.precision, batch_size, self.device)
+        plan = self.plan
+        batch_size = min(plan.batch_size, len(self.data))
+        key = (network, plan.precision, batch_size, plan.accumulates, self.device)
         if key not in self.engines:
             built, shape = self._make(network, make_generator(0, "engine")), InputShape.of(self.real.info)
-            self.engines[key] = plan_engine(network, built, shape, self.plan.precision, self.device, batch_size)
+            self.engines[key] = plan_engine(
+                network, built, shape, plan.precision, self.device, batch_size, part=plan.part
+            )
         return self.engines[key]
 
     def warm_up(self, network: str) -> None:
         """Take one step and one forward pass of a student that is then dropped: what a process does once is done."""
         generator = make_generator(0, "warm up")
         built, engine = self._make(network, generator), self.engine_of(network)
-        plan = replace(self.plan, schedule=Schedule(epochs=1, drop_at=1), lr=0.0)
+        plan = replace(self.plan, schedule=Schedule(epochs=1, drop_at=1), lr=0.0, best_of=None)
         train_student(built, self.data.first(plan.batch_size), plan, generator, engine=engine)
-        test = self.real.test
+        test = self._test_images
         few = torch.arange(min(len(test), chunk_size(self.device, plan.precision)))
         test = replace(test, images=test.pixels(few), labels=test.labels[few])
         measure_accuracy(built, test, self.device, self._whitening, engine)
@@ -146,8 +158,10 @@ class StudentTrainer:
         students: int,
         track: Tracker = untracked,
         log: Callable[[str, object], None] = unlogged,
+        *,
+        best_too: bool = False,
     ) -> TrainedStudents:
-        """Train fresh students of a network and test each once, after the last epoch.
+        """Train fresh students of a network and test each after the last epoch.
 
         Where memory runs out, fewer are trained at once.
 
@@ -156,6 +170,7 @@ class StudentTrainer:
             students: how many, at least 1.
             track: shows progress over the epochs.
             log: is given every accuracy.
+            best_too: test also after the epochs of the protocol's `best_of`.
 
         Raises:
             BadInputError: no number of students.
@@ -164,29 +179,44 @@ class StudentTrainer:
         students = as_count(students, "students")
         if self.protocol.teacher is not None and self.soft_labels is None:
             raise RuntimeError(f"protocol {self.protocol.name} needs its teacher's labels; `find_teacher` gives them")
-        engine, test, found = self.engine_of(network), self.real.test.on(self.device), TrainedStudents()
+        engine, test, found = self.engine_of(network), self._test_images.on(self.device), TrainedStudents()
+        plan = self.plan_for(network) if best_too else replace(self.plan_for(network), best_of=None)
 
-        def train_and_test(chosen: list[int]) -> list[float]:
+        def accuracy_of(built: Network) -> float:
+            return measure_accuracy(built, test, self.device, self._whitening, engine)
+
+        def train_and_test(chosen: list[int]) -> list[tuple[float, list[float]]]:
             networks, generators = zip(*(self._make_student(network, student) for student in chosen), strict=True)
+            seen: list[float] = []
+
+            def look(built: Network) -> None:
+                seen.append(accuracy_of(built))
+
             if not together:
-                train_student(networks[0], self.data, self.plan, generators[0], track, self.soft_labels, engine)
+                train_student(networks[0], self.data, plan, generators[0], track, self.soft_labels, engine, look)
             else:
-                how = train_students(networks, self.data, self.plan, generators, track)
+                how = train_students(networks, self.data, plan, generators, track)
                 found.engine["students_together"] = how.mode
                 found.first_use.extend(how.captures)
-            accuracies = [measure_accuracy(built, test, self.device, self._whitening, engine) for built in networks]
+            # Of several students none is tested on the way, of one the last test is that after the last epoch.
+            accuracies = seen[-1:] or [accuracy_of(built) for built in networks]
             for student, accuracy in zip(chosen, accuracies, strict=True):
                 log(f"test_accuracy[{network}, student {student}]", accuracy)
-            return accuracies
+            return [(accuracy, seen) for accuracy in accuracies]
 
         at_once = self._choose_at_once(network, students, found)
         # On a GPU a single student's steps are captured too: its bits do not depend on how many fitted beside it.
         together = at_once > 1 or (self.device.type == "cuda" and "students_one_by_one" not in found.engine)
         found.engine["students_at_once"] = at_once
         parts = in_chunks("students_at_once", train_and_test, list(range(students)), at_once)
-        found.accuracies = tuple(accuracy for part in parts for accuracy in part)
+        found.accuracies = tuple(accuracy for part in parts for accuracy, _ in part)
+        found.best = tuple(max(seen) for part in parts for _, seen in part if seen)
         found.engine.update(engine.record())
         return found
+
+    @cached_property
+    def _test_images(self) -> LabeledImages:
+        return with_margin(self.real.test) if self.protocol.test_margin else self.real.test
 
     @cached_property
     def _whitening(self) -> Whitening | None:

@@ -57,3 +57,24 @@ def test_a_teacher_sees_the_same_images_in_evaluation_mode_and_learns_nothing():
     with torch.no_grad():
         expected = soft_label_loss(student, network.eval()(images), 20.0)
     torch.testing.assert_close(soft.loss(student, soft.targets(images)), expected)
+
+
+def test_losses_are_those_of_the_papers():
+    student, teacher, own = logits(0), logits(1), torch.arange(len(logits(0))) % 5
+    plain = torch.zeros((), dtype=student.dtype)
+    for row, target in zip(student, teacher, strict=True):
+        p, q = (target / 20).softmax(0), (row / 20).softmax(0)
+        plain = plain + sum(p[k] * (p[k].log() - q[k].log()) for k in range(len(p)))
+    plain = plain / len(student)
+    squared = sum((a - b) ** 2 for a, b in zip(student.flatten(), teacher.flatten(), strict=True)) / student.numel()
+    entropy = -sum(row.softmax(0)[label].log() for row, label in zip(student, own, strict=True)) / len(own)
+    for kind, weight, expected in (
+        ("kl", 0.0, plain * 400),
+        ("kl-unscaled", 0.0, plain),
+        ("mse", 0.025, squared + 0.025 * entropy),
+        ("mse", 0.0, squared),
+    ):
+        soft = SoftLabels(torch.nn.Identity(), 20.0, kind, weight)
+        torch.testing.assert_close(soft.loss(student, teacher, own), expected)
+    with pytest.raises(RuntimeError, match="needs the set's own labels"):
+        SoftLabels(torch.nn.Identity(), 20.0, "mse", 0.1).loss(student, teacher)

@@ -19,6 +19,7 @@ from ddbench.students import trainer as training
 from ddbench.students.loop import TrainingPlan, TrainingSet, measure_accuracy, train_student
 from ddbench.students.soft_labels import SoftLabels
 from ddbench.students.trainer import StudentTrainer, train_network
+from ddbench.training_recipe import BestOf
 from tests.students._toy_trainer import CPU, PROTOCOL, TAUGHT, toy_real, toy_trainer, whitened_set
 
 
@@ -351,3 +352,28 @@ def test_the_example_for_method_authors_runs(toy, context):
     features = names["features"]
     assert features.shape == (len(toy), 128)
     assert features.isfinite().all()
+
+
+def test_the_best_of_several_tests_is_told_where_it_is_asked_for():
+    protocol = PROTOCOL.model_copy(update={"best_of": BestOf(every=1, at=0)})
+    trainer = toy_trainer(toy_real(), protocol=protocol)
+    plain = toy_trainer(toy_real()).train_and_test("mlp-w4", 3)
+    found = trainer.train_and_test("mlp-w4", 3, best_too=True)
+    assert found.accuracies == plain.accuracies == trainer.train_and_test("mlp-w4", 3).accuracies
+    assert plain.best == trainer.train_and_test("mlp-w4", 3).best == ()
+    tested = []
+    for epochs in (1, 2, 3):
+        schedule = PROTOCOL.schedule.model_copy(update={"epochs": epochs})
+        tested.append(toy_trainer(toy_real(), schedule=schedule).train_and_test("mlp-w4", 3).accuracies)
+    assert found.best == tuple(max(of_student) for of_student in zip(*tested, strict=True))
+
+
+def test_a_network_may_have_a_rate_of_its_own():
+    own = PROTOCOL.model_copy(update={"lr_for": {"mlp-w4": 0.2}})
+    fast = PROTOCOL.model_copy(update={"lr": 0.2})
+    real = toy_real()
+    assert (toy_trainer(real, protocol=own).plan_for("mlp-w4").lr, own.lr) == (0.2, 0.05)
+    found = toy_trainer(real, protocol=own).train_and_test("mlp-w4", 2)
+    assert found.accuracies == toy_trainer(real, protocol=fast).train_and_test("mlp-w4", 2).accuracies
+    learned = toy_trainer(real, protocol=own, distilled=whitened_set(real, student_lr=0.1))
+    assert learned.plan_for("mlp-w4").lr == 0.1
