@@ -35,9 +35,19 @@ NETWORK_NAMES = {
     "LeNet": "lenet",
     "MLP": "mlp",
 }
-# Soft-label recipes train ResNets with batch norm, the other families with instance norm.
+# Soft-label recipes train ResNets with batch norm, RDED's ConvNets too, the other families with instance norm.
 BATCH_NORM_PROTOCOLS = frozenset({"sre2l-soft", "rded-soft", "edc-soft"})
-PROTOCOL_NAMES = {"dc-hard": "dsa", "dsa-aug-random": "dsa", "minimax-hard": "imagenet-hard"}
+PROTOCOL_NAMES = {
+    "dc-hard": "dsa",
+    "dsa-aug-random": "dsa",
+    "minimax-hard": "imagenet-hard",
+    "rded-soft": "rded",
+    "sre2l-soft": "sre2l",
+    "datm": "datm",
+}
+SMALL_IMAGES = frozenset({"cifar10", "cifar100"})  # for which SRe2L has a recipe of its own
+# Their numbers are the best of several tests during training, which `test_accuracy_best` is too.
+BEST_OF_TESTS = frozenset({"rded-soft", "sre2l-soft", "edc-soft"})
 # These rows of `dc-hard` train students without DSA, although they stand in the same tables as rows that use it.
 ROWS_WITHOUT_DSA = frozenset({"random", "herding", "k-center", "kcenter", "forgetting", "dc", "dcc", "cafe"})
 
@@ -46,6 +56,9 @@ CAVEATS = {
     "dc-hard": "papers of the DC family pool all students of all sets: their spread is not over distillation seeds",
     "dc-hard/whole-dataset": "the recipe behind the DC family's whole-data-set rows is in no repository",
     "minimax-hard": "papers of the Minimax family print the best test accuracy during training, ddbench the last",
+    "rded-soft": "papers of the RDED family print the best of several tests during training: compare test_accuracy_best",
+    "sre2l-soft": "papers of the SRe2L family print the best of several tests: compare test_accuracy_best",
+    "datm": "DATM and its successors print the best of several evaluations, on whitened images",
     "mtt": "papers of the MTT family print the best of several evaluations, often on whitened images",
 }
 
@@ -103,14 +116,22 @@ class PublishedNumber(Record):
     def registry_network(self) -> str:
         """Name of the network in ddbench; the paper's own name where ddbench has none."""
         name = NETWORK_NAMES.get(self.model, self.model)
-        return f"{name}-bn" if name == "resnet18" and self.protocol in BATCH_NORM_PROTOCOLS else name
+        is_normed_otherwise = name == "resnet18" or (self.protocol == "rded-soft" and name.startswith("convnet"))
+        return f"{name}-bn" if is_normed_otherwise and self.protocol in BATCH_NORM_PROTOCOLS else name
 
     @property
     def registry_protocol(self) -> str:
         """Name of the protocol in ddbench; the file's own name where ddbench has none."""
         if self.protocol == "dc-hard" and self.method in ROWS_WITHOUT_DSA:
             return "dc"
+        if self.protocol == "sre2l-soft" and self.dataset in SMALL_IMAGES:
+            return "sre2l-cifar"
         return PROTOCOL_NAMES.get(self.protocol, self.protocol)
+
+    @property
+    def registry_metric(self) -> str:
+        """Name of the metric that a number measured here must be of: an accuracy of the last epoch, or the best."""
+        return "test_accuracy_best" if self.protocol in BEST_OF_TESTS else "test_accuracy"
 
     @property
     def images_per_class(self) -> int | None:
@@ -226,7 +247,7 @@ def list_published(
         if side is None or (side.isdecimal() and number.is_of_size(int(side))):
             by_protocol[number.registry_protocol].append(number)
     entries = (PublishedEntry(tuple(sorted(numbers, key=lambda n: n.rank))) for numbers in by_protocol.values())
-    known = {"dc", *PROTOCOL_NAMES.values()}
+    known = {"dc", "sre2l-cifar", *PROTOCOL_NAMES.values()}
     return tuple(sorted(entries, key=lambda entry: (entry.protocol not in known, entry.shown.rank)))
 
 

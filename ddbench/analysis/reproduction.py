@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from ddbench.analysis.aggregate import Entry, values_by_seed
+from ddbench.analysis.aggregate import Entry, Spread, values_by_seed
 from ddbench.analysis.intervals import Estimate
 from ddbench.analysis.published import PublishedEntry, PublishedNumber
 from ddbench.analysis.significance import mean_against
@@ -45,9 +45,14 @@ class Reproduction:
     verdict: Verdict
 
     @property
+    def measured(self) -> Spread | None:
+        """The accuracy that compares with the published one; None where nothing was measured."""
+        return self.entry.spread(self.published.registry_metric) or self.entry.accuracy
+
+    @property
     def difference(self) -> float | None:
         """Measured less published; None where their settings differ, or nothing was measured."""
-        accuracy = self.entry.accuracy
+        accuracy = self.measured
         return None if accuracy is None or self.differing else accuracy.mean - self.published.value
 
 
@@ -71,7 +76,7 @@ def reproduce(
     number = found.shown
     reruns = tuple(other for other in found.numbers[1:] if other.kind in ("rerun", "community"))
     differing = differing_settings(config, settings)
-    by_seed = values_by_seed(entry.ok, "test_accuracy")
+    by_seed = values_by_seed(entry.ok, number.registry_metric) or values_by_seed(entry.ok, "test_accuracy")
     over = "seeds" if len(by_seed) > 1 else "students"
     values = [sum(of) / len(of) for of in by_seed.values()] if over == "seeds" else next(iter(by_seed.values()))
     made = Reproduction(entry, number, reruns, differing, None, None, over, "too few")

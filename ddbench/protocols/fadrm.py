@@ -9,10 +9,9 @@ IPC 50 their curve is a whole cosine, and CIFAR-100 is trained for 1,000 epochs 
 from __future__ import annotations
 
 from ddbench.protocol import PROTOCOLS, Schedule
-from ddbench.protocols.sre2l import PROTOCOL as SRE2L
 
 PROTOCOL = PROTOCOLS.register("fadrm")(
-    SRE2L.model_copy(
+    PROTOCOLS.get("sre2l").model_copy(
         update={
             "name": "fadrm",
             "schedule": Schedule(epochs=300, curve="half cosine"),

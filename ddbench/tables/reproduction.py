@@ -66,6 +66,11 @@ def reproduction_notes(found: Sequence[Reproduction]) -> list[str]:
         )
     if any(each.over == "students" and each.low is not None for each in compared):
         notes.append("With one distillation seed the interval is over its students, and says nothing of other seeds.")
+    if any(each.published.registry_metric == "test_accuracy_best" for each in compared):
+        notes.append(
+            "Where the published number is the best of several tests during training, ours is test_accuracy_best, "
+            "selected on the test set as theirs was."
+        )
     unknown = [each.entry.name for each in compared if each.verdict == "settings not known"]
     if unknown:
         notes.append(f"At the defaults; the published settings are not known here: {'; '.join(unknown)}.")
@@ -92,11 +97,11 @@ def reproduction_fields(each: Reproduction | None) -> dict[str, Any]:
 
 
 def _measured(each: Reproduction) -> str:
-    accuracy = each.entry.accuracy
+    accuracy = each.measured
     mean = GAP if accuracy is None else f"{accuracy.mean:.1f}"
     return mean if each.low is None or each.high is None else f"{mean} [{each.low:.1f}, {each.high:.1f}]"
 
 
 def _counts(each: Reproduction) -> str:
-    accuracy = each.entry.accuracy
+    accuracy = each.measured
     return GAP if accuracy is None else f"{accuracy.seeds}{TIMES}{accuracy.student_text}"

@@ -134,6 +134,24 @@ def test_images_of_another_source_have_no_published_number():
 def test_soft_label_resnets_are_the_batch_norm_ones():
     number = next(n for n in load_published() if n.model == "ResNet-18" and n.protocol == "rded-soft")
     assert number.registry_network == "resnet18-bn"
+    convnet = next(n for n in load_published() if n.model == "ConvNet-D3" and n.protocol == "rded-soft")
+    assert convnet.registry_network == "convnet-d3-bn"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "protocol"), [("cifar100", "sre2l-cifar"), ("tinyimagenet", "sre2l"), ("imagenet1k", "sre2l")]
+)
+def test_soft_label_numbers_are_of_our_protocols_and_of_the_best_test(tmp_path, dataset, protocol):
+    path = write(tmp_path, {**ENTRY, "dataset": dataset, "protocol": "sre2l-soft", "model": "ResNet-18"})
+    (number,) = load_published(path)
+    assert (number.registry_protocol, number.registry_metric) == (protocol, "test_accuracy_best")
+    assert any("test_accuracy_best" in caveat for caveat in number.caveats)
+    assert all(other.registry_metric == "test_accuracy" for other in load_published() if other.protocol == "dc-hard")
+
+
+def test_rded_at_its_own_protocol_is_found():
+    entry = find_published("rded", "cifar10", 10, "convnet-d3-bn", "rded")
+    assert (entry.protocol, entry.shown.registry_metric) == ("rded", "test_accuracy_best")
 
 
 def test_listing_shows_every_protocol_once_and_ours_first():

@@ -7,7 +7,9 @@ import pytest
 from scipy import stats
 
 from ddbench.analysis.aggregate import TIMES
+from ddbench.analysis.published import find_published
 from ddbench.method import config_of, make_method
+from ddbench.records import Metric
 from ddbench.runs.presets import preset_settings
 from tests.tables._made import make_result, notes_of, only_panel
 
@@ -119,3 +121,17 @@ def test_reruns_of_others_stand_beside_the_papers_number():
     row = beside(results)
     assert row["published"].startswith("46.3 ± 0.8")
     assert "45.75" in row["reruns"]
+
+
+def test_the_best_of_several_tests_is_compared_with_the_best_that_a_paper_prints():
+    of_rded = {**CIFAR, "network": "convnet-d3-bn", "protocol": "rded"}
+    published = find_published("rded", "cifar10", 10, "convnet-d3-bn", "rded").shown.value / 100
+    results = []
+    for seed in range(3):
+        last = make_result("rded", ipc=10, seed=seed, values=(published - 0.05,), **of_rded)
+        best = Metric(name="test_accuracy_best", unit="fraction", higher_is_better=True, values=(published,))
+        results.append(last.model_copy(update={"metrics": (*last.metrics, best)}))
+    assert beside(results)["diff"] == "+0.0"
+    assert "selected on the test set" in notes_of(results, published=True)
+    plain = [result.model_copy(update={"metrics": result.metrics[:-1]}) for result in results]
+    assert beside(plain)["diff"] == "-5.0"
