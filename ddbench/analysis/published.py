@@ -56,7 +56,7 @@ CAVEATS = {
     "dc-hard": "papers of the DC family pool all students of all sets: their spread is not over distillation seeds",
     "dc-hard/whole-dataset": "the recipe behind the DC family's whole-data-set rows is in no repository",
     "minimax-hard": "papers of the Minimax family print the best test accuracy during training, ddbench the last",
-    "rded-soft": "papers of the RDED family print the best of several tests during training: compare test_accuracy_best",
+    "rded-soft": "papers of the RDED family print the best of several tests: compare test_accuracy_best",
     "sre2l-soft": "papers of the SRe2L family print the best of several tests: compare test_accuracy_best",
     "datm": "DATM and its successors print the best of several evaluations, on whitened images",
     "mtt": "papers of the MTT family print the best of several evaluations, often on whitened images",
