@@ -22,7 +22,7 @@ class Averaged(Network):
         super().__init__()
         self.networks = nn.ModuleList(networks)
         parameter = next(networks[0].parameters())
-        image = torch.zeros(1, shape.channels, shape.image_size, shape.image_size, device=parameter.device)
+        image = parameter.new_zeros(1, shape.channels, shape.image_size, shape.image_size)
         with torch.no_grad():
             self._widths = [network.eval().embed(image).shape[1] for network in networks]
 
