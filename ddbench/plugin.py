@@ -27,7 +27,15 @@ if TYPE_CHECKING:
     from ddbench.seeding import draw_seed, make_generator
     from ddbench.students.loop import TrainingPlan, forward_in_chunks
     from ddbench.students.trainer import train_network
-    from ddbench.training_recipe import CutMix, ImageAugmentation, ManyClasses, Schedule, ScheduleByIpc, Teacher
+    from ddbench.training_recipe import (
+        CutMix,
+        ImageAugmentation,
+        ManyClasses,
+        Schedule,
+        ScheduleByIpc,
+        Teacher,
+        TeacherNetwork,
+    )
     from ddbench.work import BY_IMAGES, FORWARD, META, TRAINING, MethodWork, Passes, PhaseWork
 
 _HOMES = {
@@ -76,6 +84,7 @@ _HOMES = {
     "Schedule": "training_recipe",
     "ScheduleByIpc": "training_recipe",
     "Teacher": "training_recipe",
+    "TeacherNetwork": "training_recipe",
     "Tracker": "method",
     "TrainingPlan": "students.loop",
     "UnsupportedError": "errors",
@@ -144,6 +153,7 @@ __all__ = [
     "Schedule",
     "ScheduleByIpc",
     "Teacher",
+    "TeacherNetwork",
     "Tracker",
     "TrainingPlan",
     "UnsupportedError",

@@ -5,16 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, StrictBool, model_validator
 
 from ddbench.augment.strategies import without_flip
 from ddbench.errors import BadInputError
-from ddbench.host.files import sha256_of
 from ddbench.inputs.checked import Checked
-from ddbench.inputs.paths import as_path, check_regular, explain_os_error
-from ddbench.registry import PROTOCOLS, suggest
+from ddbench.registry import PROTOCOLS
 from ddbench.training_recipe import (
     BatchByIpc,
     BestOf,
@@ -158,42 +156,20 @@ class Protocol(Checked):
         return self.model_copy(update=many.model_dump(exclude={"more_than"}))
 
     def with_options(self, pairs: Sequence[str]) -> Protocol:
-        """Return the protocol that `soft-label,teacher=FILE[,teacher_network=NETWORK]` is: the teacher is in a file.
+        """Return the protocol that a name with options is, such as `soft-label,teacher=FILE`: another teacher.
 
-        It is another protocol, whose name and hash follow from the file's bytes.
+        It is another protocol, whose name and hash follow from the teachers, see `ddbench.pretrained.options`.
 
         Args:
             pairs: what follows the name, each `key=value`.
 
         Raises:
             BadInputError: options that it does not take, or a file that cannot be read.
+            DataMissingError: published weights that are not on this machine.
         """
-        return _with_teacher_file(self, pairs)
+        from ddbench.pretrained.options import choose_teachers
 
-
-def _with_teacher_file(protocol: Protocol, pairs: Sequence[str]) -> Protocol:
-    """Return the protocol with a teacher from a file, as `teacher=FILE` and `teacher_network=NETWORK` say."""
-    known = ("teacher", "teacher_network")
-    if protocol.teacher is None:
-        raise BadInputError(f"protocol {protocol.name} takes no options, got {pairs[0]!r}; soft-label takes some")
-    options: dict[str, str] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if key not in known:
-            raise BadInputError(f"protocol {protocol.name} has no option {key!r}; {suggest(key, known)}")
-        if not (equals and value) or key in options:
-            raise BadInputError(f"protocol option must be key=value, each key once, got {pair!r}")
-        options[key] = value
-    if "teacher" not in options:
-        raise BadInputError(f"protocol {protocol.name}: teacher_network goes with teacher=FILE; give that too")
-    path = as_path(options["teacher"], "teacher file")
-    check_regular(path, "teacher file")
-    try:
-        digest = sha256_of(path)
-    except OSError as error:
-        raise BadInputError(f"teacher file {path} {explain_os_error(error)}") from error
-    changes: dict[str, Any] = {"path": str(path), "sha256": digest}
-    if "teacher_network" in options:
-        changes["network"] = options["teacher_network"]
-    teacher = protocol.teacher.model_copy(update=changes)
-    return protocol.model_copy(update={"name": f"{protocol.name},teacher={digest[:12]}", "teacher": teacher})
+        if self.teacher is None:
+            raise BadInputError(f"protocol {self.name} takes no options, got {pairs[0]!r}; soft-label takes some")
+        teacher, words = choose_teachers(self.teacher, self.name, pairs)
+        return self.model_copy(update={"name": ",".join([self.name, *words]), "teacher": teacher})

@@ -288,13 +288,19 @@ class Metric(Record):
 
 
 class TeacherRecord(Record):
-    """The teacher that soft labels came from: `trained` here or from a `file`; bytes are those of its parameters."""
+    """The teacher that soft labels came from; bytes are those of its parameters.
+
+    It was `trained` here, is from a `file`, has `published` weights, or is the mean of `several` networks, its members;
+    `sha256` is then that of theirs.
+    """
 
     network: str
-    origin: Literal["trained", "file"]
+    origin: Literal["trained", "file", "published", "several"]
     sha256: str
     num_bytes: int
     test_accuracy: float
+    weights: str = ""
+    members: tuple[TeacherRecord, ...] = ()
 
 
 class Result(Record):

@@ -208,30 +208,55 @@ class TeacherTraining(Part):
     batch_size: Whole = Field(gt=0)
 
 
-class Teacher(Part):
-    """Where soft labels come from: a network trained on the real training split, or one in a file.
-
-    It is trained with hard labels, on `schedule`.
+class TeacherNetwork(Part):
+    """A network whose logits are a teacher's: trained here, in a file, or with weights that a library publishes.
 
     Attributes:
         network: its name.
+        weights: name of published weights, such as `torchvision/resnet18.IMAGENET1K_V1`; empty for none.
+        normalisation: of the images that it was trained on: `imagenet`, `dataset`, or empty for that of the published
+            weights and otherwise of the data set.
+        sha256: of the file's bytes; empty for one that is trained, and where weights are known by their name alone.
+        path: of the file on this machine. The only field of a protocol that is not part of its hash.
+    """
+
+    network: str
+    weights: str = ""
+    normalisation: Literal["", "dataset", "imagenet"] = ""
+    sha256: str = ""
+    path: str = Field(default="", exclude=True)
+
+    @property
+    def is_given(self) -> bool:
+        """Whether its parameters are there already, and not trained here."""
+        return bool(self.weights or self.path)
+
+
+class Teacher(TeacherNetwork):
+    """Where soft labels come from: a network, or several, whose logits are averaged.
+
+    What is not given is trained with hard labels, on `schedule`.
+
+    Attributes:
         schedule: of its training; of no meaning for one from a file.
         seed: of its parameters and training; fixed, so that every method and seed learns from one teacher.
         temperature: both logits are divided by it.
         loss: `kl`, the Kullback-Leibler divergence of the student's from the teacher's distribution, times the
             temperature's square; `kl-unscaled` without that factor; `mse`, the mean squared difference of logits.
         ce_weight: of the cross-entropy with the set's own labels, which is added to the loss.
-        training: of one that is trained here; as a student of the whole real set would be, where None.
-        sha256: of the file's bytes; empty for one that is trained.
-        path: of the file on this machine. The only field of a protocol that is not part of its hash.
+        training: of what is trained here; as a student of the whole real set would be, where None.
+        others: further networks.
     """
 
-    network: str
     schedule: Schedule
     seed: Whole
     temperature: Number = Field(gt=0)
     loss: Literal["kl", "kl-unscaled", "mse"]
     ce_weight: Number = Field(default=0.0, ge=0)
     training: TeacherTraining | None = None
-    sha256: str = ""
-    path: str = Field(default="", exclude=True)
+    others: tuple[TeacherNetwork, ...] = ()
+
+    @property
+    def members(self) -> tuple[TeacherNetwork, ...]:
+        """Each of its networks, itself the first."""
+        return (self, *self.others)

@@ -43,6 +43,7 @@ PROTOCOL_NAMES = {
     "minimax-hard": "imagenet-hard",
     "rded-soft": "rded",
     "sre2l-soft": "sre2l",
+    "edc-soft": "edc",
     "datm": "datm",
 }
 SMALL_IMAGES = frozenset({"cifar10", "cifar100"})  # for which SRe2L has a recipe of its own

@@ -23,10 +23,10 @@ from ddbench.diffusion.denoiser import Denoiser
 from ddbench.diffusion.original_checkpoint import load_original, read_shape
 from ddbench.errors import BadInputError, DataMismatchError, DataMissingError
 from ddbench.inputs.documents import read_json
+from ddbench.pretrained.imagenet import IMAGENET_CLASSES, imagenet_places
 from ddbench.records import DatasetInfo
 
 NO_VAE = "none"
-IMAGENET_CLASSES = 1000
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "diffusion_pytorch_model"
 MODELS: dict[str, Any] = {"transformer": DiTTransformer2DModel, "vae": AutoencoderKL}  # by their folder in a pipeline
 # Of a model's settings: what is looked at before diffusers has looked at them all.
@@ -111,13 +111,7 @@ def class_ids_of(info: DatasetInfo, num_classes: int) -> Tensor:
         BadInputError: the backbone's classes are not the data set's.
     """
     if num_classes == IMAGENET_CLASSES and info.class_ids:
-        from timm.data.imagenet_info import ImageNetInfo
-
-        places = {name: index for index, name in enumerate(ImageNetInfo("imagenet-1k").label_names())}
-        unknown = [name for name in info.class_ids if name not in places]
-        if unknown:
-            raise BadInputError(f"class {unknown[0]} of {info.name} is none of ImageNet's 1,000; use another backbone")
-        return torch.tensor([places[name] for name in info.class_ids])
+        return imagenet_places(info, "use another backbone")
     if num_classes != info.num_classes:
         raise BadInputError(
             f"the backbone knows {num_classes} classes and {info.name} has {info.num_classes}, not ImageNet's by "

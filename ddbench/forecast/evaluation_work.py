@@ -37,8 +37,8 @@ def evaluation_work(
         passes.append(Passes(network, images, min(plan.batch_size, count), TRAINING, is_native=True))
         tests = students * plan.tests * len(real.test)
         passes.append(Passes(network, tests, test_chunk, FORWARD, is_native=True))
-        if protocol.teacher is not None:  # it labels every image that a student sees
-            passes.append(Passes(protocol.teacher.network, images, min(plan.batch_size, count), FORWARD))
+        for member in protocol.teacher.members if protocol.teacher else ():  # it labels every image a student sees
+            passes.append(Passes(member.network, images, min(plan.batch_size, count), FORWARD))
     logits = len(real.test) * shape.num_classes * VALUE_BYTES
     # The whole real set is kept as uint8, and not at all where it is read from files.
     kept = image_bytes(count, shape) // (VALUE_BYTES if ipc is None else 1)

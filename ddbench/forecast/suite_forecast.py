@@ -44,7 +44,7 @@ from ddbench.runs.suite import Cell, Suite
 from ddbench.runs.suite_runner import FINISHED, check_protocols, check_recorded, look_at_data, of_data
 from ddbench.runs.suite_sets import cells_of_sets
 from ddbench.students.loop import TrainingPlan, chunk_size
-from ddbench.students.teacher import teacher_plan
+from ddbench.students.teacher import untrained_teachers
 from ddbench.work import MethodWork, PhaseWork, count_bytes, count_flops
 
 PhaseName = Literal["prepare", "teacher", "distill", "evaluate"]
@@ -253,9 +253,10 @@ class Forecaster:
             else:
                 yield "prepare", part, self._cost(part, PLAIN, self._earlier_makings(cell, "prepare", real), real)
         protocol = PROTOCOLS.get(cell.protocol)
-        plan = teacher_plan(protocol, real)
-        if plan is not None and protocol.teacher is not None:
-            part = training_work(protocol.teacher.network, plan, len(real.train))
+        if untrained := untrained_teachers(protocol, real):
+            plan = untrained[0][1]  # the same for all of them
+            works = [training_work(network, plan, len(real.train)) for network, _ in untrained]
+            part = PhaseWork(tuple(passes for work in works for passes in work.passes))
             shared = self._is_shared((protocol.hash, cell.dataset))
             free = PhaseForecast(0.0, 0, "shared")
             yield "teacher", part, free if shared else self._cost(part, plan, [], real)

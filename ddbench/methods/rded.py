@@ -2,7 +2,8 @@
 
 Paper: Sun et al., "On the Diversity and Realism of Distilled Dataset: An Efficient Dataset Distillation Paradigm", CVPR
 2024 (arXiv 2312.03526). Checked against: LINs-lab/RDED, `synthesize/main.py` and `synthesize/utils.py`.
-Differs from it: the teacher is trained here; crops are rounded to 8 bits, not stored as JPEG.
+Differs from it: the teacher is trained here unless `teacher` names published weights, the reference's for ImageNet-1k;
+crops are rounded to 8 bits, not stored as JPEG.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torchvision.transforms.v2.functional import resized_crop
 from ddbench.engine.chunks import in_chunks
 from ddbench.method import METHODS, RunContext
 from ddbench.methods._coresets.selection import draw_distinct
-from ddbench.methods._teacher.foundation import TeacherConfig, TeacherMethod, load_teacher
+from ddbench.methods._teacher.choice import TeacherChoice, TeacherChoiceMethod
 from ddbench.network import Network
 from ddbench.records import DistilledDataset, LabeledImages
 from ddbench.students.loop import channels_last, chunk_size
@@ -61,11 +62,11 @@ def put_together(patches: Tensor, factor: int) -> Tensor:
 
 
 @METHODS.register("rded")
-class RDED(TeacherMethod):
+class RDED(TeacherChoiceMethod):
     """`ipc` images of each class, each of one crop or, from 64 px on, of four."""
 
     @dataclass(frozen=True)
-    class Config(TeacherConfig):
+    class Config(TeacherChoice):
         """Settings: images looked at and crops of each, the paper's; crops a side of an image, None by its size.
 
         `candidates` are the reference's 300 (its 600 at IPC 200), and more where more patches are needed.
@@ -82,18 +83,18 @@ class RDED(TeacherMethod):
             return f"factor must divide the images' side, {side}, got {factor}"
         if (patches := ipc * factor**2) > (smallest := int(train.class_counts().min())):
             return f"{patches} patches a class are needed, and the smallest of {train.info.name} has {smallest} images"
-        return None
+        return self.teacher_unsupported(train)
 
     def work(self, train: LabeledImages, ipc: int) -> MethodWork:
         """Return the teacher's training and its look at every crop."""
         looked_at = train.class_counts().clamp(max=self._candidates(train, ipc))
         crops = int(looked_at.sum()) * self.config.crops
-        scoring = Passes(self.config.teacher_network, crops, chunk_size(torch.device("cpu")))
-        return MethodWork(PhaseWork((scoring,)), PhaseWork((self.training(train),)))
+        scoring = Passes(self.config.network, crops, chunk_size(torch.device("cpu")))
+        return MethodWork(PhaseWork((scoring,)), self.preparing(train))
 
     def distill(self, train: LabeledImages, ipc: int, ctx: RunContext) -> DistilledDataset:
         """Return (K * ipc, C, S, S) uint8 pixels, sorted by class."""
-        teacher, factor, images = load_teacher(self.config, train, ctx), self._factor(train), []
+        teacher, factor, images = self.load_teacher(train, ctx), self._factor(train), []
         for label in ctx.track(range(train.num_classes), "choosing crops"):
             rows = draw_distinct(train.of_class(label), self._candidates(train, ipc), ctx.generator)
             squares = draw_squares(ctx.generator, len(rows) * self.config.crops, train.info.image_size)
@@ -101,7 +102,8 @@ class RDED(TeacherMethod):
             losses = self._losses(teacher, crops, label, train, ctx).view(len(rows), -1)
             images.append(put_together(crops[choose_crops(losses, ipc * factor**2)], factor))
         labels = torch.arange(train.num_classes).repeat_interleave(ipc)
-        return DistilledDataset(torch.cat(images), labels, train.num_classes, ipc, "pixels")
+        provenance = self.teacher_provenance(ctx)
+        return DistilledDataset(torch.cat(images), labels, train.num_classes, ipc, "pixels", provenance=provenance)
 
     @torch.no_grad()
     def _losses(self, teacher: Network, crops: Tensor, label: int, train: LabeledImages, ctx: RunContext) -> Tensor:

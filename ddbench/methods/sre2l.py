@@ -3,8 +3,9 @@
 With `crop_schedule` `curriculum` it is CDA. Papers: Yin, Xing, Shen, "Squeeze, Recover and Relabel", NeurIPS 2023
 (arXiv 2306.13092), equations 6 to 9; Yin, Shen, "Dataset Distillation via Curriculum Data Synthesis in Large Data Era"
 (CDA), TMLR 2024 (arXiv 2311.18838). Checked against: VILA-Lab/SRe2L, `SRe2L/recover/data_synthesis.py`, and
-`CDA/recover_cda_in1k.py`. Differs from them: the teacher is trained here, images are rounded to 8 bits and not kept as
-JPEG, labels are hard: a protocol with a teacher relabels. All images are rolled the same way (Tiny ImageNet's: either).
+`CDA/recover_cda_in1k.py`. Differs from them: the teacher is trained here unless `teacher` names published weights,
+theirs for ImageNet-1k; images are rounded to 8 bits and not kept as JPEG; labels are hard: a protocol with a teacher
+relabels. All images are rolled the same way (Tiny ImageNet's: either).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from ddbench.augment.pixels import as_bytes
 from ddbench.engine.chunks import even_size
 from ddbench.method import METHODS, RunContext
 from ddbench.methods._teacher.batch_statistics import watched_statistics
-from ddbench.methods._teacher.foundation import TeacherConfig, TeacherMethod, load_teacher
+from ddbench.methods._teacher.choice import TeacherChoice, TeacherChoiceMethod
 from ddbench.network import InputShape, make_network
 from ddbench.records import DatasetInfo, DistilledDataset, LabeledImages
 from ddbench.students.loop import channels_last
@@ -114,13 +115,13 @@ class Recovery:
 
 
 @METHODS.register("sre2l")
-class SRe2L(TeacherMethod):
+class SRe2L(TeacherChoiceMethod):
     """`ipc` images of each class, one of each class at a time."""
 
-    smoke_settings: ClassVar[dict[str, Any]] = {**TeacherMethod.smoke_settings, "steps": 3}
+    smoke_settings: ClassVar[dict[str, Any]] = {**TeacherChoiceMethod.smoke_settings, "steps": 3}
 
     @dataclass(frozen=True)
-    class Config(TeacherConfig):
+    class Config(TeacherChoice):
         """Settings of recovering; None is what the authors have for images of that size, see `RECIPES`.
 
         `roll` is the most pixels that images are rolled by; `classes_at_once` is the authors' batch.
@@ -135,23 +136,25 @@ class SRe2L(TeacherMethod):
 
     def unsupported(self, train: LabeledImages, ipc: int) -> str | None:
         """Return the reason where the teacher has no batch norm, whose statistics are matched; any IPC can be made."""
-        name = self.config.teacher_network
+        if reason := self.teacher_unsupported(train):
+            return reason
+        name = self.config.network
         network = make_network(name, InputShape.of(train.info), torch.Generator())
         has_statistics = any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules())
-        return None if has_statistics else f"teacher_network {name} has no batch norm of maps; name one that has it"
+        return None if has_statistics else f"teacher {name} has no batch norm of maps; name one that has it"
 
     def work(self, train: LabeledImages, ipc: int) -> MethodWork:
         """Return the teacher's training, and a pass forward and back for every step of every image."""
         images = train.num_classes * ipc
         at_once = even_size(train.num_classes, self.config.classes_at_once)
         steps = images * self.recipe(train.info).steps
-        recovering = Passes(self.config.teacher_network, steps, at_once, TRAINING)
+        recovering = Passes(self.config.network, steps, at_once, TRAINING)
         held = images * train.info.channels * train.info.image_size**2  # a byte each
-        return MethodWork(PhaseWork((recovering,), held_bytes=2 * held), PhaseWork((self.training(train),)))
+        return MethodWork(PhaseWork((recovering,), held_bytes=2 * held), self.preparing(train))
 
     def distill(self, train: LabeledImages, ipc: int, ctx: RunContext) -> DistilledDataset:
         """Return (K * ipc, C, S, S) uint8 pixels, sorted by class."""
-        teacher, info, recipe = load_teacher(self.config, train, ctx), train.info, self.recipe(train.info)
+        teacher, info, recipe = self.load_teacher(train, ctx), train.info, self.recipe(train.info)
         steps, at_once = recipe.steps, even_size(train.num_classes, self.config.classes_at_once)
         jobs = [(index, classes) for index in range(ipc) for classes in torch.arange(train.num_classes).split(at_once)]
         mean, std = (torch.tensor(values, device=ctx.device).view(1, -1, 1, 1) for values in (info.mean, info.std))
@@ -171,7 +174,8 @@ class SRe2L(TeacherMethod):
                     state.images[classes * ipc + index] = as_bytes(info.to_pixels(state.now.detach().cpu()))
                     ctx.log(f"loss[{index}, {int(classes[0])}]", loss.item())
         labels = torch.arange(train.num_classes).repeat_interleave(ipc)
-        return DistilledDataset(state.images, labels, train.num_classes, ipc, "pixels")
+        provenance = self.teacher_provenance(ctx)
+        return DistilledDataset(state.images, labels, train.num_classes, ipc, "pixels", provenance=provenance)
 
     def recipe(self, info: DatasetInfo) -> Recipe:
         """Return the authors' recipe for the images' size, with what the settings say."""

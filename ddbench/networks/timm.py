@@ -9,16 +9,14 @@ doi 10.5281/zenodo.4414861. Differs from it: no pretrained weights, no dropout, 
 from __future__ import annotations
 
 import inspect
-from difflib import get_close_matches
 from functools import cache
 from typing import Any, get_type_hints
 
 import timm
-import torch
 from torch import Tensor, nn
 
-from ddbench.errors import BadInputError, UnknownNameError
 from ddbench.network import InputShape, Network
+from ddbench.networks._library import Options, check_known, fitting_options, stem_words, switch_off_dropout
 from ddbench.registry import NETWORKS
 
 NATIVE_SIZE = 224  # px that the models' default patches are made for
@@ -44,7 +42,7 @@ class TimmNetwork(Network):
     def __init__(self, name: str, shape: InputShape) -> None:
         super().__init__()
         options = choose_stem(name, shape)
-        self.stem = ", ".join(f"{key}={value}" for key, value in options.items()) or "timm default"
+        self.stem = stem_words("timm", options)
         self.model = create_model(name, shape, options)
 
     def embed(self, images: Tensor) -> Tensor:
@@ -54,6 +52,10 @@ class TimmNetwork(Network):
     def classify(self, embeddings: Tensor) -> Tensor:
         """Return (B, K) logits."""
         return classify_with(self.model, embeddings)
+
+    def own_key(self, key: str) -> str:
+        """Return our name of a tensor that timm calls `key`."""
+        return f"model.{key}"
 
 
 @NETWORKS.register("timm")
@@ -66,52 +68,21 @@ def make_timm(variant: str, shape: InputShape) -> Network:
 def choose_stem(name: str, shape: InputShape) -> dict[str, Any]:
     """Return the options that fit a model's first layers to the images: the first of a few that it takes.
 
-    Taking means that the model is built and that one image passes; nothing is trained.
-
     Raises:
         UnknownNameError: no such model.
         BadInputError: the model takes none of the options and not the images as they are either.
     """
-    check_name(name)
-    failure = ""
-    for options in stem_candidates(stem_defaults(name), shape.image_size):
-        # A fork, so that the first call, which builds once more than later ones, draws the same parameters.
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            torch.default_generator.manual_seed(0)
-            image = torch.randn(1, shape.channels, shape.image_size, shape.image_size)
-            try:
-                model = create_model(name, shape, options).eval()
-                logits = model(image)
-            except Exception as error:  # models refuse a size by whatever their layers happen to raise
-                failure = failure or " ".join(f"{type(error).__name__}: {error}".split())[:200]
-                continue
-            check_classifier(name, model, image, logits)
-        return options
-    raise BadInputError(
-        f"timm/{name} cannot take {shape.channels}x{shape.image_size}x{shape.image_size} images ({failure}); "
-        "use larger images or another model"
-    )
-
-
-def check_classifier(name: str, model: nn.Module, image: Tensor, logits: Tensor) -> None:
-    """Raise BadInputError unless a timm model's logits are those of its classifier on its embedding."""
-    try:
-        expected = classify_with(model, embed_with(model, image))
-        consistent = expected.shape == logits.shape and torch.allclose(expected, logits, rtol=1e-3, atol=1e-4)
-    except (AttributeError, IndexError, RuntimeError, TypeError):  # no classifier, several, or other input than (B, D)
-        consistent = False
-    if not consistent:
-        raise BadInputError(f"timm/{name} is not one classifier on one embedding; choose another model")
-
-
-def check_name(name: str) -> None:
-    """Raise UnknownNameError, with close matches, unless timm has a model called `name`."""
     # The list, and not timm's own look-up, which also takes addresses to download from and names of weights.
-    known = timm.list_models()
-    if name not in known:
-        close = get_close_matches(name.split(".")[0], known, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(f'timm/{match}' for match in close)}?" if close else "see timm.list_models()"
-        raise UnknownNameError(f"timm has no model {name!r} to start fresh; {hint}")
+    check_known("timm", name, timm.list_models(), "timm.list_models()")
+
+    def build(options: Options) -> nn.Module:
+        return create_model(name, shape, options)
+
+    def apart(model: nn.Module, images: Tensor) -> Tensor:
+        return classify_with(model, embed_with(model, images))
+
+    candidates = stem_candidates(stem_defaults(name), shape.image_size)
+    return dict(fitting_options(f"timm/{name}", shape, candidates, build, apart))
 
 
 def stem_defaults(name: str) -> dict[str, Any]:
@@ -144,30 +115,13 @@ def scale_patch(patch: int, image_size: int) -> int:
     return min(fitting) if fitting else max(number for number in divisors if number <= max(share, 1))
 
 
-def create_model(name: str, shape: InputShape, options: dict[str, Any]) -> nn.Module:
+def create_model(name: str, shape: InputShape, options: Options) -> nn.Module:
     """Return the timm model with fresh parameters."""
     model: nn.Module = timm.create_model(
         name, pretrained=False, num_classes=shape.num_classes, in_chans=shape.channels, **options
     )
     switch_off_dropout(model)
     return model
-
-
-def switch_off_dropout(model: nn.Module) -> None:
-    """Set every dropout and stochastic-depth rate to zero.
-
-    They are training options, which belong to the protocol, and their draws would come from the global generator. The
-    default in timm is zero for all but a few models.
-    """
-    for module in model.modules():
-        names = (
-            ("p", "drop_rate", "drop_prob")
-            if isinstance(module, nn.Dropout | nn.Dropout2d)
-            else ("drop_rate", "drop_prob")
-        )
-        for name in names:
-            if isinstance(getattr(module, name, None), float):
-                setattr(module, name, 0.0)
 
 
 def embed_with(model: Any, images: Tensor) -> Tensor:  # noqa: ANN401 - timm has no type for its models

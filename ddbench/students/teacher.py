@@ -1,32 +1,29 @@
-"""The teacher of a protocol with soft labels: trained once per data set and kept, or loaded from a user's file."""
+"""The teacher of a protocol with soft labels: networks trained once per data set and kept, or trained elsewhere."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from functools import reduce
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save_file
-from torch import Tensor
+from safetensors.torch import save_file
 
-from ddbench.errors import BadInputError, DataMismatchError
 from ddbench.host.cached_work import WorkKey, cached_work, is_kept
-from ddbench.host.files import sha256_of, staged_file
+from ddbench.host.files import load_tensors, sha256_of, staged_file
 from ddbench.host.meter import Meter
-from ddbench.inputs.documents import read_bytes
 from ddbench.method import Tracker, untracked
 from ddbench.network import InputShape, Network, make_network, plugin_code
+from ddbench.pretrained.loading import load_given
 from ddbench.protocol import Protocol, Schedule
 from ddbench.records import DatasetInfo, Phase, Reading, RealDataset, Record, TeacherRecord
 from ddbench.seeding import make_generator
+from ddbench.students.averaged import Averaged
 from ddbench.students.loop import TrainingPlan, measure_accuracy
 from ddbench.students.soft_labels import SoftLabels
 from ddbench.students.trainer import train_network
-from ddbench.training_recipe import ImageAugmentation, Teacher, TeacherTraining
+from ddbench.training_recipe import ImageAugmentation, Teacher, TeacherNetwork, TeacherTraining
 
-LARGEST_FILE = 16 * 2**30  # bytes of a user's teacher
 PARAMETERS_FILE = "teacher.safetensors"
 LARGEST_SHIFTED = 32  # px: above, images are cropped; as RDED's and SRe2L's teachers of CIFAR and ImageNet
 SHIFT = 4  # px at 32, an eighth of smaller sides
@@ -42,9 +39,18 @@ class _Kept(Record):
 
 @dataclass(frozen=True, eq=False)
 class ReadyTeacher:
-    """A teacher ready to give labels, what it is, and what its training cost; a user's file does not say that."""
+    """A teacher ready to give labels, what it is, and what its training cost; what is given does not say that."""
 
     soft_labels: SoftLabels
+    record: TeacherRecord
+    phase: Phase | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Member:
+    """One network of a teacher, on the device; its fields as those of `ReadyTeacher`."""
+
+    network: Network
     record: TeacherRecord
     phase: Phase | None
 
@@ -54,35 +60,67 @@ def find_teacher(
 ) -> ReadyTeacher | None:
     """Return the teacher of a protocol for one data set, None for a protocol without one.
 
-    One that is trained here is trained once for all methods, seeds, students and temperatures, under the protocol's
+    What is trained here is trained once for all methods, seeds, students and temperatures, under the protocol's
     own plan for the whole real set, with hard labels, and kept in the cache folder; a damaged one is trained again. The
     test accuracy is measured outside its account and decides nothing.
 
     Raises:
-        BadInputError: a user's file that cannot be read or does not fit the data set.
-        DataMismatchError: a user's file whose content has changed.
+        BadInputError: a file that cannot be read or does not fit the data set.
+        DataMismatchError: a file whose content has changed, or published weights that are damaged.
+        DataMissingError: published weights that are not on this machine.
     """
     teacher = protocol.teacher
     if teacher is None:
         return None
-    network = make_network(
-        teacher.network, InputShape.of(real.info), make_generator(teacher.seed, "teacher", teacher.network)
-    ).to(device)
-    if teacher.path:
-        record = _load_file(teacher, network, real, device)
-        return ReadyTeacher(SoftLabels.under(teacher, network), record, None)
-    kept, is_cached = _train_once(protocol, teacher, network, real, device, track)
-    phase = Phase(name="teacher", reading=kept.reading, cached=is_cached)
-    return ReadyTeacher(SoftLabels.under(teacher, network), kept.record, phase)
+    members = [_find_member(protocol, _alone(teacher, member), real, device, track) for member in teacher.members]
+    whole = members[0] if len(members) == 1 else _average(members, real, device)
+    return ReadyTeacher(SoftLabels.under(teacher, whole.network), whole.record, whole.phase)
 
 
-def teacher_plan(protocol: Protocol, real: RealDataset) -> TrainingPlan | None:
-    """Return how the teacher of a protocol has yet to be trained; None without one, or where it is there already."""
+def untrained_teachers(protocol: Protocol, real: RealDataset) -> list[tuple[str, TrainingPlan]]:
+    """Return the networks of a protocol's teacher that have yet to be trained, each with how."""
     teacher = protocol.teacher
-    if teacher is None or teacher.path:
-        return None
-    plan = _plan_of(protocol, teacher, real)
-    return None if is_kept(_key_of(plan, teacher, real)) else plan
+    alone = [] if teacher is None else [_alone(teacher, member) for member in teacher.members]
+    plans = [(member, _plan_of(protocol, member, real)) for member in alone if not member.is_given]
+    return [(member.network, plan) for member, plan in plans if not is_kept(_key_of(plan, member, real))]
+
+
+def _alone(teacher: Teacher, member: TeacherNetwork) -> Teacher:
+    """Return a teacher that one network of several is."""
+    changes = {name: getattr(member, name) for name in TeacherNetwork.model_fields}
+    return teacher.model_copy(update={**changes, "others": ()})
+
+
+def _find_member(
+    protocol: Protocol, teacher: Teacher, real: RealDataset, device: torch.device, track: Tracker
+) -> _Member:
+    if teacher.is_given:
+        loaded = load_given(teacher, real.info)
+        network = loaded.network.to(device)
+        return _Member(network, _describe(teacher, network, real, device, loaded.sha256), None)
+    initial = make_generator(teacher.seed, "teacher", teacher.network)
+    network = make_network(teacher.network, InputShape.of(real.info), initial).to(device)
+    kept, is_cached = _train_once(protocol, teacher, network, real, device, track)
+    return _Member(network, kept.record, Phase(name="teacher", reading=kept.reading, cached=is_cached))
+
+
+def _average(members: list[_Member], real: RealDataset, device: torch.device) -> _Member:
+    """Return the mean of several networks; its cost is that of all that were trained."""
+    records = [member.record for member in members]
+    network = Averaged([member.network for member in members], InputShape.of(real.info))
+    record = TeacherRecord(
+        network=" + ".join(record.network for record in records),
+        origin="several",
+        sha256=hashlib.sha256("".join(record.sha256 for record in records).encode()).hexdigest(),
+        num_bytes=sum(record.num_bytes for record in records),
+        test_accuracy=measure_accuracy(network, real.test, device),
+        members=tuple(records),
+    )
+    phases = [member.phase for member in members if member.phase is not None]
+    if not phases:
+        return _Member(network, record, None)
+    reading = reduce(Reading.plus, (phase.reading for phase in phases))
+    return _Member(network, record, Phase(name="teacher", reading=reading, cached=all(p.cached for p in phases)))
 
 
 def _train_once(
@@ -98,7 +136,7 @@ def _train_once(
     with cached_work(_key_of(plan, teacher, real)) as work:
         path = work.folder / PARAMETERS_FILE
         if work.account is not None:
-            _fill(network, path.read_bytes(), path, teacher, real)
+            network.load_state_dict(load_tensors(path, "remove its folder, and it is trained again"))
             return _Kept.model_validate(work.account), True
         with Meter(device) as meter:
             train_network(network, real.train, plan, make_generator(teacher.seed, "teacher", "training"), track)
@@ -155,54 +193,14 @@ def _key_of(plan: TrainingPlan, teacher: Teacher, real: RealDataset) -> WorkKey:
     return WorkKey("teachers", teacher.network, real.info.name, CACHE_VERSION, content)
 
 
-def _load_file(teacher: Teacher, network: Network, real: RealDataset, device: torch.device) -> TeacherRecord:
-    path = Path(teacher.path)
-    content = read_bytes(path, "teacher file", LARGEST_FILE)
-    if hashlib.sha256(content).hexdigest() != teacher.sha256:
-        raise DataMismatchError(f"teacher file {path} has changed since the run began; start again")
-    _fill(network, content, path, teacher, real)
-    return _describe(teacher, network, real, device, teacher.sha256)
-
-
-def _fill(network: Network, content: bytes, path: Path, teacher: Teacher, real: RealDataset) -> None:
-    """Load parameters into `network`; raises BadInputError with the first thing that does not fit."""
-    try:
-        tensors = load(content)
-    except SafetensorError as error:
-        raise BadInputError(f"teacher file {path} is not a whole safetensors file ({error}); save it again") from error
-    problem = _misfit(tensors, network.state_dict())
-    if problem:
-        raise BadInputError(
-            f"teacher file {path} does not fit network {teacher.network} on {real.info.name}: {problem}; name its "
-            "network with teacher_network=NETWORK, or train one for this data set"
-        )
-    network.load_state_dict(tensors)
-
-
-def _misfit(found: dict[str, Tensor], expected: dict[str, Tensor]) -> str:
-    """Return what is wrong with the first parameter that is, or an empty text."""
-    if missing := sorted(expected.keys() - found.keys()):
-        return f"it lacks {missing[0]}" + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
-    if unknown := sorted(found.keys() - expected.keys()):
-        return f"it has an unknown {unknown[0]}" + (f" and {len(unknown) - 1} more" if len(unknown) > 1 else "")
-    for name, wanted in expected.items():
-        tensor = found[name]
-        if tensor.shape != wanted.shape:
-            return f"{name} should be {tuple(wanted.shape)}, found {tuple(tensor.shape)}"
-        if tensor.is_floating_point() != wanted.is_floating_point():
-            return f"{name} should be {wanted.dtype}, found {tensor.dtype}"
-        if not tensor.isfinite().all():
-            return f"{name} holds NaN or infinite values"
-    return ""
-
-
 def _describe(
     teacher: Teacher, network: Network, real: RealDataset, device: torch.device, sha256: str
 ) -> TeacherRecord:
     return TeacherRecord(
         network=teacher.network,
-        origin="file" if teacher.path else "trained",
+        origin="published" if teacher.weights else "file" if teacher.path else "trained",
         sha256=sha256,
         num_bytes=sum(value.numel() * value.element_size() for value in network.state_dict().values()),
         test_accuracy=measure_accuracy(network, real.test, device),
+        weights=teacher.weights,
     )

@@ -127,11 +127,17 @@ def teacher_lines(entries: Iterable[Entry]) -> list[str]:
             if result.teacher is not None:
                 users.setdefault(result.teacher, {})[entry.method] = None
     return [
-        f"soft labels by {teacher.network}, {'trained here' if teacher.origin == 'trained' else 'from a file'}: "
+        f"soft labels by {teacher.network}, {_origin_words(teacher)}: "
         f"{100 * teacher.test_accuracy:.1f} % on the test set, {bytes_text(teacher.num_bytes)}, "
         f"sha256 {teacher.sha256[:12]}" + (f" ({', '.join(methods)})" if len(users) > 1 else "")
         for teacher, methods in users.items()
     ]
+
+
+def _origin_words(teacher: TeacherRecord) -> str:
+    """Return in words where a teacher comes from."""
+    words = {"trained": "trained here", "file": "from a file", "several": "their logits averaged"}
+    return words.get(teacher.origin, f"with weights {teacher.weights}")
 
 
 def name_machines(entries: Iterable[Entry]) -> dict[str, str]:

@@ -104,15 +104,20 @@ class ProtocolContract:
 
 
 def shortened(protocol: Protocol) -> Protocol:
-    """Return a protocol with every schedule cut to two epochs."""
+    """Return a protocol with every schedule cut to two epochs, and teachers with published weights trained instead."""
     changes = {"schedule": SHORT, "schedule_for": {}, "real_schedule": SHORT}
-    teacher = None if protocol.teacher is None else protocol.teacher.model_copy(update={"schedule": SHORT})
+    teacher = protocol.teacher
+    if teacher is not None:
+        fresh = {"weights": "", "sha256": "", "path": ""}
+        others = tuple(other.model_copy(update=fresh) for other in teacher.others)
+        teacher = teacher.model_copy(update={**fresh, "schedule": SHORT, "others": others})
     return protocol.model_copy(update={**changes, "teacher": teacher})
 
 
 def noise_for(protocol: Protocol) -> RealDataset:
     """Return two classes of colour noise of the smallest size that the networks of a protocol take."""
-    networks = [protocol.network, *([protocol.teacher.network] if protocol.teacher else [])]
+    members = protocol.teacher.members if protocol.teacher else ()
+    networks = [protocol.network, *(member.network for member in members)]
     for size in SIZES:
         try:
             for network in networks:

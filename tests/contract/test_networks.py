@@ -23,6 +23,8 @@ VARIANTS = (
     "resnet_ap10-w16-bn",
     "timm/resnet10t",
     "timm/test_vit",
+    "torchvision/resnet18",
+    "torchvision/shufflenet_v2_x0_5",
     "vgg11",
     "vgg11-bn",
 )

@@ -107,6 +107,23 @@ def test_test_images_are_scaled_as_the_authors_do(name):
         assert seen.images.shape[-1] == int(side)
 
 
+@pytest.mark.parametrize(
+    ("name", "networks"),
+    [
+        ("edc", ["resnet18-bn", "mobilenet_v2", "shufflenet_v2_x0_5", "alexnet"]),
+        ("gvbsm", ["resnet18-bn", "mobilenet_v2", "efficientnet_b0", "shufflenet_v2_x0_5"]),
+    ],
+)
+def test_four_teachers_give_labels_as_the_authors_do(name, networks):
+    members = PROTOCOLS.get(name).teacher.members
+    assert [member.network.removeprefix("torchvision/") for member in members] == networks
+
+
+def test_students_of_edc_are_tested_with_the_average_of_their_weights():
+    assert plan_of("edc").average == 0.99
+    assert all(plan_of(name).average == 0 for name in GOLDEN if name != "edc")
+
+
 def test_no_flips_for_what_may_not_be_mirrored():
     info = replace(INFO, may_be_mirrored=False)
     for name in GOLDEN:

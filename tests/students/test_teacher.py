@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torchvision import models
 
 from ddbench import distill, evaluate
 from ddbench.cli import main as cli
@@ -19,12 +20,14 @@ from ddbench.host.files import baselines_dir
 from ddbench.network import InputShape, make_network
 from ddbench.protocol import PROTOCOLS, Protocol, Schedule
 from ddbench.records import RealDataset, Result
+from ddbench.registry import DATASETS
 from ddbench.seeding import make_generator
 from ddbench.students import teacher as teachers
 from ddbench.students.loop import TrainingPlan, TrainingSet, train_student
-from ddbench.students.teacher import PARAMETERS_FILE, ReadyTeacher, find_teacher
+from ddbench.students.teacher import PARAMETERS_FILE, ReadyTeacher, find_teacher, untrained_teachers
 from ddbench.tables.table import make_table
 from ddbench.training_recipe import Teacher
+from tests._weights import BIRDS, lively, toy_subset
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -209,12 +212,116 @@ def test_a_file_that_does_not_fit_is_told_in_one_line(tmp_path, changes, message
 def test_a_file_that_is_none_and_one_that_changed_are_told(tmp_path):
     path = tmp_path / "t.safetensors"
     path.write_bytes(b"not tensors")
-    with pytest.raises(BadInputError, match="is not a whole safetensors file"):
+    with pytest.raises(BadInputError, match="is not a safetensors file, or is cut off"):
         find_teacher(with_file(path), toy_real(), CPU)
     protocol = with_file(save_teacher(path))
     path.write_bytes(b"others")
     with pytest.raises(DataMismatchError, match="has changed since the run began"):
         find_teacher(protocol, toy_real(), CPU)
+
+
+@pytest.fixture
+def published(tmp_path, monkeypatch):
+    """Weights for ImageNet where ddbench looks for them, and the model that they are of."""
+    monkeypatch.setenv("DDBENCH_MODEL_DIR", str(tmp_path / "models"))
+    model = lively(models.shufflenet_v2_x0_5())
+    (tmp_path / "models/torchvision").mkdir(parents=True)
+    torch.save(model.state_dict(), tmp_path / "models/torchvision/shufflenet_v2_x0_5.IMAGENET1K_V1.pth")
+    return model
+
+
+def test_published_weights_label_a_subset_and_stand_in_the_result(published, tmp_path):
+    real = toy_subset(size=16)
+    protocol = SOFT.with_options(["teacher=torchvision/shufflenet_v2_x0_5"])
+    result = evaluate(distill("random_real", real, 2), real, protocol, students=1, device="cpu")
+    images = real.info.normalise(real.test.images)
+    with torch.no_grad():
+        correct = published(images)[:, list(BIRDS.values())].argmax(1) == real.test.labels
+    teacher = result.teacher
+    assert (teacher.origin, teacher.network) == ("published", "torchvision/shufflenet_v2_x0_5")
+    assert teacher.weights == "torchvision/shufflenet_v2_x0_5.IMAGENET1K_V1"
+    assert teacher.sha256 == protocol.teacher.sha256
+    assert teacher.test_accuracy == pytest.approx(correct.float().mean().item())
+    assert result.phase("teacher") is None
+    assert Result.model_validate_json(result.model_dump_json()) == result
+    (panel,) = make_table([result]).panels
+    assert any(f"with weights {teacher.weights}: " in line for line in panel.header)
+
+
+def test_a_registered_protocol_may_name_weights_that_are_looked_for_when_it_is_used(published):
+    given = {"network": "torchvision/shufflenet_v2_x0_5", "weights": "torchvision/shufflenet_v2_x0_5.IMAGENET1K_V1"}
+    protocol = SOFT.model_copy(update={"teacher": TEACHER.model_copy(update=given)})
+    found = find_teacher(protocol, toy_subset(size=16), CPU)
+    named = SOFT.with_options(["teacher=torchvision/shufflenet_v2_x0_5"])
+    assert found.record == find_teacher(named, toy_subset(size=16), CPU).record
+
+
+def test_several_teachers_give_the_mean_of_their_logits_and_one_account(published):
+    real = toy_subset(size=16)
+    names = ["teacher=trained", "teacher=torchvision/shufflenet_v2_x0_5", "teacher=trained", "teacher_network=mlp"]
+    protocol = SOFT.with_options(names)
+    assert [network for network, _ in untrained_teachers(protocol, real)] == [TEACHER.network, "mlp"]
+    several = find_teacher(protocol, real, CPU)
+    alone = [find_teacher(SOFT.with_options(options), real, CPU) for options in (names[:1], names[1:2], names[2:])]
+    images = real.info.normalise(real.train.images)
+    mean = sum(ready.soft_labels.targets(images) for ready in alone) / 3
+    torch.testing.assert_close(several.soft_labels.targets(images), mean)
+    assert several.record.members == tuple(ready.record for ready in alone)
+    assert several.record.origin == "several"
+    assert several.record.num_bytes == sum(ready.record.num_bytes for ready in alone)
+    paid = [ready.phase for ready in alone if ready.phase is not None]
+    assert several.phase.reading.seconds == pytest.approx(sum(phase.reading.seconds for phase in paid))
+    assert (several.phase.cached, find_teacher(protocol, real, CPU).phase.cached) == (False, True)
+    assert untrained_teachers(protocol, real) == []
+    result = evaluate(distill("random_real", real, 2), real, protocol, students=1, device="cpu")
+    assert Result.model_validate_json(result.model_dump_json()).teacher == several.record
+    (panel,) = make_table([result]).panels
+    assert any(f"soft labels by {several.record.network}, their logits averaged: " in line for line in panel.header)
+
+
+@pytest.mark.parametrize(
+    ("teacher", "message"),
+    [
+        ("torchvision/resnet18", "no weights torchvision/resnet18.IMAGENET1K_V1 on this machine: put resnet18-"),
+        ("torchvision/resnet19", "torchvision has no model 'resnet19'; did you mean"),
+        ("torchvision/shufflenet_v2_x0_5", "takes images of 3 channels, digits has 1; take another teacher"),
+        ("cut.pth", "is damaged or no PyTorch file"),
+        ("cut.safetensors", "is not a safetensors file, or is cut off"),
+        ("code.pth", "holds Python code"),
+        ("classes.pth", "knows 7 classes and digits has 10, not ImageNet's by WordNet id"),
+        ("none.pth", "does not exist; check the path"),
+    ],
+)
+def test_each_kind_of_bad_teacher_is_one_line_and_exit_code_2(
+    teacher, message, published, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    folder = distill("random_real", "digits", 1).save(tmp_path / "set")
+    lenet = make_network("mlp", InputShape(1, 8, 7), torch.Generator())
+    torch.save(lenet.state_dict(), "classes.pth")
+    torch.save(lenet, "code.pth")
+    for name in ("cut.pth", "cut.safetensors"):
+        Path(name).write_bytes(Path("classes.pth").read_bytes()[:3000])
+    monkeypatch.setitem(PROTOCOLS._entries, "soft", SOFT.model_copy(update={"image_augmentation": None}))
+    network = ",teacher_network=mlp" if "." in teacher else ""
+    arguments = ["evaluate", str(folder), "--protocol", f"soft,teacher={teacher}{network}", "--students", "1"]
+    assert cli.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_a_class_that_imagenet_does_not_have_is_one_line_and_exit_code_2(published, tmp_path, monkeypatch, capsys):
+    real = toy_subset(ids=("n01440764", "n99999999", "n02102040"), size=16)
+    monkeypatch.setitem(DATASETS._entries, "toy", lambda data_dir, download=False: real)
+    monkeypatch.setitem(PROTOCOLS._entries, "soft", SOFT)
+    folder = distill("random_real", real, 1).save(tmp_path / "set")
+    protocol = "soft,teacher=torchvision/shufflenet_v2_x0_5"
+    assert cli.main(["evaluate", str(folder), "--protocol", protocol, "--students", "1"]) == 2
+    error = capsys.readouterr().err
+    assert "class n99999999 of toy is none of ImageNet's 1,000; take another teacher" in error
+    assert error.count("\n") == 1
 
 
 def test_the_command_line_says_what_is_wrong_and_exits_with_2(tmp_path, capsys):
