@@ -210,7 +210,7 @@ class MatchingMethod(ExpertMethod):
     def _skips(self, found: MetaGradient) -> bool:
         """Return whether an iteration changes nothing; its loss is read from the device only where there is a limit."""
         limit = self.config.skip_above
-        return math.isfinite(limit) and not found.loss.item() <= limit
+        return math.isfinite(limit) and not bool(found.loss <= limit)  # compared as the loss is rounded
 
     def _draw_segment(self, experts: list[Expert], step: int, ctx: RunContext) -> Segment:
         """Draw an expert and the epoch its student starts at."""
