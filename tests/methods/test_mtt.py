@@ -16,7 +16,7 @@ from ddbench.augment.zca import whiten
 from ddbench.engine.native import find_compiler
 from ddbench.errors import BadInputError, DivergedError
 from ddbench.method import RunContext, config_of, make_method
-from ddbench.methods import mtt
+from ddbench.methods._trajectories import matching
 from ddbench.methods._trajectories.expert_files import find_whitening
 from ddbench.methods._trajectories.meta_gradient import META_GRADIENTS, MetaGradient, Segment, StudentBatch
 from ddbench.records import DistilledDataset, LabeledImages
@@ -229,7 +229,7 @@ def test_students_see_the_augmentation_of_the_data_set(mirrored, expected, run, 
         asked.append((strategy, num_images, siamese))
         return draw_dsa(generator, strategy, num_images, siamese=siamese)
 
-    monkeypatch.setattr(mtt, "draw_dsa", watch)
+    monkeypatch.setattr(matching, "draw_dsa", watch)
     run(replace(toy, info=replace(toy.info, may_be_mirrored=mirrored)))
     assert asked == [(expected, 6, False)] * 3
 

@@ -108,7 +108,7 @@ def test_a_number_that_nobody_has_read_gives_no_verdict():
 
 
 def test_a_method_that_is_not_registered_has_no_known_settings_and_is_compared():
-    results = [make_result("datm", ipc=1, seed=s, values=(v,), **CIFAR) for s, v in enumerate((0.46, 0.47))]
+    results = [make_result("pad", ipc=1, seed=s, values=(v,), **CIFAR) for s, v in enumerate((0.46, 0.47))]
     assert "settings differ" not in only_panel(results, published=True).accuracy.to_string()
 
 

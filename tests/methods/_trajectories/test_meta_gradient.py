@@ -193,6 +193,44 @@ def test_tesla_is_exact_for_one_step_alone():
     assert error_of(several.lr, exact.lr) > 1e-2
 
 
+def softened(problem: Problem) -> tuple[Problem, Tensor]:
+    """The same problem under soft labels, (6, 3), which a step sees as rows of one tensor."""
+    shares = torch.randn(6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(2)).softmax(1)
+    shares.requires_grad_()
+    problem.batches = [StudentBatch(b.indices, shares[b.indices], b.draw) for b in problem.batches]
+    return problem, shares
+
+
+@pytest.mark.parametrize("way", EXACT)
+def test_exact_gradients_by_soft_labels_equal_a_naive_loop(way):
+    problem, shares = softened(Problem(steps=4, size=4))
+    (expected,) = torch.autograd.grad(naive_loss(problem, problem.images, problem.lr), shares)
+    assert error_of(problem.run(way).labels, expected) < 1e-10
+
+
+def test_tesla_by_soft_labels_holds_its_direction_still():
+    """Each step leaves -lr d<g[t], direction>/dp, where the direction is 2 (end - target) / ||start - target||^2."""
+    problem, shares = softened(Problem(steps=4, size=4))
+    parameters, gradients = problem.named(problem.segment.start), []
+    for batch in problem.batches:
+        leaves = {name: part.detach().requires_grad_() for name, part in parameters.items()}
+        parts = torch.autograd.grad(
+            problem.student_loss(leaves, problem.images, batch), [*leaves.values()], create_graph=True
+        )
+        gradients.append(torch.cat([part.flatten() for part in parts]))
+        parameters = {n: p - problem.lr * g.detach() for (n, p), g in zip(leaves.items(), parts, strict=True)}
+    end = torch.cat([part.detach().flatten() for part in parameters.values()])
+    away = problem.segment.start - problem.segment.target
+    direction = 2 * (end - problem.segment.target) / away.dot(away)
+    (expected,) = torch.autograd.grad(-problem.lr * sum(gradients).dot(direction), shares)
+    assert error_of(problem.run("tesla").labels, expected) < 1e-10
+
+
+@pytest.mark.parametrize("way", META_GRADIENTS)
+def test_hard_labels_have_no_gradient(way):
+    assert Problem(steps=1).run(way).labels is None
+
+
 @pytest.mark.filterwarnings("ignore:record_property is incompatible")  # only for one form of XML report
 def test_angle_between_tesla_and_the_exact_gradient(record_property):
     cosines = {}
