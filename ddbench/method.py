@@ -104,6 +104,7 @@ class RunContext:
         cache_dir: in `prepare` the folder to fill; elsewhere a scratch folder of this run.
         prepared: the folder `prepare` filled, None where the method prepares nothing.
         foundation: the folder of the foundation, in `prepare` and `distill`; None where the method has none.
+        foundations: the folders of all of `Method.foundations()`, in their order; `foundation` is the first of them.
         log: keeps a named value in the run's log.
         track: shows progress over an iterable; given a `Resumable`, continues a loop that was killed.
     """
@@ -113,6 +114,7 @@ class RunContext:
     cache_dir: Path
     prepared: Path | None = None
     foundation: Path | None = None
+    foundations: tuple[Path | None, ...] = ()
     log: Callable[[str, object], None] = unlogged
     track: Tracker = untracked
 
@@ -200,6 +202,11 @@ class Method(ABC):
         """Return what `prepare` stands on, or None; its cost is part of what preparing cost."""
         return None
 
+    def foundations(self) -> tuple[Foundation, ...]:
+        """Return all that `prepare` stands on, for a method with several, each kept and shared by itself."""
+        foundation = self.foundation()
+        return () if foundation is None else (foundation,)
+
     def unsupported(self, train: LabeledImages, ipc: int) -> str | None:
         """Return why this data set or IPC cannot be done, or None where it can."""
         return check_ipc(train, ipc) if self.uses_ipc else None
@@ -235,7 +242,8 @@ def config_of(method: Method) -> dict[str, Any]:
     """Return a method's settings as JSON-able values: all but added ones that have their default."""
     config: Any = method.config
     untouched = {f.name for f in fields(config) if f.metadata.get("is_added") and getattr(config, f.name) == f.default}
-    return {name: value for name, value in asdict(config).items() if name not in untouched}
+    values = {name: value for name, value in asdict(config).items() if name not in untouched}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 def with_added(name: str, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -38,7 +38,7 @@ from ddbench.network import InputShape
 from ddbench.protocol import PROTOCOLS
 from ddbench.records import RealDataset, Result
 from ddbench.runs.distill import RunOptions, check_supported, load_real
-from ddbench.runs.preparation import foundation_key, prepared_key
+from ddbench.runs.preparation import foundation_keys, prepared_key
 from ddbench.runs.results_store import RESULT_FILE, Store
 from ddbench.runs.suite import Cell, Suite
 from ddbench.runs.suite_runner import FINISHED, check_protocols, check_recorded, look_at_data, of_data
@@ -242,13 +242,14 @@ class Forecaster:
     ) -> Iterator[tuple[PhaseName, PhaseWork | None, PhaseForecast]]:
         work = method.work(real.train, cell.ipc or 1)
         seed = 0 if cell.share_prepare else cell.distill_seed
-        # A method that prepares nothing may still stand on a foundation, whose work it declares as that of preparing.
-        key = prepared_key(cell.method, method, real.train, seed) or foundation_key(method, real.train)
+        # A method that prepares nothing may still stand on foundations, whose work it declares as that of preparing.
+        prepared = prepared_key(cell.method, method, real.train, seed)
+        keys = foundation_keys(method, real.train) if prepared is None else [prepared]
         made = cell.distill_key in self._distilled
-        if key is not None and not made:
+        if keys and not made:
             part = None if work is None else work.prepare
-            is_there = self._elsewhere is None and is_kept(key)
-            if is_there or self._is_shared(key.digest):
+            is_there = self._elsewhere is None and all(is_kept(key) for key in keys)
+            if is_there or self._is_shared(tuple(key.digest for key in keys)):
                 yield "prepare", part, PhaseForecast(0.0, 0, "there" if is_there else "shared")
             else:
                 yield "prepare", part, self._cost(part, PLAIN, self._earlier_makings(cell, "prepare", real), real)

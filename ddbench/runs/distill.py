@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,11 +26,11 @@ from ddbench.host.meter import Meter
 from ddbench.inputs.distilled_sets import check_normalised, check_whitened
 from ddbench.inputs.paths import as_path
 from ddbench.inputs.values import as_count, as_flag, as_function, as_kind, as_number, as_seed, as_text, shown
-from ddbench.method import Method, RunContext, Tracker, config_of, make_method, untracked
+from ddbench.method import Foundation, Method, RunContext, Tracker, config_of, make_method, untracked
 from ddbench.network import InputShape, make_network
 from ddbench.records import DistilledDataset, Phase, Reading, RealDataset
 from ddbench.runs.checkpoint import CHECKPOINT_SECONDS, Checkpoints
-from ddbench.runs.preparation import make_foundation, prepare_once
+from ddbench.runs.preparation import make_foundations, one_account, prepare_once
 from ddbench.seeding import make_generator
 
 
@@ -128,9 +128,8 @@ def _distill(
     with tempfile.TemporaryDirectory(prefix="ddbench-") as scratch:
         ctx = options.context(make_generator(seed, "distill", real.info.name), Path(scratch))
         pace = options.checkpoint_seconds
-        declared = built.foundation()
-        foundation, foundation_phase = make_foundation(built, real.train, ctx, checkpoint_seconds=pace)
-        ctx = replace(ctx, foundation=foundation)
+        folders, founding = make_foundations(built, real.train, ctx, checkpoint_seconds=pace)
+        ctx = replace(ctx, foundation=next(iter(folders), None), foundations=folders)
         prepare_seed = 0 if share_prepare else seed
         prepared, prepare_phase = prepare_once(method, built, real.train, prepare_seed, ctx, checkpoint_seconds=pace)
         ctx = replace(ctx, prepared=prepared)
@@ -139,7 +138,7 @@ def _distill(
             "config": config_of(built),
             "distill_seed": seed,
             "share_prepare": share_prepare,
-            **({"foundation": declared.name} if declared and foundation else {}),
+            **({"foundation": _names_of(built.foundations())} if any(folders) else {}),
             **_describe_circumstances(real, ctx),
         }
         distilled, reading = _distill_resumably(built, real, ipc, ctx, origin, pace)
@@ -147,18 +146,17 @@ def _distill(
     check_values(distilled, real)
     phases = [
         Phase(name="first_use", reading=first_use.reading),
-        *_one_account(foundation_phase, prepare_phase),
+        *filter(None, [one_account((founding, prepare_phase))]),
         Phase(name="distill", reading=reading),
     ]
     return distilled.with_provenance(**origin, phases=[phase.model_dump(mode="json") for phase in phases])
 
 
-def _one_account(foundation: Phase | None, prepare: Phase | None) -> list[Phase]:
-    """Return the prepare phase, the foundation's cost in it; measured earlier only where all of it was."""
-    if foundation is None or prepare is None:
-        return [phase for phase in (foundation, prepare) if phase]
-    reading, cached = foundation.reading.plus(prepare.reading), foundation.cached and prepare.cached
-    return [Phase(name="prepare", reading=reading, cached=cached)]
+def _names_of(foundations: Sequence[Foundation]) -> str:
+    """Return what a set stands on, in words: `teacher`, or of several `set of 4 teachers`."""
+    names = dict.fromkeys(foundation.name for foundation in foundations)
+    several = f"set of {len(foundations)} {' and '.join(f'{name}s' for name in names)}"
+    return next(iter(names)) if len(foundations) == 1 else several
 
 
 def check_supported(name: str, method: Method, real: RealDataset, ipc: int) -> None:

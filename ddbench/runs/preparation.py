@@ -1,19 +1,20 @@
 """Prepared folders: work shared by every IPC, done once, kept with what it cost, finished after a kill.
 
-A method's preparation may stand on a foundation, another such folder, which serves all seeds and several methods.
+A method's preparation may stand on foundations, other such folders, which serve all seeds and several methods.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 from ddbench.host.cached_work import WorkKey, cached_work
 from ddbench.host.meter import Meter
 from ddbench.host.source_code import digest_of_owner
-from ddbench.method import Method, RunContext, config_of
+from ddbench.method import Foundation, Method, RunContext, config_of
 from ddbench.network import plugin_code
 from ddbench.records import LabeledImages, Phase, Reading
 from ddbench.runs.checkpoint import CHECKPOINT_SECONDS, Checkpoints
@@ -48,7 +49,7 @@ def prepare_once(
 def prepared_key(name: str, method: Method, train: LabeledImages, seed: int) -> WorkKey | None:
     """Return what a method's prepared folder is known by, None where the method prepares nothing.
 
-    The key holds the whole Config but `prepare_ignores`, the code that prepares, the foundation, data and seed.
+    The key holds the whole Config but `prepare_ignores`, the code that prepares, the foundations, data and seed.
 
     Args:
         name: registered name; the method's `prepare_name` takes its place.
@@ -59,32 +60,51 @@ def prepared_key(name: str, method: Method, train: LabeledImages, seed: int) -> 
     if type(method).prepare is Method.prepare:
         return None
     settings = {key: value for key, value in config_of(method).items() if key not in method.prepare_ignores}
-    foundation = foundation_key(method, train)
+    founded_on = [key.digest for key in foundation_keys(method, train)]
     content = {
         "config": settings,
         "code": [method.prepare_code(), *_network_code(settings)],
-        "foundation": None if foundation is None else foundation.digest,
+        "foundation": founded_on if len(founded_on) > 1 else next(iter(founded_on), None),
         "data": asdict(train.info),
         "seed": seed,
     }
     return WorkKey("prepared", method.prepare_name or name, train.info.name, CACHE_VERSION["prepared"], content)
 
 
+def make_foundations(
+    method: Method, train: LabeledImages, ctx: RunContext, *, checkpoint_seconds: float = CHECKPOINT_SECONDS
+) -> tuple[tuple[Path | None, ...], Phase | None]:
+    """Return the folders of a method's foundations and what making them cost, as `prepare_once`; their seed is 0."""
+    made = [
+        _keep(_key_of(foundation, train), foundation.fill, train, 0, ctx, checkpoint_seconds, foundation.judge)
+        for foundation in method.foundations()
+    ]
+    return tuple(folder for folder, _ in made), one_account(phase for _, phase in made)
+
+
 def make_foundation(
     method: Method, train: LabeledImages, ctx: RunContext, *, checkpoint_seconds: float = CHECKPOINT_SECONDS
 ) -> tuple[Path | None, Phase | None]:
-    """Return the folder of a method's foundation and what making it cost, as `prepare_once`; its seed is 0."""
-    foundation, key = method.foundation(), foundation_key(method, train)
-    if foundation is None or key is None:
-        return None, None
-    return _keep(key, foundation.fill, train, 0, ctx, checkpoint_seconds, foundation.judge)
+    """Return `make_foundations` of a method that has one at most."""
+    folders, phase = make_foundations(method, train, ctx, checkpoint_seconds=checkpoint_seconds)
+    return next(iter(folders), None), phase
 
 
-def foundation_key(method: Method, train: LabeledImages) -> WorkKey | None:
-    """Return what a method's foundation is known by, None without one: its settings, its code and the data."""
-    foundation = method.foundation()
-    if foundation is None:
-        return None
+def foundation_keys(method: Method, train: LabeledImages) -> list[WorkKey]:
+    """Return what each of a method's foundations is known by: its settings, its code and the data."""
+    return [_key_of(foundation, train) for foundation in method.foundations()]
+
+
+def one_account(phases: Iterable[Phase | None]) -> Phase | None:
+    """Return phases of preparing as one, None where there are none; measured earlier only where all of them were."""
+    there = [phase for phase in phases if phase is not None]
+    if len(there) < 2:
+        return next(iter(there), None)
+    reading = reduce(Reading.plus, (phase.reading for phase in there))
+    return Phase(name="prepare", reading=reading, cached=all(phase.cached for phase in there))
+
+
+def _key_of(foundation: Foundation, train: LabeledImages) -> WorkKey:
     settings = dict(foundation.settings)
     content = {
         "config": settings,

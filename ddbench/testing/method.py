@@ -18,11 +18,11 @@ from ddbench.dataset import load_dataset
 from ddbench.host.cached_work import digest_of_file, is_kept, read_manifest
 from ddbench.host.kept_files import digest_of_tensors
 from ddbench.inputs.tensors import read_tensors
-from ddbench.method import config_of, make_method
+from ddbench.method import Method, config_of, make_method
 from ddbench.records import DistilledDataset, LabeledImages, RealDataset
 from ddbench.registry import METHODS
 from ddbench.runs.distill import distill
-from ddbench.runs.preparation import foundation_key, prepared_key
+from ddbench.runs.preparation import foundation_keys, prepared_key
 from ddbench.testing.settings import changed_settings, setting_names
 from ddbench.testing.trial import empty_cache, own_folders
 from ddbench.testing.watching import later_clock, watched_datasets, watched_writes
@@ -167,7 +167,7 @@ class MethodContract:
         """Settings that a prepared folder or foundation ignores change nothing in it: `prepare_ignores` is right."""
         settings, train = dict(self.trial_settings()), real.train
         method = make_method(self.name, settings)
-        if prepared_key(self.name, method, train, 0) is None and method.foundation() is None:
+        if prepared_key(self.name, method, train, 0) is None and not method.foundations():
             return
         guilty = self._wrongly_ignored(real, set(method.prepare_ignores), tmp_path)
         assert not guilty, f"what prepare() makes depends on {guilty}: take it out of prepare_ignores"
@@ -224,9 +224,9 @@ def _is_same(one: DistilledDataset, other: DistilledDataset) -> bool:
 
 
 def _kept_files(name: str, settings: Mapping[str, Any], train: LabeledImages) -> list[dict[str, str]]:
-    """Return the digests of the files that a method has prepared, by name, and those of its foundation."""
+    """Return the digests of the files that a method has prepared, by name, and those of its foundations."""
     method = make_method(name, dict(settings))
-    keys = (prepared_key(name, method, train, 0), foundation_key(method, train))
+    keys = (prepared_key(name, method, train, 0), *foundation_keys(method, train))
     folders = [key.folder for key in keys if key is not None and is_kept(key)]
     return [{file: _content_digest(folder / file) for file in _listed(folder)} for folder in folders]
 
@@ -241,17 +241,20 @@ def _content_digest(path: Path) -> str:
 
 
 def _outside_foundation(name: str, settings: Mapping[str, Any], train: LabeledImages, ipc: int) -> set[str]:
-    """Return the settings without whose value a method's foundation is known; none where it has no foundation."""
-    key = foundation_key(make_method(name, dict(settings)), train)
-    if key is None:
+    """Return the settings without whose value a method's foundations are known; none where it has none."""
+    digests = _digests_of_foundations(make_method(name, dict(settings)), train)
+    if not digests:
         return set()
     found = set()
     for setting in setting_names(make_method(name)):
         changed = changed_settings(name, settings, train, ipc, {setting})
-        other = foundation_key(make_method(name, changed), train)
-        if other is not None and other.digest == key.digest:
+        if _digests_of_foundations(make_method(name, changed), train) == digests:
             found.add(setting)
     return found
+
+
+def _digests_of_foundations(method: Method, train: LabeledImages) -> list[str]:
+    return [key.digest for key in foundation_keys(method, train)]
 
 
 def _global_random_states() -> tuple[object, ...]:

@@ -12,7 +12,8 @@ from torch import Tensor
 from ddbench.dataset import load_dataset
 from ddbench.method import RunContext, make_method
 from ddbench.methods._teacher.foundation import load_teacher
-from ddbench.methods.sre2l import BETAS, Recipe, Recovery, augment, cosine_rate, least_area
+from ddbench.methods._teacher.recovery import BETAS, Recovery, cosine_rate
+from ddbench.methods.sre2l import Recipe, augment, least_area
 from ddbench.runs.distill import distill
 from ddbench.runs.preparation import make_foundation
 

@@ -11,7 +11,7 @@ from ddbench.errors import BadInputError, UnknownNameError, UnsupportedError
 from ddbench.host.files import sha256_of
 from ddbench.method import RunContext, config_of, make_method
 from ddbench.methods._teacher.foundation import TeacherMethod
-from ddbench.runs.preparation import foundation_key, make_foundation
+from ddbench.runs.preparation import foundation_keys, make_foundation
 from tests._weights import BIRDS, IMAGENET, OTHER, lively, toy_subset
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -65,10 +65,11 @@ def test_the_teacher_gives_the_models_logits_on_the_data_sets_images(weights, tm
 def test_other_bytes_under_one_name_are_another_teacher(weights):
     path, model = weights
     method, train = make_method("rded", {"teacher": NAME}), toy_subset().train
-    first = foundation_key(method, train).digest
-    assert foundation_key(make_method("sre2l", {"teacher": f"{NAME}.IMAGENET1K_V1"}), train).digest == first
+    (first,) = foundation_keys(method, train)
+    (same,) = foundation_keys(make_method("sre2l", {"teacher": f"{NAME}.IMAGENET1K_V1"}), train)
     torch.save(lively(model, seed=3).state_dict(), path)
-    assert foundation_key(method, train).digest != first
+    (other,) = foundation_keys(method, train)
+    assert first.digest == same.digest != other.digest
 
 
 @pytest.mark.parametrize(("name", "settings"), [("rded", {}), ("sre2l", {"steps": 2})])

@@ -8,7 +8,7 @@ import torch
 from ddbench.dataset import load_dataset
 from ddbench.method import RunContext, make_method
 from ddbench.methods._teacher.foundation import load_teacher
-from ddbench.runs.preparation import foundation_key, make_foundation
+from ddbench.runs.preparation import foundation_keys, make_foundation
 from ddbench.students.loop import measure_accuracy
 
 CPU = torch.device("cpu")
@@ -24,9 +24,9 @@ def test_methods_seeds_and_other_settings_share_one_teacher(train):
         make_method("rded", {"crops": 2, "teacher_network": "convnet-d1-w8-bn"}),
         make_method("sre2l", {"steps": 7, "teacher_network": "convnet-d1-w8-bn"}),
     ]
-    assert len({foundation_key(method, train).digest for method in methods}) == 1
+    assert len({key.digest for method in methods for key in foundation_keys(method, train)}) == 1
     other = make_method("rded", {"teacher_network": "convnet-d1-w8-bn", "teacher_epochs": 3})
-    assert foundation_key(other, train).digest != foundation_key(methods[0], train).digest
+    assert foundation_keys(other, train)[0].digest != foundation_keys(methods[0], train)[0].digest
 
 
 def test_it_has_learnt_the_classes_and_stays_as_it_is(train, tmp_path, own_cache):
