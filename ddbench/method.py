@@ -31,6 +31,7 @@ __all__ = [
     "Resumable",
     "RunContext",
     "Tracker",
+    "all_settings",
     "check_ipc",
     "config_of",
     "make_method",
@@ -242,8 +243,12 @@ def config_of(method: Method) -> dict[str, Any]:
     """Return a method's settings as JSON-able values: all but added ones that have their default."""
     config: Any = method.config
     untouched = {f.name for f in fields(config) if f.metadata.get("is_added") and getattr(config, f.name) == f.default}
-    values = {name: value for name, value in asdict(config).items() if name not in untouched}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+    return {name: value for name, value in all_settings(method).items() if name not in untouched}
+
+
+def all_settings(method: Method) -> dict[str, Any]:
+    """Return a method's settings as JSON-able values, added ones too; tuples as lists."""
+    return {name: _storable(value) for name, value in asdict(method.config).items()}
 
 
 def with_added(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -253,8 +258,12 @@ def with_added(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """
     if name not in METHODS.names():
         return dict(config)
-    added = {f.name: f.default for f in fields(METHODS.get(name).Config) if f.metadata.get("is_added")}
+    added = {f.name: _storable(f.default) for f in fields(METHODS.get(name).Config) if f.metadata.get("is_added")}
     return {**added, **config}
+
+
+def _storable(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _as_kind_of(value: object, kind: Any, what: str) -> object:  # noqa: ANN401 - a type as it stands in a class

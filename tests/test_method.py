@@ -12,7 +12,18 @@ import torch
 from pydantic import Field
 
 from ddbench.errors import BadInputError, DDBenchError, UnknownNameError
-from ddbench.method import ADDED, METHODS, Method, NoConfig, RunContext, check_ipc, config_of, make_method
+from ddbench.method import (
+    ADDED,
+    METHODS,
+    Method,
+    NoConfig,
+    RunContext,
+    all_settings,
+    check_ipc,
+    config_of,
+    make_method,
+    with_added,
+)
 from ddbench.records import DatasetInfo, DistilledDataset, LabeledImages
 
 
@@ -173,3 +184,21 @@ def test_a_context_shows_and_keeps_nothing_unless_told(generator):
     ctx.log("loss", 1.0)
     assert list(ctx.track(range(3), "counting")) == [0, 1, 2]
     assert ctx.prepared is None
+
+
+def test_a_list_of_names_is_a_tuple_in_a_method_and_a_list_where_it_is_stored(monkeypatch):
+    @dataclass(frozen=True)
+    class Config:
+        networks: tuple[str, ...] = ("mlp",)
+        further: tuple[str, ...] = field(default=("lenet",), metadata=ADDED)
+
+    class Listing(Toy):
+        pass
+
+    Listing.Config = Config
+    monkeypatch.setitem(METHODS._entries, "listing", Listing)
+    method = make_method("listing", {"networks": ["mlp", "lenet"]})
+    assert method.config.networks == ("mlp", "lenet")
+    assert config_of(method) == {"networks": ["mlp", "lenet"]}
+    assert with_added("listing", config_of(method)) == all_settings(method)
+    assert all_settings(method) == {"networks": ["mlp", "lenet"], "further": ["lenet"]}

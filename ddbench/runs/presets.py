@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -82,20 +81,20 @@ def preset_settings(name_or_path: str | Path, method: str, given: Mapping[str, A
 
 def published_config(method: str, dataset: str, ipc: int | None) -> dict[str, Any] | None:
     """Return the settings behind a method's published numbers, every one; None where no preset says what they were."""
-    from ddbench.method import make_method
+    from ddbench.method import all_settings, make_method
 
     first = f"{method}_{dataset.split(',')[0]}_ipc"  # a preset is named after its content
     for preset in (load_preset(name) for name in preset_names() if name.startswith(first)):
         if ipc in preset.published_for:
-            return asdict(make_method(method, preset.settings).config)
+            return all_settings(make_method(method, preset.settings))
     return None
 
 
 def default_config(method: str) -> dict[str, Any] | None:
     """Return the defaults of a method's settings, every one; None for a method that is not registered."""
-    from ddbench.method import METHODS, make_method
+    from ddbench.method import METHODS, all_settings, make_method
 
-    return asdict(make_method(method).config) if method in METHODS.names() else None
+    return all_settings(make_method(method)) if method in METHODS.names() else None
 
 
 def _folder() -> Path:

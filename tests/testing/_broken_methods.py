@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -155,7 +155,7 @@ class UnstorableSettings(Sound):
     class Config:
         """A setting that JSON turns into something else."""
 
-        sides: tuple[int, ...] = (1, 2)
+        sides: dict[int, int] = field(default_factory=lambda: {1: 2})
 
 
 class ThawedSettings(Sound):
