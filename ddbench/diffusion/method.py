@@ -30,6 +30,7 @@ from ddbench.diffusion.foundation import (
     load_inputs,
     training_images,
 )
+from ddbench.diffusion.guidance import Guide
 from ddbench.diffusion.inputs import InputSource
 from ddbench.diffusion.quality import warn_of_poor_backbone
 from ddbench.diffusion.sampling import Sampler, SamplingPlan, draw_images, sampling_batches, split_evenly
@@ -132,6 +133,10 @@ class DiffusionMethod(Method):
         """Return by label what its images are drawn from, (ipc, C, H, W) inputs; None for noise alone."""
         return None
 
+    def guide(self, train: LabeledImages, classes: list[int], ipc: int, seed: int, ctx: RunContext) -> Guide | None:
+        """Return what adds to the images of some classes while they are drawn; None for nothing."""
+        return None
+
     def prepare(self, train: LabeledImages, ctx: RunContext) -> Path:
         """Fine-tune the backbone phase by phase; of each keep the averaged tensors that were trained."""
         train = training_images(self.config, train)
@@ -165,10 +170,13 @@ class DiffusionMethod(Method):
             denoiser = self._load_fine_tuned(train, number, ctx)
             ids = backbone_class_ids(config, train, denoiser)
             starts = self.starts(train, classes, ipc, seed, ctx)
+            guide = self.guide(train, classes, ipc, seed, ctx)
             batches = list(sampling_batches(classes, ipc, config.sampling_batch_size))
             for index, labels in ctx.track(batches, f"sampling, phase {number + 1}", drawn):
                 own = None if starts is None else {label: of_class[index] for label, of_class in starts.items()}
-                draw = partial(draw_images, denoiser, index=index, class_ids=ids, plan=plan, seed=seed, starts=own)
+                draw = partial(
+                    draw_images, denoiser, index=index, class_ids=ids, plan=plan, seed=seed, starts=own, guide=guide
+                )
                 inputs = torch.cat(in_chunks("sampling_batch", draw, labels, len(labels)))
                 drawn.images[labels, index] = codec.decode(inputs).cpu()
         return DistilledDataset(

@@ -19,7 +19,9 @@ from diffusers import DDPMScheduler, DPMSolverMultistepScheduler
 from torch import Tensor
 
 from ddbench.diffusion.denoiser import Denoiser
+from ddbench.diffusion.guidance import Guide, GuidedStep, step_deviation
 from ddbench.diffusion.noising import BETA_END, BETA_START, NUM_TIMESTEPS, split_output
+from ddbench.errors import BadInputError
 from ddbench.seeding import make_generator
 
 GUIDED_CHANNELS = 3
@@ -73,6 +75,7 @@ def draw_images(
     plan: SamplingPlan,
     seed: int,
     starts: Mapping[int, Tensor] | None = None,
+    guide: Guide | None = None,
 ) -> Tensor:
     """Return one denoised input per label, (B, C, H, W) float32 on the denoiser's device.
 
@@ -84,7 +87,13 @@ def draw_images(
         plan: how.
         seed: with label and index it decides all draws of an image.
         starts: by label, clean inputs (C, H, W) that are noised and denoised again; None for pure noise.
+        guide: adds to the samples after each step of `ddpm`; None for nothing.
+
+    Raises:
+        BadInputError: a guide and `dpm++`, whose steps add no noise.
     """
+    if guide is not None and plan.sampler != "ddpm":
+        raise BadInputError(f"guided steps are those of sampler=ddpm, got sampler={plan.sampler}")
     device = next(denoiser.parameters()).device
     shape = denoiser.shape
     indices = [index] * len(labels) if isinstance(index, int) else index
@@ -103,13 +112,19 @@ def draw_images(
         noisy = scheduler.add_noise(clean, noisy, timesteps[:1])
         if plan.sampler == "dpm++":
             scheduler.set_begin_index(plan.steps - len(timesteps))
-    for timestep in timesteps:
+    for timestep, following in zip(timesteps, [*timesteps[1:].tolist(), None], strict=True):
         output = _guided(denoiser, noisy, timestep.to(device), ids, plan.guidance)
+        noise, interpolation = split_output(output, shape.channels)
         if plan.sampler == "dpm++":
-            noise, _ = split_output(output, shape.channels)
             noisy = scheduler.step(noise, timestep, noisy).prev_sample
-        else:
-            noisy = scheduler.step(output, timestep, noisy, generator=generators).prev_sample
+            continue
+        step = scheduler.step(output, timestep, noisy, generator=generators)
+        noisy = step.prev_sample
+        if guide is not None:
+            deviation = step_deviation(int(timestep), following, interpolation).to(noisy).expand_as(noisy)
+            steps_left = int((timesteps < timestep).sum())
+            shift = guide(GuidedStep(labels, indices, steps_left, step.pred_original_sample, deviation))
+            noisy = noisy if shift is None else noisy + shift
     return noisy
 
 

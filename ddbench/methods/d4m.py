@@ -13,25 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
-from ddbench.diffusion.foundation import foundation_of, load_inputs
+from ddbench.diffusion.clusters import class_centers
 from ddbench.diffusion.method import DiffusionConfig, DiffusionMethod
 from ddbench.diffusion.sampling import SamplingPlan
 from ddbench.method import METHODS, RunContext, check_ipc
 from ddbench.records import LabeledImages
-from ddbench.seeding import make_generator
-
-
-def cluster_centers(inputs: Tensor, count: int, batch_size: int, seed: int) -> Tensor:
-    """Return (count, C, H, W) centres of mini-batch k-means of (n, C, H, W) inputs, float32."""
-    from sklearn.cluster import MiniBatchKMeans
-
-    clustering = MiniBatchKMeans(count, batch_size=batch_size, n_init="auto", random_state=seed)
-    centers = clustering.fit(inputs.flatten(1).numpy()).cluster_centers_
-    return torch.from_numpy(centers).float().view(count, *inputs.shape[1:])
 
 
 @METHODS.register("d4m")
@@ -62,11 +51,4 @@ class D4M(DiffusionMethod):
         self, train: LabeledImages, classes: list[int], ipc: int, seed: int, ctx: RunContext
     ) -> Mapping[int, Tensor]:
         """Return by label the centres of its images' inputs, (ipc, C, H, W)."""
-        found = {}
-        for label in ctx.track(classes, "clustering"):
-            inputs = load_inputs(self.config, train, [label], foundation_of(ctx))
-            everything = torch.arange(len(inputs.labels))
-            taken = inputs.take(everything, torch.zeros(len(everything), dtype=torch.bool), None)
-            own = int(torch.randint(2**31, (), generator=make_generator(seed, "clusters", label)))
-            found[label] = cluster_centers(taken, ipc, self.config.km_expand * ipc, own)
-        return found
+        return class_centers(self.config, train, classes, ipc, seed, ctx, self.config.km_expand * ipc)
