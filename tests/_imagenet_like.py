@@ -2,7 +2,7 @@
 
 A picture is a wave across the image whose direction, length and colour belong to its class; its phase and its noise are
 its own. Names are those of ILSVRC 2012: `train/<WordNet id>/<WordNet id>_<number>.JPEG`, and validation images either
-in class folders or, as they come, flat in one folder with a label file of the devkit beside them.
+in class folders or, as they come, flat in one folder, with the devkit's files of labels beside it.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from scipy.io import savemat
 
+from ddbench.datasets._flat_validation import GROUND_TRUTH, META
 from ddbench.datasets.imagenet1k import all_classes
-
-DEVKIT_FILE = "ILSVRC2012_validation_ground_truth.txt"
 
 
 def wordnet_ids(count: int = 1000) -> list[str]:
@@ -44,8 +44,8 @@ def write_imagenet_like(
         train: training images of each class.
         val: validation images of each class.
         size: side length in pixels.
-        is_flat: validation images lie in `val` itself in mixed order, labelled by `DEVKIT_FILE` beside them, whose ids
-            are taken from `wnids` in the order given, from 1 on; `synsets.txt` lists that order.
+        is_flat: validation images lie in `val` itself in mixed order, labelled by the devkit's two files beside it,
+            which number the classes backwards: in another order than that of their WordNet ids, as there.
     """
     draws = np.random.default_rng(0)
     for label, wnid in enumerate(wnids):
@@ -57,8 +57,17 @@ def write_imagenet_like(
         labels = draws.permutation(np.arange(len(wnids)).repeat(val))
         for number, label in enumerate(labels.tolist(), 1):
             _write(root / "val" / f"ILSVRC2012_val_{number:08d}.JPEG", label, size, draws)
-        (root / DEVKIT_FILE).write_text("".join(f"{label + 1}\n" for label in labels.tolist()))
-        (root / "synsets.txt").write_text("".join(f"{wnid}\n" for wnid in wnids))
+        write_devkit(root, wnids, labels.tolist())
+
+
+def write_devkit(root: Path, wnids: Sequence[str], labels: Sequence[int]) -> None:
+    """Write the devkit's list of labels, which are places in `wnids`, and its list of synsets, a parent among them."""
+    numbers = range(len(wnids), 0, -1)
+    (root / GROUND_TRUTH).write_text("".join(f"{numbers[label]}\n" for label in labels))
+    kind = [("ILSVRC2012_ID", object), ("WNID", object), ("words", object), ("num_children", object)]
+    rows = [(number, wnid, f"class {number}", 0) for number, wnid in zip(numbers, wnids, strict=True)]
+    synsets = np.array([*rows, (len(wnids) + 1, "n00001740", "entity", 2)], dtype=kind)[:, None]
+    savemat(root / META, {"synsets": synsets})
 
 
 def _write(path: Path, label: int, size: int, draws: np.random.Generator) -> None:
