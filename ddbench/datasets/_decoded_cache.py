@@ -56,7 +56,7 @@ def cached_tensors(
 
 def decoded_key(files: DigestedFiles, variant: str) -> WorkKey:
     """Return what images decoded from files are known by: the bytes of all files in their order, and how."""
-    name = files.paths[0].parent.name if files.paths else ""
+    name = files.paths[0].parent.name if len(files.paths) else ""
     return WorkKey("decoded", name, "", CACHE_VERSION, {"variant": variant, "sources": files.digest})
 
 

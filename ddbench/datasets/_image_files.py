@@ -111,10 +111,12 @@ def open_images(listings: Sequence[Listing], size: int, *, resize: bool = True) 
 
 
 def _check_none_is_empty(files: DigestedFiles) -> None:
-    empty = [path for path, (num_bytes, *_) in zip(files.paths, files.looks, strict=True) if num_bytes == 0]
+    empty = (files.looks[:, 0] == 0).nonzero()[0].tolist()
     if empty:
         more = f", and {len(empty) - 1} more files" if len(empty) > 1 else ""
-        raise DataMismatchError(f"{empty[0]}{more} should hold an image and is empty; copy it again or remove it")
+        raise DataMismatchError(
+            f"{files.paths[empty[0]]}{more} should hold an image and is empty; copy it again or remove it"
+        )
 
 
 def _read_all(files: DigestedFiles, size: int, resize: bool) -> Tensor:

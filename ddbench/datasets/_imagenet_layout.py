@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ddbench.dataset import check_size, make_real_dataset
+from ddbench.datasets._flat_validation import list_flat_validation
 from ddbench.datasets._image_files import IMAGENET_MEAN, IMAGENET_STD, open_images
 from ddbench.datasets._image_files import Split as FileSplit
 from ddbench.datasets._parquet import Split, find_parquet, read_parquet_names, read_parquet_split
@@ -40,8 +41,9 @@ def load_imagenet_subset(
     """Return the images of `classes`, (N, 3, size, size) uint8, scaled and cropped as `image_folder` does.
 
     Without `source` the images must be those of ILSVRC 2012, in `imagenet/{train,val}/<WordNet id>` or
-    `<name>/{train,val}/<WordNet id>`; the validation split is the test split. With `source` they may be any others,
-    as class folders or as `{train,val}-*.parquet`, and the data set carries the folder's name instead of `name`, so
+    `<name>/{train,val}/<WordNet id>`; the validation split is the test split. Its images may also lie in `val` itself,
+    with a file of labels (`list_flat_validation`). With `source` they may be any others, as class folders or as
+    `{train,val}-*.parquet`, and the data set carries the folder's name instead of `name`, so
     that its numbers cannot be taken for those of `name`. Nothing is ever fetched.
 
     Args:
@@ -104,12 +106,16 @@ def _read_folders(name: str, folder: Path, wnids: Sequence[str], size: int, *, i
     listings, passed = [], PassedOver()
     for split in ("train", "val"):
         absent = [wnid for wnid in wnids if not (folder / split / wnid).is_dir()]
-        if absent:
+        is_flat = split == "val" and len(absent) == len(wnids) and (folder / split).is_dir()
+        if absent and not is_flat:
             raise DataMissingError(
                 f"{folder} should hold {{train,val}}/<WordNet id>{'' if is_ilsvrc else ' or {train,val}-*.parquet'}; "
                 f"{len(absent)} of {len(wnids)} folders are missing in {split}, such as {absent[0]}; put them there"
             )
-        paths, labels = list_class_folders((folder / split / wnid for wnid in wnids), passed)
+        if is_flat:
+            paths, labels = list_flat_validation(folder, wnids, passed)
+        else:
+            paths, labels = list_class_folders((folder / split / wnid for wnid in wnids), passed)
         if is_ilsvrc:
             _check_ilsvrc(name, folder, split, wnids, labels)
         listings.append((paths, labels))

@@ -2,12 +2,14 @@
 
 A look is size, both times of change, and place on disk. The time at which the file system itself saw the last change
 cannot be set back, so a file that was altered under its old size and date is seen. A file that changed a moment ago
-could change again without looking different: its digest is not kept, and is computed again.
+could change again without looking different: nothing about it is kept, and its digest is computed again. Of the others
+only those are read that are new or look different. Which files there are in folders that were searched is kept with
+them, and holds for as long as the folders look as they did.
 """
 
 from __future__ import annotations
 
-import stat
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,24 +18,37 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import xxhash
 
 from ddbench.errors import BadInputError, DataMismatchError
-from ddbench.host.cached_work import WorkKey, cached_work
+from ddbench.host.cached_work import WorkKey, cached_work, is_kept
+from ddbench.host.file_index import DIGESTS_FILE, FileIndex, read_index, write_index
+from ddbench.host.file_list import FileList, Look, Looks, look_at, look_at_all, look_at_any
 from ddbench.host.meter import seconds_since
 from ddbench.inputs.paths import explain_os_error
 
-CACHE_VERSION = 1  # of how files are digested
+__all__ = [
+    "DIGESTS_FILE",
+    "DigestedFiles",
+    "FileNotes",
+    "digest_files",
+    "find_listing",
+    "look_at",
+    "note_files",
+    "noting_files",
+    "recomputed_digests",
+]
+
+CACHE_VERSION = 2  # of how files are digested and listed
 RECENT_SECONDS = 2.0  # the coarsest clock of a common file system ticks once in as many seconds
-DIGESTS_FILE = "digests.bin"
-DIGEST_BYTES = 16
 _CHUNK = 2**20
+_FILES_AT_ONCE = 64
 _MOST_KNOWN = 16
 
-Look = tuple[int, int, int, int]
-
-_known: dict[str, bytes] = {}  # digests by the digest of their key, for this process
+_known: dict[str, FileIndex] = {}  # by the digest of their key, for this process
 _noted: ContextVar[FileNotes | None] = ContextVar("noted", default=None)
 _recomputed: ContextVar[set[str] | None] = ContextVar("recomputed", default=None)
 
@@ -43,18 +58,28 @@ class FileNotes:
     """Files and folders that were read, and what they looked like then."""
 
     looks: dict[Path, Look] = field(default_factory=dict)
+    lists: list[tuple[FileList, Looks]] = field(default_factory=list)
     changed_lately: bool = False
 
     def add(self, path: Path, look: Look) -> None:
         """Note what a file or folder looks like now."""
         self.looks[path] = look
-        self.changed_lately |= _is_recent(look)
+        self.changed_lately |= _is_recent(max(look[1:3]))
+
+    def add_all(self, files: FileList, looks: Looks) -> None:
+        """Note what many files look like now."""
+        self.lists.append((files, looks))
+        self.changed_lately |= _is_recent(_newest(looks))
 
     def still_hold(self) -> bool:
         """Return whether everything surely is as it was; one look at each."""
         try:
-            return not self.changed_lately and all(_look(path) == look for path, look in self.looks.items())
-        except OSError:
+            return (
+                not self.changed_lately
+                and all(look_at_any(path) == look for path, look in self.looks.items())
+                and all(np.array_equal(look_at_all(files), looks) for files, looks in self.lists)
+            )
+        except (OSError, DataMismatchError):
             return False
 
 
@@ -74,14 +99,14 @@ def note_files(*paths: Path) -> None:
     notes = _noted.get()
     for path in paths if notes is not None else ():
         try:
-            notes.add(path, _look(path))  # type: ignore[union-attr]
+            notes.add(path, look_at_any(path))  # type: ignore[union-attr]
         except OSError:
             continue  # whoever reads it will say so
 
 
 @contextmanager
 def recomputed_digests() -> Iterator[None]:
-    """Trust no kept digest while the block runs: each is computed from the bytes once, and a wrong one replaced."""
+    """Trust nothing kept while the block runs: digests are computed from the bytes once, and wrong ones replaced."""
     token = _recomputed.set(set())
     try:
         yield
@@ -91,10 +116,10 @@ def recomputed_digests() -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class DigestedFiles:
-    """Files in an order, what they looked like, and the digests of their bytes, 16 bytes each."""
+    """Files in an order, what they looked like, (N, 4) int64, and the digests of their bytes, 16 bytes each."""
 
-    paths: tuple[Path, ...]
-    looks: tuple[Look, ...]
+    paths: FileList
+    looks: Looks
     digests: bytes
 
     @cached_property
@@ -105,8 +130,9 @@ class DigestedFiles:
     def check_unchanged(self, rows: Sequence[int] | None = None) -> None:
         """Raise DataMismatchError where one of the files, or of those at `rows`, looks different by now."""
         for row in range(len(self.paths)) if rows is None else rows:
-            if look_at(self.paths[row]) != self.looks[row]:
-                raise DataMismatchError(f"{self.paths[row]} has changed since it was first read; start again")
+            path = self.paths[row]
+            if look_at(path) != tuple(self.looks[row].tolist()):
+                raise DataMismatchError(f"{path} has changed since it was first read; start again")
 
 
 def digest_files(paths: Sequence[Path]) -> DigestedFiles:
@@ -115,86 +141,133 @@ def digest_files(paths: Sequence[Path]) -> DigestedFiles:
     Raises:
         DataMismatchError: one of them is not there, no regular file, unreadable, or changes while it is read.
     """
-    looks = tuple(look_at(path) for path in paths)
+    files = FileList.of(paths)
+    index = _find(files, look_at_all(files))
     notes = _noted.get()
     if notes is not None:
-        for path, look in zip(paths, looks, strict=True):
-            notes.add(path, look)
-    files = DigestedFiles(tuple(paths), looks, b"")
-    if any(map(_is_recent, _newest(looks))):
-        return DigestedFiles(files.paths, looks, _compute(files))
-    return DigestedFiles(files.paths, looks, _find(files))
+        notes.add_all(index.files, index.looks)
+    return DigestedFiles(index.files, index.looks, index.digests)
 
 
-def look_at(path: Path) -> Look:
-    """Return what a regular file looks like; raises DataMismatchError where there is none."""
+def find_listing(asked: Sequence[Path]) -> FileList | None:
+    """Return the files that a search of folders has found, from the cache; None where it has to be made.
+
+    It has to where nothing is kept, where a folder looks different or changed a moment ago, and where kept digests are
+    not to be trusted.
+    """
+    key = _key_of_search(tuple(map(str, asked)))
+    recomputed = _recomputed.get()
+    if recomputed is not None and key.digest not in recomputed:
+        return None
+    index = _known.get(key.digest)
     try:
-        found = path.stat()
-    except OSError as error:
-        raise DataMismatchError(f"the file {path} {explain_os_error(error)}") from error
-    if not stat.S_ISREG(found.st_mode):
-        raise DataMismatchError(f"{path} should be a regular file of a data set and is none; remove it")
-    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+        if index is None and is_kept(key):
+            with cached_work(key) as work:
+                index = read_index(work)
+        search = None if index is None else index.files.search
+        if index is None or search is None or _is_recent(_newest(search.looks)):
+            return None
+        if [look_at_any(folder) for folder in search.folders] != [tuple(look) for look in search.looks.tolist()]:
+            return None
+    except (BadInputError, OSError):
+        return None
+    _remember(key, index)
+    note_files(*map(Path, search.folders))
+    return index.files
 
 
-def _look(path: Path) -> Look:
-    """Return what a file or folder looks like."""
-    found = path.stat()
-    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
-
-
-def _newest(looks: Sequence[Look]) -> list[Look]:
-    return [max(looks, key=lambda look: max(look[1:3]))] if looks else []
-
-
-def _is_recent(look: Look) -> bool:
-    """Return whether something changed a moment ago, or in what this machine takes for the future."""
-    return seconds_since(max(look[1:3]) / 1e9) < RECENT_SECONDS
-
-
-def _find(files: DigestedFiles) -> bytes:
-    """Return the digests: those of this process, else those of the cache, else computed and kept there."""
+def _find(files: FileList, looks: Looks) -> FileIndex:
+    """Return the files with their digests: those of this process, else of the cache, else computed and kept there."""
     key = _key_of(files)
     recomputed = _recomputed.get()
     is_trusted = recomputed is None or key.digest in recomputed
-    if is_trusted and key.digest in _known:
-        return _known[key.digest]
-    found: bytes | None = None
+    index = _known.get(key.digest)
+    may_keep = not _is_recent(_newest(looks)) and _may_keep(files)
+    if is_trusted and may_keep and index is not None and index.is_as(files, looks):
+        return index
+    if not may_keep and not is_kept(key):
+        return FileIndex(files, looks, _complete(files, looks, None))
+    found: FileIndex | None = None
     try:
         with cached_work(key) as work:
-            path = work.folder / DIGESTS_FILE
-            kept = path.read_bytes() if work.account is not None else None
-            found = kept if is_trusted and kept is not None else None
-            if found is None or len(found) != DIGEST_BYTES * len(files.paths):
-                found = _compute(files)
-            if kept is not None and kept != found:
+            kept = read_index(work)
+            found = FileIndex(files, looks, _complete(files, looks, kept if is_trusted else None))
+            if kept is not None and kept.is_of(files, looks) and kept.digests != found.digests and not is_trusted:
                 warnings.warn(f"the digests kept in {work.folder} were wrong and have been replaced", stacklevel=4)
-            if kept != found:
-                path.write_bytes(found)
-                work.keep()
+            is_new = kept is None or kept.digests != found.digests or not kept.is_as(files, looks)
+            if is_new and may_keep:
+                write_index(found, work)
     except (BadInputError, OSError):  # a cache that cannot be written only costs time
-        found = _compute(files) if found is None else found
+        found = FileIndex(files, looks, _complete(files, looks, None)) if found is None else found
     if recomputed is not None:
         recomputed.add(key.digest)
+    if may_keep:
+        _remember(key, found)
+    return found
+
+
+def _remember(key: WorkKey, index: FileIndex) -> None:
+    _known.pop(key.digest, None)
     while len(_known) >= _MOST_KNOWN:
         _known.pop(next(iter(_known)))
-    _known[key.digest] = found
-    return found
+    _known[key.digest] = index
 
 
-def _key_of(files: DigestedFiles) -> WorkKey:
+def _may_keep(files: FileList) -> bool:
+    """Return whether folders that were searched surely hold what was found there for as long as they look the same."""
+    return files.search is None or (files.search.is_certain and not _is_recent(_newest(files.search.looks)))
+
+
+def _key_of(files: FileList) -> WorkKey:
+    if files.search is not None:
+        return _key_of_search(files.search.asked)
+    name = files[0].parent.name if len(files) else ""
+    return WorkKey("digests", name, "", CACHE_VERSION, {"files": files.digest_of_paths()})
+
+
+def _key_of_search(asked: Sequence[str]) -> WorkKey:
     digest = xxhash.xxh3_128()
-    for path, look in zip(files.paths, files.looks, strict=True):
-        digest.update(f"{path.absolute()}\0{look}\n".encode("utf-8", "surrogateescape"))
-    name = files.paths[0].parent.name if files.paths else ""
-    return WorkKey("digests", name, "", CACHE_VERSION, {"files": digest.hexdigest()})
+    for folder in asked:
+        digest.update(os.fsencode(f"{Path(folder).absolute()}\0{folder}\0"))
+    name = Path(asked[0]).parent.name if asked else ""
+    return WorkKey("digests", name, "", CACHE_VERSION, {"folders": digest.hexdigest()})
 
 
-def _compute(files: DigestedFiles) -> bytes:
+def _complete(files: FileList, looks: Looks, kept: FileIndex | None) -> bytes:
+    """Return the digests of all files, those read that `kept` does not hold or that changed a moment ago."""
+    if kept is None:
+        is_there, digests = np.zeros(len(files), dtype=bool), np.zeros((len(files), 16), dtype=np.uint8)
+    else:
+        is_there, digests = kept.find(files, looks)
+        is_there &= ~_are_recent(looks)
+    missing = np.flatnonzero(~is_there).tolist()
     with ThreadPoolExecutor() as pool:
-        found = b"".join(pool.map(_digest_bytes, files.paths, chunksize=64))
-    files.check_unchanged()
-    return found
+        # In blocks: a million waiting calls would take gigabytes.
+        blocks = [missing[start : start + _FILES_AT_ONCE] for start in range(0, len(missing), _FILES_AT_ONCE)]
+        for block, found in zip(blocks, pool.map(lambda rows: _digest_rows(files, rows), blocks), strict=True):
+            digests[block] = found
+    DigestedFiles(files, looks, b"").check_unchanged(missing)
+    return digests.tobytes()
+
+
+def _digest_rows(files: FileList, rows: Sequence[int]) -> Any:  # noqa: ANN401
+    return np.frombuffer(b"".join(_digest_bytes(files[row]) for row in rows), np.uint8).reshape(len(rows), -1)
+
+
+def _newest(looks: Looks) -> int:
+    """Return when the last of (N, 4) looks changed, in nanoseconds since the epoch, 0 for none."""
+    return int(looks[:, 1:3].max()) if len(looks) else 0
+
+
+def _is_recent(changed: int) -> bool:
+    """Return whether a change was a moment ago, or in what this machine takes for the future."""
+    return seconds_since(changed / 1e9) < RECENT_SECONDS
+
+
+def _are_recent(looks: Looks) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return for each of (N, 4) looks whether its change was a moment ago."""
+    times: np.ndarray[Any, np.dtype[np.bool_]] = seconds_since(0.0) - looks[:, 1:3].max(1) / 1e9 < RECENT_SECONDS
+    return times
 
 
 def _digest_bytes(path: Path) -> bytes:

@@ -6,15 +6,19 @@ import os
 import unicodedata
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ddbench.errors import DataMismatchError
-from ddbench.host.file_digests import note_files
+from ddbench.host.file_digests import find_listing, note_files
+from ddbench.host.file_list import FileList, Look, Search, look_at_any
 from ddbench.inputs.paths import explain_os_error
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff")
@@ -28,7 +32,7 @@ LOOSE = "beside the class folders"
 _SYSTEM_NAMES = ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "@eadir", "$recycle.bin")
 _EXAMPLES = 3
 
-Listing = tuple[list[Path], Tensor]
+Listing = tuple[Sequence[Path], Tensor]
 
 
 @dataclass
@@ -44,6 +48,18 @@ class PassedOver:
         shown = (Path(name).suffix or name) if reason == OTHER_KIND else name
         if shown not in self.examples[reason] and len(self.examples[reason]) < _EXAMPLES:
             self.examples[reason].append(shown)
+
+    @property
+    def account(self) -> dict[str, Any]:
+        """All of it, JSON-able."""
+        return {reason: [count, self.examples[reason]] for reason, count in self.counts.items()}
+
+    def add_all(self, account: Mapping[str, Any]) -> None:
+        """Add what another search left out, by its `account`."""
+        for reason, (count, examples) in account.items():
+            self.counts[reason] += count
+            new = [name for name in examples if name not in self.examples[reason]]
+            self.examples[reason] = (self.examples[reason] + new)[:_EXAMPLES]
 
     def warn(self, root: Path) -> None:
         """Say in one line what was left out below `root`, where anything was."""
@@ -64,24 +80,29 @@ def list_images(folder: Path, passed: PassedOver | None = None) -> list[Path]:
     Raises:
         DataMismatchError: a folder that cannot be read.
     """
-    return sorted(_find_images(folder, PassedOver() if passed is None else passed))
+    found = _search([folder])
+    if passed is not None and found.search is not None:
+        passed.add_all(found.search.account)
+    return list(found)
 
 
 def list_class_folders(folders: Iterable[Path], passed: PassedOver | None = None) -> Listing:
     """Return the image files of one folder per class, in label order, and their labels (N,) int64.
 
+    A list that an earlier search has found is taken from the cache while all folders look as they did; it is kept there
+    when the files are digested.
+
     Raises:
         DataMismatchError: a class without images, or a folder that cannot be read.
     """
-    paths: list[Path] = []
-    labels: list[int] = []
-    for label, folder in enumerate(folders):
-        found = list_images(folder, passed)
-        if not found:
-            raise DataMismatchError(f"folder {folder} holds no image ({', '.join(SUFFIXES)}); add some or remove it")
-        paths += found
-        labels += [label] * len(found)
-    return paths, torch.tensor(labels, dtype=torch.int64)
+    asked = list(folders)
+    files = find_listing(asked) or _search(asked, may_be_empty=False)
+    counts = np.empty(0, dtype=np.int64)
+    if files.search is not None:
+        counts = files.search.counts
+        if passed is not None:
+            passed.add_all(files.search.account)
+    return files, torch.arange(len(asked)).repeat_interleave(torch.from_numpy(counts))
 
 
 def class_names_in(folder: Path, passed: PassedOver | None = None, known: Collection[str] = ()) -> list[str]:
@@ -140,19 +161,56 @@ def _check_class_folders(folder: Path, names: Iterable[str]) -> None:
         above.update(dict.fromkeys(place.parents, name))
 
 
-def _find_images(folder: Path, passed: PassedOver) -> Iterator[Path]:
-    for entry in _scan(folder):
+@dataclass
+class _Searched:
+    """What a search has looked into, and left out."""
+
+    looks: dict[str, Look] = field(default_factory=dict)
+    passed: PassedOver = field(default_factory=PassedOver)
+
+
+def _search(folders: Sequence[Path], *, may_be_empty: bool = True) -> FileList:
+    """Return the images in folders, at any depth, each folder's sorted by path."""
+    searched, counts = _Searched(), np.zeros(len(folders), dtype=np.int64)
+
+    def found() -> Iterator[tuple[str, str]]:
+        for place, folder in enumerate(folders):
+            for image in _find_images(str(folder), searched):
+                counts[place] += 1
+                yield image
+            if not counts[place] and not may_be_empty:
+                kinds = ", ".join(SUFFIXES)
+                raise DataMismatchError(f"folder {folder} holds no image ({kinds}); add some or remove it")
+
+    files = FileList.of_names(found())
+    files.search = Search(
+        asked=tuple(map(str, folders)),
+        counts=counts,
+        folders=tuple(searched.looks),
+        looks=np.array([*searched.looks.values()], dtype=np.int64).reshape(-1, 4),
+        account=searched.passed.account,
+        is_certain=not {LINKED, SPECIAL} & searched.passed.counts.keys(),
+    )
+    return files
+
+
+def _find_images(folder: str, searched: _Searched) -> Iterator[tuple[str, str]]:
+    """Yield folder and name of each image; in the order of names, which makes it that of paths."""
+    passed = searched.passed
+    with suppress(OSError):  # which is told below
+        searched.looks[folder] = look_at_any(folder)
+    for entry in _scan(Path(folder)):
         is_link_to_folder = entry.is_symlink() and _is_folder(entry)
         if is_hidden(entry.name):
             passed.add(HIDDEN, entry.name)
         elif is_link_to_folder:
             passed.add(LINKED, entry.name)
         elif _is_folder(entry):
-            yield from _find_images(folder / entry.name, passed)
+            yield from _find_images(entry.path, searched)
         elif not _is_image(entry.name):
             passed.add(OTHER_KIND, entry.name)
         elif entry.is_symlink() or entry.is_file():  # a link that leads nowhere is told when it is looked at
-            yield folder / entry.name
+            yield folder, entry.name
         else:
             passed.add(SPECIAL, entry.name)
 

@@ -70,7 +70,7 @@ def decode_images(
             pixels = _decode(encoded[index], names[index], channels, size, resize)
             images[index] = pixels.reshape(size, size, channels).transpose(2, 0, 1)
 
-    workers = os.cpu_count() or 1
+    workers = cores()
     # Chunks, as handing over images of a few hundred bytes one by one costs more than decoding them.
     length = max(1, min(_CHUNK, len(encoded) // (4 * workers)))
     chunks = [range(start, min(start + length, len(encoded))) for start in range(0, len(encoded), length)]
@@ -81,6 +81,14 @@ def decode_images(
         for _ in pool.map(decode_chunk, chunks):
             pass
     return torch.from_numpy(images)
+
+
+def cores() -> int:
+    """Return how many cores this process may use, which a cluster's scheduler or `taskset` may have limited.
+
+    A thread a core: Pillow decodes and resizes beside other threads, so that processes would win nothing.
+    """
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _decode(encoded: bytes | Path, name: str, channels: int, size: int, resize: bool) -> Pixels:

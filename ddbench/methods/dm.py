@@ -3,12 +3,16 @@
 Paper: Zhao, Bilen, "Dataset Condensation with Distribution Matching", WACV 2023 (arXiv 2110.04181), equation 5.
 Checked against: VICO-UoE/DatasetCondensation, main_DM.py.
 Differs from it: the real branch runs without gradient, and both run in chunks that fit the processor's cache, in the
-network's native form; with a network without batch norm the numbers are the same.
+network's native form; with a network without batch norm the numbers are the same. Real images are drawn and passed one
+class after another. A network with batch norm sees all classes at once, as there, up to `WHOLE_BYTES` of real images:
+beyond, groups of classes, whose statistics are their own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -29,6 +33,10 @@ from ddbench.students.loop import channels_last, chunk_size
 from ddbench.training_recipe import MethodPrecision
 from ddbench.work import BY_IMAGES, MethodWork, Passes, PhaseWork, image_bytes
 
+# Of float32 real images that batch norm sees at once; our choice: all 100 classes of CIFAR fit, the 200 of Tiny
+# ImageNet do not.
+WHOLE_BYTES = 2**30
+
 
 def mean_embedding_gap(real_means: Tensor, synthetic_means: Tensor) -> Tensor:
     """Return the sum over classes of squared distances of (K, D) mean embeddings, () (equation 5)."""
@@ -37,34 +45,50 @@ def mean_embedding_gap(real_means: Tensor, synthetic_means: Tensor) -> Tensor:
 
 @torch.no_grad()
 def mean_real_embeddings(
-    network: Network, batches: list[Tensor], draws: list[Draw], precision: MethodPrecision = "fp32"
+    network: Network,
+    batches: Iterable[Tensor],
+    draws: Sequence[Draw],
+    precision: MethodPrecision = "fp32",
+    together: int | None = None,
 ) -> Tensor:
     """Return (K, D) means over each of K batches of (B, C, H, W) normalised images, augmented by their draws.
 
-    A network with batch norm sees all classes in one forward, as in the reference code; others see chunks.
+    A network with batch norm sees `together` classes in one forward, all of them where None, as in the reference code;
+    others see chunks of one class, so that `batches` may be made one by one.
     """
-    augmented = [channels_last(apply_dsa(images, draw)) for images, draw in zip(batches, draws, strict=True)]
+    augmented = (channels_last(apply_dsa(images, draw)) for images, draw in zip(batches, draws, strict=True))
     if has_batch_norm(network):
-        embeddings = network.embed(torch.cat(augmented))
-        return torch.stack([part.mean(0) for part in embeddings.split([len(images) for images in batches])])
+        return torch.cat([_means_of_group(network, group) for group in _groups(augmented, together or len(draws))])
+
+    def mean(images: Tensor) -> Tensor:
+        size = chunk_size(images.device, precision)
+        return torch.stack(in_chunks("real_chunk", total, images, size)).sum(0) / len(images)
 
     def total(images: Tensor) -> Tensor:
         with in_precision(precision, images.device):
             embeddings = network.embed(images)
         return (embeddings.float() if precision == "bf16" else embeddings).sum(0)
 
-    size = chunk_size(batches[0].device, precision)
-    sums = [torch.stack(in_chunks("real_chunk", total, part, size)).sum(0) for part in augmented]
-    return torch.stack([total / len(part) for total, part in zip(sums, augmented, strict=True)])
+    return torch.stack([mean(images) for images in augmented])
+
+
+def _groups(batches: Iterator[Tensor], size: int) -> Iterator[list[Tensor]]:
+    while group := list(islice(batches, size)):
+        yield group
+
+
+def _means_of_group(network: Network, batches: Sequence[Tensor]) -> Tensor:
+    embeddings = network.embed(torch.cat(list(batches)))
+    return torch.stack([part.mean(0) for part in embeddings.split([len(images) for images in batches])])
 
 
 def gap_and_gradient(
-    network: Network, synthetic: Tensor, draws: list[Draw], real_means: Tensor
+    network: Network, synthetic: Tensor, draws: list[Draw], real_means: Tensor, together: int | None = None
 ) -> tuple[Tensor, Tensor]:
     """Return the loss, (), and its gradient by (K * ipc, C, H, W) images sorted by class.
 
-    A few classes at a time, since no class's part needs another's; a network with batch norm sees all of them in one
-    forward, as in the reference code.
+    A few classes at a time, since no class's part needs another's; a network with batch norm sees `together` of them in
+    one forward, all where None, as in the reference code.
     """
     ipc = len(synthetic) // len(draws)
 
@@ -74,8 +98,9 @@ def gap_and_gradient(
         loss = mean_embedding_gap(real_means[first:end], mean_synthetic_embeddings(network, images, draws[first:end]))
         return loss.detach(), torch.autograd.grad(loss, images)[0]
 
-    limit = len(synthetic) if has_batch_norm(network) else chunk_size(synthetic.device)
-    size = classes_at_once(len(draws), ipc, limit)
+    size = classes_at_once(len(draws), ipc, chunk_size(synthetic.device))
+    if has_batch_norm(network):
+        size = together or len(draws)
     losses, gradients = zip(*in_chunks("synthetic_classes", part, torch.arange(len(draws)), size), strict=True)
     return torch.stack(losses).sum(), torch.cat(gradients)
 
@@ -130,13 +155,16 @@ class DistributionMatching(Method):
         optimiser = torch.optim.SGD([synthetic], lr=config.image_lr, momentum=config.image_momentum)
         # Drawn before the loop to say how networks pass; the draws after it are those of every recorded set.
         network = self._make_network(train, ctx)
-        passes = "eager" if network.native() is network else "native"
+        engine = {"passes": "eager" if network.native() is network else "native"}
+        together = self._together(train, ipc) if has_batch_norm(network) else None
+        if together not in (None, train.num_classes):
+            engine["batch_norm_sees"] = f"{together} classes at once"
         learner = Learner(optimiser, ctx.generator)
         for step in ctx.track(range(config.steps), "matching distributions", learner):
-            network, draws, batches = self._draw(train, classes, ctx)
-            passed = network.native()
-            real_means = mean_real_embeddings(passed, batches, draws, config.real_precision)
-            loss, gradient = gap_and_gradient(passed, synthetic, draws, real_means)
+            network, draws = self._draw(train, ctx)
+            passed, batches = network.native(), self._draw_batches(train, classes, ctx)
+            real_means = mean_real_embeddings(passed, batches, draws, config.real_precision, together)
+            loss, gradient = gap_and_gradient(passed, synthetic, draws, real_means, together)
             learner.descend([gradient])
             if step % 100 == 0:
                 ctx.log(f"loss[{step}]", loss.item())
@@ -145,31 +173,41 @@ class DistributionMatching(Method):
             labels=torch.arange(train.num_classes).repeat_interleave(ipc),
             num_classes=train.num_classes,
             ipc=ipc,
-            provenance={"pixel_margin": UNBOUNDED, "engine": {"passes": passes}},
+            provenance={"pixel_margin": UNBOUNDED, "engine": engine},
         )
 
     def work(self, train: LabeledImages, ipc: int) -> MethodWork:
         """Return a forward pass of the real batches and a forward and backward pass of all images in each step."""
         config, shape = self.config, InputShape.of(train.info)
-        num_real = sum(min(config.real_batch_size, int(count)) for count in train.class_counts())
-        num_synthetic = train.num_classes * ipc
-        real = Passes(config.network, config.steps * num_real, chunk_size(torch.device("cpu")), is_native=True)
-        synthetic = Passes(config.network, config.steps * num_synthetic, num_synthetic, BY_IMAGES, is_native=True)
-        held = image_bytes(2 * num_real + 4 * num_synthetic, shape)  # as drawn and augmented; with momentum, gradient
+        counts = train.class_counts().clamp(max=config.real_batch_size)
+        num_real, largest, num_synthetic = int(counts.sum()), int(counts.max()), train.num_classes * ipc
+        chunk = chunk_size(torch.device("cpu"))
+        at_once = ipc * classes_at_once(train.num_classes, ipc, chunk)
+        held = image_bytes(2 * largest + 4 * num_synthetic, shape)  # as drawn and augmented; with momentum, gradient
+        if has_batch_norm(make_network(config.network, shape, torch.Generator())):
+            together = self._together(train, ipc)
+            chunk, at_once = together * largest, together * ipc
+            held = image_bytes(2 * chunk + 4 * num_synthetic, shape)
+        real = Passes(config.network, config.steps * num_real, chunk, is_native=True)
+        synthetic = Passes(config.network, config.steps * num_synthetic, at_once, BY_IMAGES, is_native=True)
         return MethodWork(PhaseWork((real, synthetic), held))
 
-    def _draw(
-        self, train: LabeledImages, classes: list[Tensor], ctx: RunContext
-    ) -> tuple[Network, list[Draw], list[Tensor]]:
-        """Return a step's fresh network, one DSA draw per class and one real batch per class."""
+    def _together(self, train: LabeledImages, ipc: int) -> int:
+        """Return how many classes a network with batch norm sees at once."""
+        limit = WHOLE_BYTES // image_bytes(1, InputShape.of(train.info))
+        return classes_at_once(train.num_classes, max(self.config.real_batch_size, ipc), limit)
+
+    def _draw(self, train: LabeledImages, ctx: RunContext) -> tuple[Network, list[Draw]]:
+        """Return a step's fresh network and one DSA draw per class; one real batch per class is drawn after them."""
         network = self._make_network(train, ctx)
         strategy = dsa_strategy(train.info)
-        draws = [draw_dsa(ctx.generator, strategy, 1, siamese=True) for _ in classes]
-        batches = [
-            train.normalised(draw_distinct(indices, self.config.real_batch_size, ctx.generator), ctx.device)
-            for indices in classes
-        ]
-        return network, draws, batches
+        return network, [draw_dsa(ctx.generator, strategy, 1, siamese=True) for _ in range(train.num_classes)]
+
+    def _draw_batches(self, train: LabeledImages, classes: list[Tensor], ctx: RunContext) -> Iterator[Tensor]:
+        """Yield one real batch per class, each drawn and read when it is asked for."""
+        for indices in classes:
+            drawn = draw_distinct(indices, self.config.real_batch_size, ctx.generator)
+            yield train.normalised(drawn, ctx.device)
 
     def _make_network(self, train: LabeledImages, ctx: RunContext) -> Network:
         network = make_network(self.config.network, InputShape.of(train.info), ctx.generator)

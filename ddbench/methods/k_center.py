@@ -36,5 +36,4 @@ class KCenter(FeatureMethod):
 
     def distill(self, train: LabeledImages, ipc: int, ctx: RunContext) -> DistilledDataset:
         """Return (K * ipc, C, H, W) uint8 pixels; smaller sets are the beginnings of larger ones, class by class."""
-        chosen = [indices[choose_centers(features, ipc)] for indices, features in self.features_by_class(train, ctx)]
-        return select_real(train, chosen, ipc)
+        return select_real(train, self.choose(train, ctx, lambda features: choose_centers(features, ipc)), ipc)

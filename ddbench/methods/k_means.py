@@ -46,9 +46,9 @@ class KMeans(FeatureMethod):
         """Return (K * ipc, C, H, W) uint8 pixels, sorted by class."""
         from sklearn.cluster import KMeans as Clustering
 
-        chosen = []
-        for indices, features in self.features_by_class(train, ctx):
+        def select(features: Tensor) -> Tensor:
             clustering = Clustering(ipc, n_init=self.config.restarts, random_state=draw_seed(ctx.generator) % 2**32)
             centers = clustering.fit(features.numpy()).cluster_centers_
-            chosen.append(indices[nearest_to_centers(features, torch.from_numpy(centers))])
-        return select_real(train, chosen, ipc)
+            return nearest_to_centers(features, torch.from_numpy(centers))
+
+        return select_real(train, self.choose(train, ctx, select), ipc)

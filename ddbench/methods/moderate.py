@@ -15,13 +15,17 @@ from ddbench.methods._coresets.features import FeatureMethod
 from ddbench.methods._coresets.selection import select_real
 from ddbench.records import DistilledDataset, LabeledImages
 
+QUANTILE_VALUES = 2**24  # torch's quantile takes no more
+
 
 def middle(features: Tensor, count: int) -> Tensor:
     """Return (count,) int64 positions of the rows of (n, D) features in the middle, by distance from their median.
 
     Of n rows sorted by distance those from round(n / 2 - count / 2) on.
     """
-    distances = torch.linalg.vector_norm(features - features.quantile(0.5, dim=0), dim=1)
+    columns = features.split(max(1, QUANTILE_VALUES // len(features)), dim=1)
+    median = torch.cat([part.quantile(0.5, dim=0) for part in columns])
+    distances = torch.linalg.vector_norm(features - median, dim=1)
     start = round((len(features) - count) / 2)
     order: Tensor = distances.argsort(stable=True)
     return order[start : start + count]
@@ -33,5 +37,4 @@ class Moderate(FeatureMethod):
 
     def distill(self, train: LabeledImages, ipc: int, ctx: RunContext) -> DistilledDataset:
         """Return (K * ipc, C, H, W) uint8 pixels."""
-        chosen = [indices[middle(features, ipc)] for indices, features in self.features_by_class(train, ctx)]
-        return select_real(train, chosen, ipc)
+        return select_real(train, self.choose(train, ctx, lambda features: middle(features, ipc)), ipc)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import xxhash
 from hypothesis import HealthCheck, given, settings
@@ -16,10 +17,13 @@ from ddbench.host.cached_work import MANIFEST
 from ddbench.host.file_digests import (
     DIGESTS_FILE,
     digest_files,
+    find_listing,
     note_files,
     noting_files,
     recomputed_digests,
 )
+from ddbench.host.file_index import FileIndex
+from ddbench.host.file_list import FileList
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -79,7 +83,7 @@ def test_a_changed_file_is_read_again_whatever_its_size_and_date_say(files, read
     times = files[1].stat().st_atime_ns, files[1].stat().st_mtime_ns
     files[1].write_bytes(b"B" * 100)
     os.utime(files[1], ns=times)
-    assert (files[1].stat().st_size, files[1].stat().st_mtime_ns) == before.looks[1][:2]
+    assert [files[1].stat().st_size, files[1].stat().st_mtime_ns] == before.looks[1][:2].tolist()
     assert digest_files(files).digest != before.digest
 
 
@@ -111,7 +115,7 @@ def test_digests_that_were_replaced_with_their_manifest_are_found_out_when_recom
     right = digest_files(files)
     forget()
     folder = kept_file(own_cache).parent
-    with file_digests.cached_work(file_digests._key_of(right)) as work:
+    with file_digests.cached_work(file_digests._key_of(right.paths)) as work:
         (folder / DIGESTS_FILE).write_bytes(bytes(48))
         work.keep()
     assert digest_files(files).digests == bytes(48)  # a look alone cannot tell
@@ -179,7 +183,7 @@ def test_notes_hold_until_something_changes(files, change):
     with noting_files() as notes:
         note_files(files[0].parent)
         digest_files(files)
-    assert len(notes.looks) == 4
+    assert len(notes.looks) + sum(len(listed) for listed, _ in notes.lists) == 4
     assert notes.still_hold()
     match change:
         case "content":
@@ -224,3 +228,30 @@ def test_one_changed_byte_of_any_file_changes_the_digest(tmp_path, contents, dat
     assert digest_files(paths).digest != before.digest
     paths[which].write_bytes(contents[which])
     assert digest_files(paths).digest == before.digest
+
+
+def test_of_files_that_are_added_or_changed_only_these_are_read(files, read):
+    digest_files(files)
+    read.clear()
+    files[1].write_bytes(b"other")
+    forget()
+    digest_files(files)
+    assert read == ["b"]
+    read.clear()
+    forget()
+    found = find_listing([files[0].parent])
+    assert found is None  # the files were named and not searched for
+    listed = [*files, files[0].with_name("d")]
+    listed[3].write_bytes(b"d")
+    assert digest_files(listed).digests == b"".join(xxhash.xxh3_128_digest(path.read_bytes()) for path in listed)
+
+
+def test_rows_of_a_kept_index_are_found_among_other_files(files):
+    kept = digest_files(files)
+    index = FileIndex(kept.paths, kept.looks, kept.digests)
+    others = FileList.of([files[2], files[0].with_name("new"), files[0]])
+    looks = np.stack([kept.looks[2], kept.looks[1], kept.looks[0] + 1])
+    is_there, digests = index.find(others, looks)
+    assert is_there.tolist() == [True, False, False]
+    assert digests[0].tobytes() == kept.digests[32:]
+    assert not digests[1:].any()

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import warnings
+from pathlib import Path
 
 import pytest
+import xxhash
 
 from ddbench.errors import DataMismatchError
-from ddbench.host.file_digests import digest_files
+from ddbench.host import file_digests
+from ddbench.host.file_digests import digest_files, recomputed_digests
+from ddbench.host.file_index import LIST_FILE
+from ddbench.image_files import class_folders
 from ddbench.image_files.class_folders import (
     HIDDEN,
     LINKED,
@@ -162,3 +167,91 @@ def test_a_name_that_is_no_text_is_refused(tmp_path):
     os.mkdir(os.fsencode(tmp_path) + b"/caf\xe9")  # noqa: PTH102 - a Path takes no bytes
     with pytest.raises(DataMismatchError, match=r"the folder 'caf.+' in .* is not text in UTF-8; rename it"):
         class_names_in(tmp_path)
+
+
+@pytest.fixture
+def settled(own_cache, monkeypatch):
+    """An empty cache; files and folders count as settled at once, and nothing is known from another test."""
+    monkeypatch.setattr(file_digests, "RECENT_SECONDS", -1.0)
+    monkeypatch.setattr(file_digests, "_known", {})
+    return own_cache
+
+
+def searched_again(folders, monkeypatch):
+    """What a new process lists, and whether it has searched the folders for it."""
+    file_digests._known.clear()
+    searches = []
+    plain = class_folders._search
+    with monkeypatch.context() as patch:
+        patch.setattr(class_folders, "_search", lambda *args, **kwargs: searches.append(1) or plain(*args, **kwargs))
+        passed = PassedOver()
+        paths, labels = list_class_folders(folders, passed)
+    return list(paths), labels.tolist(), passed, bool(searches)
+
+
+@pytest.mark.parametrize("change", ["nothing", "added", "removed", "nested", "content"])
+def test_a_kept_list_holds_until_a_folder_changes(tmp_path, write_image, settled, monkeypatch, change):
+    for name in ("a/1.png", "a/2.png", "a/deep/3.png", "b/4.png"):
+        write_image(tmp_path / name)
+    (tmp_path / "a" / "notes.txt").touch()
+    folders = [tmp_path / "b", tmp_path / "a"]
+    digest_files(list_class_folders(folders)[0])
+    match change:
+        case "added":
+            write_image(tmp_path / "a" / "0.png")
+        case "removed":
+            (tmp_path / "a" / "2.png").unlink()
+        case "nested":
+            write_image(tmp_path / "a" / "deep" / "5.png")
+        case "content":
+            write_image(tmp_path / "a" / "2.png", 77)
+    paths, labels, passed, was_searched = searched_again(folders, monkeypatch)
+    assert was_searched == (change in ("added", "removed", "nested"))
+    assert paths == sorted((tmp_path / "b").rglob("*.png")) + sorted((tmp_path / "a").rglob("*.png"))
+    assert labels == [0] + [1] * (len(paths) - 1)
+    assert (passed.counts, passed.examples) == ({OTHER_KIND: 1}, {OTHER_KIND: [".txt"]})
+    expected = b"".join(xxhash.xxh3_128_digest(path.read_bytes()) for path in paths)
+    assert digest_files(list_class_folders(folders)[0]).digests == expected
+
+
+def test_a_list_is_not_kept_where_a_folder_changed_a_moment_ago(listing, settled, monkeypatch):
+    folders = [path.parent for path in listing[0][1:]]
+    monkeypatch.setattr(file_digests, "RECENT_SECONDS", 3600.0)
+    digest_files(list_class_folders(folders)[0])
+    assert searched_again(folders, monkeypatch)[-1]
+
+
+def test_a_list_is_not_kept_where_what_a_link_leads_to_decides(tmp_path, write_image, settled, monkeypatch):
+    write_image(tmp_path / "a" / "1.png")
+    (tmp_path / "a" / "2.png").symlink_to(tmp_path)
+    digest_files(list_class_folders([tmp_path / "a"])[0])
+    assert searched_again([tmp_path / "a"], monkeypatch)[-1]
+
+
+def test_folders_named_from_another_place_have_a_list_of_their_own(tmp_path, write_image, settled, monkeypatch):
+    write_image(tmp_path / "a" / "1.png")
+    monkeypatch.chdir(tmp_path)
+    digest_files(list_class_folders([Path("a")])[0])
+    (tmp_path / "inside").mkdir()
+    monkeypatch.chdir(tmp_path / "inside")
+    paths, *_ = searched_again([Path("../a")], monkeypatch)
+    assert [path.exists() for path in paths] == [True]
+
+
+def test_a_kept_list_is_not_trusted_where_all_is_to_be_read_again(listing, settled, monkeypatch):
+    folders = [path.parent for path in listing[0][1:]]
+    digest_files(list_class_folders(folders)[0])
+    with recomputed_digests():
+        assert searched_again(folders, monkeypatch)[-1]
+    assert not searched_again(folders, monkeypatch)[-1]
+
+
+def test_a_damaged_index_is_made_again_with_one_warning(listing, settled, monkeypatch):
+    folders = [path.parent for path in listing[0][1:]]
+    digest_files(list_class_folders(folders)[0])
+    (path,) = settled.glob(f"digests/*/{LIST_FILE}")
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.warns(UserWarning, match=f"is made again: {LIST_FILE} is missing or altered"):
+        paths, _, _, was_searched = searched_again(folders, monkeypatch)
+    assert was_searched
+    assert paths == list(listing[0])

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import os
+import threading
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageOps, TiffImagePlugin
 
 from ddbench.errors import DataMismatchError
+from ddbench.image_files import decode as decoding
 from ddbench.image_files.decode import decode_images
 
 
@@ -229,3 +232,29 @@ def test_a_damaged_file_is_decoded_or_refused_in_one_line(data, kind):
     except DataMismatchError as error:
         refusals.append(str(error))
     assert all("x.png" in text and "\n" not in text for text in refusals)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 7])
+def test_pictures_are_the_same_in_order_whatever_the_threads_and_none_is_left(
+    encode, random_pixels, monkeypatch, workers
+):
+    pixels = random_pixels(40, 8, 8, 3)
+    encoded, names = [encode(picture) for picture in pixels], [str(place) for place in range(40)]
+    monkeypatch.setattr(decoding, "cores", lambda: workers)
+    before = threading.active_count()
+    found = decode_images(encoded, names, channels=3, size=8, resize=False)
+    assert torch.equal(found, torch.from_numpy(pixels).permute(0, 3, 1, 2))
+    with pytest.raises(DataMismatchError, match=r"^cannot decode the image 17 [^\n]*$"):
+        decode_images([*encoded[:17], b"damaged", *encoded[18:]], names, channels=3, size=8, resize=False)
+    assert threading.active_count() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system pins no process to cores")
+def test_threads_follow_the_cores_that_the_process_may_use():
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert decoding.cores() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert decoding.cores() == len(allowed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -21,7 +23,8 @@ from ddbench.methods.dm import (
     mean_synthetic_embeddings,
 )
 from ddbench.network import InputShape, Network, make_network
-from ddbench.records import LabeledImages
+from ddbench.records import DatasetInfo, LabeledImages
+from ddbench.work import count_bytes
 
 SMALL = {"network": "convnet-d1-w8", "steps": 1, "real_batch_size": 5}
 COLOUR = InputShape(3, 8, 3)
@@ -262,3 +265,73 @@ def test_a_network_that_does_not_fit_is_told_in_one_line(toy, context):
     with pytest.raises(BadInputError, match="depth 9") as caught:
         make_method("dm", {**SMALL, "network": "convnet-d9"}).distill(toy, 1, context)
     assert "\n" not in str(caught.value)
+
+
+def test_real_batches_are_asked_for_one_after_another_and_let_go_of():
+    network, draws, batches = frozen_network("convnet-d2-w4"), siamese_draws(), uneven_batches()
+    references: list[weakref.ref[Tensor]] = []
+
+    def one_by_one() -> Iterator[Tensor]:
+        for batch in batches:
+            made = batch.clone()
+            assert sum(reference() is not None for reference in references) <= 1
+            references.append(weakref.ref(made))
+            yield made
+
+    assert torch.equal(
+        mean_real_embeddings(network, one_by_one(), draws), mean_real_embeddings(network, batches, draws)
+    )
+    assert len(references) == 3
+
+
+@pytest.mark.parametrize("together", [1, 3])
+def test_batch_norm_sees_groups_of_classes_where_all_are_too_many(together):
+    network, draws, batches = frozen_network("convnet-d1-w4-bn"), siamese_draws(), uneven_batches()
+    synthetic = torch.randn(12, 3, 8, 8, dtype=torch.float64, generator=seeded(3))
+    means = mean_real_embeddings(network, batches, draws, together=together)
+    loss, gradient = gap_and_gradient(network, synthetic, draws, means, together)
+    groups = [range(first, first + together) for first in range(0, 3, together)]
+    total, gradients = 0.0, []
+    for group in groups:
+        augmented = [apply_dsa(batches[k], draws[k]) for k in group]
+        embeddings = network.embed(torch.cat(augmented)).split([len(part) for part in augmented])
+        images = synthetic[4 * group[0] : 4 * group[-1] + 4].clone().requires_grad_()
+        made = network.embed(torch.cat([apply_dsa(images[4 * i : 4 * i + 4], draws[k]) for i, k in enumerate(group)]))
+        gaps = [real.mean(0) - made[4 * i : 4 * i + 4].mean(0) for i, real in enumerate(embeddings)]
+        gap = sum((one**2).sum() for one in gaps)
+        gradients.append(torch.autograd.grad(gap, images)[0])
+        total += gap.item()
+    assert loss.item() == pytest.approx(total, rel=1e-10)
+    torch.testing.assert_close(gradient, torch.cat(gradients), rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("images", [15, 14])
+def test_whether_batch_norm_sees_all_classes_follows_from_the_bytes_of_their_images(images, toy, context, monkeypatch):
+    monkeypatch.setattr(dm, "WHOLE_BYTES", images * 3 * 8 * 8 * 4)
+    settings = {**SMALL, "network": "convnet-d1-w8-bn"}
+    found = make_method("dm", settings).distill(toy, 2, replace(context, generator=seeded(1)))
+    monkeypatch.undo()
+    whole = make_method("dm", settings).distill(toy, 2, replace(context, generator=seeded(1)))
+    assert torch.equal(found.images, whole.images) == (images == 15)
+    engines = [made.provenance["engine"].get("batch_norm_sees") for made in (found, whole)]
+    assert engines == [None if images == 15 else "1 classes at once", None]
+
+
+class Unread:
+    """1,000 classes of 1,300 images at 224 px, none of which is ever looked at."""
+
+    shape = torch.Size((1_300_000, 3, 224, 224))
+
+    def __getitem__(self, indices: Tensor) -> Tensor:
+        raise AssertionError(f"{len(indices)} images were read")
+
+
+@pytest.mark.parametrize(("network", "most"), [("convnet-d3", 30), ("convnet-d5", 30)])
+def test_memory_forecast_for_a_thousand_classes_is_that_of_a_few(network, most):
+    info = DatasetInfo("many", tuple(map(str, range(1000))), 3, 224, (0.5,) * 3, (0.25,) * 3, "many")
+    train = LabeledImages(Unread(), torch.arange(1000).repeat(1300), info)
+    work = make_method("dm", {"network": network}).work(train, 1)
+    real, synthetic = work.distill.passes
+    assert (real.images, synthetic.images) == (20_000 * 256_000, 20_000 * 1000)
+    assert work.distill.held_bytes == (2 * 256 + 4 * 1000) * 3 * 224 * 224 * 4
+    assert count_bytes(work.distill, InputShape.of(info)) < most * 2**30

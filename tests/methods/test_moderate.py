@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ddbench.methods import moderate
 from ddbench.methods.moderate import middle
 
 
@@ -34,3 +35,14 @@ def test_choices_are_those_of_the_loop(seed, rows, width, data):
 def test_neither_the_nearest_nor_the_farthest_is_chosen():
     features = torch.tensor([[0.0], [0.1], [1.0], [1.1], [9.0], [-9.5], [0.05]])
     assert set(middle(features, 3).tolist()) == {0, 2, 3}
+
+
+def test_the_median_of_more_values_than_torch_takes_at_once_is_that_of_parts(monkeypatch):
+    features = torch.randn(9, 7, generator=torch.Generator().manual_seed(0))
+    expected = middle(features, 4)
+    monkeypatch.setattr(moderate, "QUANTILE_VALUES", 20)
+    assert torch.equal(middle(features, 4), expected)
+    monkeypatch.undo()
+    wide = torch.zeros(3, moderate.QUANTILE_VALUES // 3 + 1)
+    wide[1:, -1] = torch.tensor([1.0, 5.0])
+    assert middle(wide, 1).tolist() == [0]
