@@ -50,7 +50,7 @@ def run(arguments: list[str]) -> int:
     class_folders._search, _imagenet_layout._read_folders = search, read_folders
     code = main(arguments)
     children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-    peak = max(*peaks, meter._host_peak_bytes() or 0) + children
+    peak = max([*peaks, meter._host_peak_bytes() or 0]) + children
     took = {"code": code, "peak_bytes": peak, "searches": len(searches), "listing_seconds": seconds[0]}
     print(json.dumps(took))  # noqa: T201
     return code
