@@ -50,7 +50,7 @@ class Protocol(Checked):
         average: part of the average of weights over steps that stays at each; students are tested with the average.
         batch_size: images of a batch, the same for all sets or by IPC; `batch_size_for` overrides it by data set.
         accumulates: parts of a batch that pass one after the other, and each have statistics of their own.
-        norm_momentum: weight of a batch in batch norm's running statistics.
+        norm_passes: how often a batch moves batch norm's running statistics.
         resets_momentum: the optimiser is made anew at a drop, as in the DC family's reference code.
         augmentation: DSA strategy for each batch, empty for none; `flip` is left out for a data set that may not be
             mirrored. `augmentation_for` overrides it by data set, as it stands there.
@@ -90,7 +90,7 @@ class Protocol(Checked):
     batch_size: Annotated[Whole, Field(ge=1)] | BatchByIpc = 256
     batch_size_for: Mapping[str, Whole] = {}
     accumulates: Whole = Field(default=1, ge=1)
-    norm_momentum: Number = Field(default=0.1, gt=0, le=1)
+    norm_passes: Whole = Field(default=1, ge=1)
     augmentation: str = ""
     augmentation_for: Mapping[str, str] = {}
     precision: Precision = "fp32"

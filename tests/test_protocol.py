@@ -124,7 +124,7 @@ def test_no_default_has_changed_under_the_recorded_hashes():
         "batch_size": 256,
         "batch_size_for": {},
         "accumulates": 1,
-        "norm_momentum": 0.1,
+        "norm_passes": 1,
         "augmentation": "",
         "augmentation_for": {},
         "precision": "fp32",

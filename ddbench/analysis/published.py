@@ -17,7 +17,13 @@ from ddbench.inputs.problems import explain
 from ddbench.records import Record
 
 # The only place where the file's slugs become ddbench's names; a slug that is not listed keeps its own name.
-METHOD_NAMES = {"random": "random_real", "whole-dataset": "full_real", "k-center": "k_center", "kcenter": "k_center"}
+METHOD_NAMES = {
+    "random": "random_real",
+    "whole-dataset": "full_real",
+    "k-center": "k_center",
+    "kcenter": "k_center",
+    "g-vbsm": "g_vbsm",
+}
 DATASET_NAMES = {"fashionmnist": "fashion_mnist", "tinyimagenet": "tiny_imagenet"}
 NETWORK_NAMES = {
     "ConvNet-D3": "convnet-d3",
@@ -42,11 +48,11 @@ PROTOCOL_NAMES = {
     "dsa-aug-random": "dsa",
     "minimax-hard": "imagenet-hard",
     "rded-soft": "rded",
-    "sre2l-soft": "sre2l",
     "edc-soft": "edc",
     "datm": "datm",
 }
-SMALL_IMAGES = frozenset({"cifar10", "cifar100"})  # for which SRe2L has a recipe of its own
+# Papers of the SRe2L family have a recipe for each data set; of the others we have none, nor G-VBSM's for CIFAR.
+SRE2L_NAMES = {"imagenet1k": "sre2l", "cifar100": "sre2l-cifar"}
 # Their numbers are the best of several tests during training, which `test_accuracy_best` is too.
 BEST_OF_TESTS = frozenset({"rded-soft", "sre2l-soft", "edc-soft"})
 # These rows of `dc-hard` train students without DSA, although they stand in the same tables as rows that use it.
@@ -125,8 +131,10 @@ class PublishedNumber(Record):
         """Name of the protocol in ddbench; the file's own name where ddbench has none."""
         if self.protocol == "dc-hard" and self.method in ROWS_WITHOUT_DSA:
             return "dc"
-        if self.protocol == "sre2l-soft" and self.dataset in SMALL_IMAGES:
-            return "sre2l-cifar"
+        if self.protocol == "sre2l-soft" and self.registry_method == "g_vbsm":
+            return "gvbsm" if self.dataset == "imagenet1k" else self.protocol
+        if self.protocol == "sre2l-soft":
+            return SRE2L_NAMES.get(self.dataset, self.protocol)
         return PROTOCOL_NAMES.get(self.protocol, self.protocol)
 
     @property
@@ -248,7 +256,7 @@ def list_published(
         if side is None or (side.isdecimal() and number.is_of_size(int(side))):
             by_protocol[number.registry_protocol].append(number)
     entries = (PublishedEntry(tuple(sorted(numbers, key=lambda n: n.rank))) for numbers in by_protocol.values())
-    known = {"dc", "sre2l-cifar", *PROTOCOL_NAMES.values()}
+    known = {"dc", "gvbsm", *SRE2L_NAMES.values(), *PROTOCOL_NAMES.values()}
     return tuple(sorted(entries, key=lambda entry: (entry.protocol not in known, entry.shown.rank)))
 
 

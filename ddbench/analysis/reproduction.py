@@ -47,7 +47,12 @@ class Reproduction:
     @property
     def measured(self) -> Spread | None:
         """The accuracy that compares with the published one; None where nothing was measured."""
-        return self.entry.spread(self.published.registry_metric) or self.entry.accuracy
+        return self.entry.spread(self.metric)
+
+    @property
+    def metric(self) -> str:
+        """Name of the accuracy that is compared: the last epoch's where a result lacks the best of several tests."""
+        return compared_metric(self.entry, self.published)
 
     @property
     def difference(self) -> float | None:
@@ -76,7 +81,7 @@ def reproduce(
     number = found.shown
     reruns = tuple(other for other in found.numbers[1:] if other.kind in ("rerun", "community"))
     differing = differing_settings(config, settings)
-    by_seed = values_by_seed(entry.ok, number.registry_metric) or values_by_seed(entry.ok, "test_accuracy")
+    by_seed = values_by_seed(entry.ok, compared_metric(entry, number))
     over = "seeds" if len(by_seed) > 1 else "students"
     values = [sum(of) / len(of) for of in by_seed.values()] if over == "seeds" else next(iter(by_seed.values()))
     made = Reproduction(entry, number, reruns, differing, None, None, over, "too few")
@@ -93,6 +98,12 @@ def reproduce(
     if not is_known and settings:
         return replace(made, verdict="settings not known")
     return made if found.is_verified else replace(made, verdict="unverified")
+
+
+def compared_metric(entry: Entry, number: PublishedNumber) -> str:
+    """Return the metric that compares with a published number; the last epoch's unless every result has the other."""
+    has_it = all(result.metric(number.registry_metric) is not None for result in entry.ok)
+    return number.registry_metric if has_it else "test_accuracy"
 
 
 def _judge(difference: Estimate, spread: float) -> Verdict:

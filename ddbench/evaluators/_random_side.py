@@ -210,6 +210,13 @@ class RandomSide:
         epochs = max(1, round(steps / math.ceil(sum(class_counts(made)) / plan.batch_size)))
         return plan.schedule if epochs == plan.schedule.epochs else plan.schedule.scaled(epochs)
 
+    def _teacher_beyond_its_file(self, teacher: ReadyTeacher | None) -> dict[str, Any]:
+        """Return what a teacher's logits follow from beside the bytes of its file; nothing for one that is trained."""
+        part = self.run.protocol.teacher
+        if teacher is None or part is None or not any(member.is_given for member in part.members):
+            return {}
+        return {"teacher_members": [member.model_dump(mode="json", exclude_defaults=True) for member in part.members]}
+
     def key_content(self, regime: Regime, schedule: Schedule, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Return what numbers of random images follow from, whatever they are."""
         run, whitening = self.run, self.run.distilled.whitening
@@ -223,6 +230,7 @@ class RandomSide:
             "counts": class_counts(run.distilled),
             "distill_seed": run.distill_seed,
             "teacher": "" if teacher is None else [teacher.record.sha256, teacher.soft_labels.temperature],
+            **self._teacher_beyond_its_file(teacher),
             "whitening": "" if whitening is None else whitening.hash,
             "device": self.ctx.device.type,
         }

@@ -16,7 +16,13 @@ def training_work(network: str, plan: TrainingPlan, count: int) -> PhaseWork:
 
 
 def evaluation_work(
-    networks: list[str], protocol: Protocol, ipc: int | None, students: int, real: RealDataset, test_chunk: int
+    networks: list[str],
+    protocol: Protocol,
+    ipc: int | None,
+    students: int,
+    real: RealDataset,
+    test_chunk: int,
+    tested_on_the_way: str | None = None,
 ) -> PhaseWork:
     """Return the work of training and testing students of several networks on a distilled set.
 
@@ -27,6 +33,7 @@ def evaluation_work(
         students: of each network.
         real: the data set.
         test_chunk: images per forward pass of the test.
+        tested_on_the_way: the network whose students are tested after the protocol's `best_of` epochs too, if any.
     """
     shape = InputShape.of(real.info)
     plan = TrainingPlan.of(protocol, real.info, ipc)
@@ -35,8 +42,8 @@ def evaluation_work(
     for network in networks:
         images = students * plan.schedule.epochs * count
         passes.append(Passes(network, images, min(plan.batch_size, count), TRAINING, is_native=True))
-        tests = students * plan.tests * len(real.test)
-        passes.append(Passes(network, tests, test_chunk, FORWARD, is_native=True))
+        tests = students * (plan.tests if network == tested_on_the_way else 1)
+        passes.append(Passes(network, tests * len(real.test), test_chunk, FORWARD, is_native=True))
         for member in protocol.teacher.members if protocol.teacher else ():  # it labels every image a student sees
             passes.append(Passes(member.network, images, min(plan.batch_size, count), FORWARD))
     logits = len(real.test) * shape.num_classes * VALUE_BYTES

@@ -274,9 +274,9 @@ class Forecaster:
         networks = [cell.network] if "accuracy" in cell.evaluators else []
         if "cross_architecture" in cell.evaluators:
             networks += cell.cross_networks
-        work = evaluation_work(
-            networks, protocol, cell.ipc, cell.students, real, chunk_size(self._device, protocol.precision)
-        )
+        chunk = chunk_size(self._device, protocol.precision)
+        of_accuracy = cell.network if "accuracy" in cell.evaluators else None
+        work = evaluation_work(networks, protocol, cell.ipc, cell.students, real, chunk, of_accuracy)
         plan = TrainingPlan.of(protocol, real.info, cell.ipc)
         return work, self._cost(work, plan, self._earlier_evaluations(cell, real), real)
 
@@ -336,7 +336,8 @@ class Forecaster:
                 continue
             if (result.network, result.protocol_hash) == (cell.network, cell.protocol_hash):
                 protocol, size = PROTOCOLS.get(cell.protocol), chunk_size(self._device)
-                work = evaluation_work(networks, protocol, result.ipc, result.students, real, size)
+                of_accuracy = result.network if result.metric("test_accuracy_best") else None
+                work = evaluation_work(networks, protocol, result.ipc, result.students, real, size, of_accuracy)
                 found.append((took.reading.seconds, work))
         return found
 

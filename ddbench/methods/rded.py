@@ -26,7 +26,7 @@ from ddbench.records import DistilledDataset, LabeledImages
 from ddbench.students.loop import channels_last, chunk_size
 from ddbench.work import MethodWork, Passes, PhaseWork
 
-LEAST_OF_FACTOR_2 = 64  # px: below, an image is one crop
+LARGEST_OF_ONE_CROP = 64  # px: above, an image is four; Tiny ImageNet's and CIFAR's scripts have factor 1
 LEAST_AREA = 0.08
 
 
@@ -63,7 +63,7 @@ def put_together(patches: Tensor, factor: int) -> Tensor:
 
 @METHODS.register("rded")
 class RDED(TeacherChoiceMethod):
-    """`ipc` images of each class, each of one crop or, from 64 px on, of four."""
+    """`ipc` images of each class, each of one crop or, above 64 px, of four."""
 
     @dataclass(frozen=True)
     class Config(TeacherChoice):
@@ -120,7 +120,7 @@ class RDED(TeacherChoiceMethod):
 
     def _factor(self, train: LabeledImages) -> int:
         given: int | None = self.config.factor
-        return given or (2 if train.info.image_size >= LEAST_OF_FACTOR_2 else 1)
+        return given or (1 if train.info.image_size <= LARGEST_OF_ONE_CROP else 2)
 
     def _candidates(self, train: LabeledImages, ipc: int) -> int:
         """Return how many images of each class are looked at, where there are so many: no fewer than are needed."""

@@ -3,7 +3,9 @@
 Paper: Shao et al., "Elucidating the Design Space of Dataset Condensation" (EDC), NeurIPS 2024 (arXiv 2404.13733), its
 ImageNet-1k. Checked against: shaoshitong/EDC (Branch_full_ImageNet_1k: relabel/, train/). Loss: mean squared difference
 of logits and 0.025 of the cross-entropy with each image's class, the part of it that CutMix took or not. Theirs keeps
-the teachers' labels and replays them. Differs from it: teachers are trained here where none are named, as under `rded`.
+the teachers' labels and replays them. The curve is the paper's and that of train.sh (--ls-type cos --st 2); one version
+of its program (9836066) overwrites it by a straight line to the same half. Differs from it: teachers are trained here
+where none are named, as under `rded`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Paper: Wang et al., "Dataset Distillation with Neural Characteristic Function: A Minmax Perspective", CVPR 2025 (arXiv
 2502.20653). Checked against: gszfwsb/NCFM (condenser/evaluate.py, utils/train_val.py, config/). Differs from it: shifts
-come after DSA and not before it. The whole real set's schedule is our choice.
+come after DSA and not before it; above IPC 50 theirs is tested every other epoch. The whole real set's schedule is our
+choice.
 """
 
 from __future__ import annotations

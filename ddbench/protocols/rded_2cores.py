@@ -1,4 +1,4 @@
-"""v1@cb83bd54bbf7: `rded` in a third of the epochs, on convnet-d3-w32-bn, with a teacher of the same kind.
+"""v1@a9512b72d904: `rded` in a third of the epochs, on convnet-d3-w32-bn, with a teacher of the same kind.
 
 For two cores and images of up to 32 px. For trying things out: its numbers are comparable with nothing published.
 """

@@ -123,7 +123,7 @@ def _evaluate(
         check_fits(distilled, real)
         check_values(distilled, real)
         _check_protocol(chosen, distilled, real)
-        run = replace(run, distilled=at_size_of(distilled, real.info, chosen))
+        run = replace(run, distilled=at_size_of(_at_a_rate_of(chosen, distilled), real.info, chosen))
         for name in cross_networks:  # a variant that there is not, or images too small for it
             make_network(name, InputShape.of(real.info), make_generator(0, "check"))
         for evaluator in built:
@@ -190,6 +190,18 @@ def _check_data_stayed(cell: Cell, distilled: DistilledDataset, result: Result) 
     seen = {cell.dataset_fingerprint, result.dataset_fingerprint, made_from if is_of_content(made_from) else ""}
     if len(seen - {""}) > 1:
         raise DataMismatchError(f"the files of {cell.dataset} changed while the suite ran; run it again")
+
+
+def _at_a_rate_of(protocol: Protocol, distilled: DistilledDataset) -> DistilledDataset:
+    """Return a set without the rate that it has learned where that is none of the protocol's optimiser."""
+    if distilled.student_lr is None or protocol.optimiser == "sgd":
+        return distilled
+    warnings.warn(
+        f"the set's learned rate, {distilled.student_lr:.3g}, is one of SGD: protocol {protocol.name} trains with "
+        f"{protocol.optimiser} at its own",
+        stacklevel=4,
+    )
+    return replace(distilled, student_lr=None)
 
 
 def _check_protocol(protocol: Protocol, distilled: DistilledDataset, real: RealDataset) -> None:

@@ -133,7 +133,7 @@ def train_students(
     run = students.step if steps is None else steps
     per_epoch = math.ceil(len(data) / plan.batch_size)
     batches = batches_ahead(data, plan, generators)
-    for dropped_to in plan.epochs(track, f"training {len(networks)} students"):
+    for _, dropped_to in plan.epochs(track, f"training {len(networks)} students"):
         if dropped_to is not None:
             students.drop_lr(dropped_to)
         for images, labels in islice(batches, per_epoch):

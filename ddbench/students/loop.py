@@ -24,12 +24,13 @@ from ddbench.engine.chunks import in_chunks
 from ddbench.engine.passes import NetworkEngine, channels_last
 from ddbench.errors import DDBenchError
 from ddbench.inputs.values import as_choice, as_count, as_flag, as_kind, as_number, as_text
-from ddbench.method import Tracker, untracked
+from ddbench.method import Resumable, Tracker, untracked
 from ddbench.network import Network
 from ddbench.protocol import Protocol, Schedule
 from ddbench.records import DatasetInfo, LabeledImages, Whitening
 from ddbench.students.data import TrainingSet
-from ddbench.students.optimiser import WeightAverage, change_lr, make_optimiser, set_norm_momentum
+from ddbench.students.optimiser import WeightAverage, change_lr, make_optimiser, norms_moved_by, set_lr
+from ddbench.students.resuming import TrainingState
 from ddbench.students.soft_labels import SoftLabels
 from ddbench.training_recipe import BestOf, CutMix, ImageAugmentation, Mixup, Precision
 
@@ -71,7 +72,7 @@ class TrainingPlan:
     decays: str = "all"
     average: float = 0.0
     accumulates: int = 1
-    norm_momentum: float = 0.1
+    norm_passes: int = 1
     mixup: Mixup | None = None
     best_of: BestOf | None = None
 
@@ -88,6 +89,7 @@ class TrainingPlan:
         as_choice(self.decays, ("all", "weights"), "decays")
         as_number(self.average, "average", 0)
         as_count(self.accumulates, "accumulates")
+        as_count(self.norm_passes, "norm_passes")
         parts: dict[str, type] = {
             "image_augmentation": ImageAugmentation,
             "cutmix": CutMix,
@@ -129,7 +131,7 @@ class TrainingPlan:
             decays=protocol.decays,
             average=protocol.average,
             accumulates=protocol.accumulates,
-            norm_momentum=protocol.norm_momentum,
+            norm_passes=protocol.norm_passes,
             mixup=protocol.mixup,
             best_of=protocol.best_of,
         )
@@ -145,17 +147,20 @@ class TrainingPlan:
         epochs = self.schedule.epochs
         return 1 if self.best_of is None else sum(self.best_of.includes(epoch, epochs) for epoch in range(epochs))
 
-    def epochs(self, track: Tracker, description: str) -> Iterator[float | None]:
-        """Yield for every epoch, before its first step, the rate that it changes to; None where it stays as it is."""
+    def rate_at(self, epoch: int) -> float:
+        """Return the learning rate of an epoch, counted from 0."""
         lr = self.lr
-        for epoch in track(range(self.schedule.epochs), description):
-            drops = self.schedule.drops_at(epoch)
-            for _ in range(drops):
-                lr *= self.lr_drop
-            if self.schedule.curve != "drops":
-                yield lr * self.schedule.curve_at(epoch)
-            else:
-                yield lr if drops else None
+        for _ in range(sum(drop <= epoch for drop in self.schedule.drops)):
+            lr *= self.lr_drop
+        return lr * self.schedule.curve_at(epoch)
+
+    def epochs(
+        self, track: Tracker, description: str, state: Resumable | None = None
+    ) -> Iterator[tuple[int, float | None]]:
+        """Yield every epoch and, before its first step, the rate that it changes to; None where it stays as it is."""
+        for epoch in track(range(self.schedule.epochs), description, state):
+            changes = self.schedule.drops_at(epoch) or self.schedule.curve != "drops"
+            yield epoch, self.rate_at(epoch) if changes else None
 
     def diverged(self, whose: str) -> StudentDivergedError:
         """Return the error of parameters that are not finite at the end; `whose` begins the sentence."""
@@ -174,6 +179,7 @@ def train_student(
     soft_labels: SoftLabels | None = None,
     engine: NetworkEngine | None = None,
     look: Callable[[Network], object] | None = None,
+    state: TrainingState | None = None,
 ) -> None:
     """Train `network` in place, from wherever it stands to the last epoch.
 
@@ -186,38 +192,56 @@ def train_student(
         soft_labels: give the labels of every augmented batch, in place of those of `data`.
         engine: passes networks of this structure in the plan's precision; eager and in whole batches where None.
         look: is shown the network after every epoch of the plan's `best_of`, with the weights that are tested.
+        state: of this network and generator, with which `track` may resume the training; of a plan without an average.
 
     Raises:
         StudentDivergedError: parameters are not finite at the end.
     """
     network.train().to(memory_format=torch.channels_last)
-    set_norm_momentum(network, plan.norm_momentum)
     engine = engine or NetworkEngine(plan.precision)
-    passed = engine.form_of(network)
-    optimiser = make_optimiser(network, plan, plan.lr)
+    state = state or TrainingState(network, generator)
+    state.optimiser = make_optimiser(network, plan, plan.lr)
     average = WeightAverage(network, plan.average) if plan.average else None
-    for epoch, lr in enumerate(plan.epochs(track, "training")):
-        if lr is not None:
-            optimiser = change_lr(network, optimiser, plan, lr)
-        order = torch.randperm(len(data), generator=generator)
-        for images, own in data.batches(order, plan.batch_size):
-            images, labels = _augment(images, own, data, plan, generator)
-            optimiser.zero_grad(set_to_none=True)
-            if soft_labels is None:
-                engine.backward(passed, images, labels)
-            else:
-                engine.backward(passed, images, (soft_labels.targets(images), own), soft_labels.loss)
-            optimiser.step()
-            if average is not None:
-                average.update()
-        if look is not None and plan.best_of is not None and plan.best_of.includes(epoch, plan.schedule.epochs):
-            with average.in_place() if average is not None else nullcontext():
-                look(network)
-            network.train()
+    with norms_moved_by(network, plan.norm_passes):
+        for epoch, lr in plan.epochs(track, "training", state):
+            if lr is not None:
+                state.optimiser = change_lr(network, state.optimiser, plan, lr)
+            elif state.is_resumed:
+                set_lr(state.optimiser, plan.rate_at(epoch))
+            state.is_resumed = False
+            _train_epoch(network, data, plan, state.optimiser, generator, soft_labels, engine, average)
+            if look is not None and plan.best_of is not None and plan.best_of.includes(epoch, plan.schedule.epochs):
+                with average.in_place() if average is not None else nullcontext():
+                    look(network)
+                network.train()
     if average is not None:
         average.keep()
     if not all(parameter.isfinite().all() for parameter in network.parameters()):
         raise plan.diverged("a student's parameters")
+
+
+def _train_epoch(
+    network: Network,
+    data: TrainingSet,
+    plan: TrainingPlan,
+    optimiser: torch.optim.Optimizer,
+    generator: torch.Generator,
+    soft_labels: SoftLabels | None,
+    engine: NetworkEngine,
+    average: WeightAverage | None,
+) -> None:
+    passed = engine.form_of(network)
+    order = torch.randperm(len(data), generator=generator)
+    for images, own in data.batches(order, plan.batch_size):
+        images, labels = _augment(images, own, data, plan, generator)
+        optimiser.zero_grad(set_to_none=True)
+        if soft_labels is None:
+            engine.backward(passed, images, labels)
+        else:
+            engine.backward(passed, images, (soft_labels.targets(images), own), soft_labels.loss)
+        optimiser.step()
+        if average is not None:
+            average.update()
 
 
 def _augment(

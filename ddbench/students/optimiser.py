@@ -49,16 +49,32 @@ def change_lr(
     """Return an optimiser that goes on at another rate: a new one where the plan resets momentum."""
     if plan.resets_momentum:
         return make_optimiser(network, plan, lr)
-    for group in optimiser.param_groups:
-        group["lr"] = lr
+    set_lr(optimiser, lr)
     return optimiser
 
 
-def set_norm_momentum(network: Network, momentum: float) -> None:
-    """Let batch norm's running statistics take `momentum` of every batch; networks without any are left as they are."""
-    for module in network.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.momentum = momentum
+def set_lr(optimiser: torch.optim.Optimizer, lr: float) -> None:
+    """Let an optimiser go on at another rate."""
+    for group in optimiser.param_groups:
+        group["lr"] = lr
+
+
+@contextmanager
+def norms_moved_by(network: Network, passes: int) -> Iterator[None]:
+    """Let batch norm's running statistics move, in each pass, as in so many passes of the same batch.
+
+    Their momentum m becomes 1 - (1 - m)^passes inside, and is what it was afterwards.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    before = [norm.momentum for norm in norms]
+    for norm, momentum in zip(norms, before, strict=True):
+        if passes > 1 and momentum is not None:
+            norm.momentum = 1 - (1 - momentum) ** passes
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, before, strict=True):
+            norm.momentum = momentum
 
 
 class WeightAverage:

@@ -14,7 +14,7 @@ from ddbench.engine.passes import NetworkEngine, plan_engine
 from ddbench.errors import BadInputError
 from ddbench.host.meter import Meter
 from ddbench.inputs.values import as_count, as_function, as_kind, shown
-from ddbench.method import Tracker, unlogged, untracked
+from ddbench.method import Resumable, Tracker, unlogged, untracked
 from ddbench.network import InputShape, Network, make_network
 from ddbench.protocol import Protocol, Schedule
 from ddbench.records import DistilledDataset, LabeledImages, Reading, RealDataset, Whitening
@@ -23,6 +23,7 @@ from ddbench.students.batched import MOST_AT_ONCE, students_at_once, together_un
 from ddbench.students.data import TrainingSet
 from ddbench.students.loop import TrainingPlan, chunk_size, measure_accuracy, train_student
 from ddbench.students.margin import with_margin
+from ddbench.students.resuming import TrainingState
 from ddbench.students.soft_labels import SoftLabels
 from ddbench.training_recipe import Precision
 
@@ -35,8 +36,11 @@ def train_network(
     plan: TrainingPlan,
     generator: torch.Generator,
     track: Tracker = untracked,
+    also: Resumable | None = None,
 ) -> Network:
     """Train a network on real images, whole batches at a time, and return it, still in training mode.
+
+    A method's `ctx.track` resumes it after a kill, at the epoch that it had come to.
 
     Args:
         network: where to compute; trained in place, from wherever it stands.
@@ -44,6 +48,7 @@ def train_network(
         plan: schedule, SGD constants, augmentation.
         generator: CPU generator for the order of images and the augmentation.
         track: shows progress over the epochs.
+        also: what else changes from epoch to epoch and must be kept with the network.
 
     Raises:
         BadInputError: an argument of another kind, or a plan with numbers that cannot be.
@@ -59,7 +64,8 @@ def train_network(
     if parameter is None:
         raise BadInputError(f"network {type(network).__name__} has no parameters, there is nothing to train")
     device = parameter.device
-    train_student(network, TrainingSet.of_real(train, device), plan, generator, track)
+    state = TrainingState(network, generator, also)
+    train_student(network, TrainingSet.of_real(train, device), plan, generator, track, state=state)
     return network
 
 

@@ -66,11 +66,14 @@ def reproduction_notes(found: Sequence[Reproduction]) -> list[str]:
         )
     if any(each.over == "students" and each.low is not None for each in compared):
         notes.append("With one distillation seed the interval is over its students, and says nothing of other seeds.")
-    if any(each.published.registry_metric == "test_accuracy_best" for each in compared):
+    best = [each for each in compared if each.published.registry_metric == "test_accuracy_best"]
+    if any(each.metric == "test_accuracy_best" for each in best):
         notes.append(
             "Where the published number is the best of several tests during training, ours is test_accuracy_best, "
             "selected on the test set as theirs was."
         )
+    if last := [each.entry.name for each in best if each.metric == "test_accuracy"]:
+        notes.append(f"The published number is the best of several tests, ours the last epoch's: {'; '.join(last)}.")
     unknown = [each.entry.name for each in compared if each.verdict == "settings not known"]
     if unknown:
         notes.append(f"At the defaults; the published settings are not known here: {'; '.join(unknown)}.")

@@ -139,10 +139,18 @@ def test_soft_label_resnets_are_the_batch_norm_ones():
 
 
 @pytest.mark.parametrize(
-    ("dataset", "protocol"), [("cifar100", "sre2l-cifar"), ("tinyimagenet", "sre2l"), ("imagenet1k", "sre2l")]
+    ("method", "dataset", "protocol"),
+    [
+        ("sre2l", "cifar100", "sre2l-cifar"),
+        ("sre2l", "tinyimagenet", "sre2l-soft"),
+        ("sre2l", "imagenet1k", "sre2l"),
+        ("g-vbsm", "imagenet1k", "gvbsm"),
+        ("g-vbsm", "cifar100", "sre2l-soft"),
+    ],
 )
-def test_soft_label_numbers_are_of_our_protocols_and_of_the_best_test(tmp_path, dataset, protocol):
-    path = write(tmp_path, {**ENTRY, "dataset": dataset, "protocol": "sre2l-soft", "model": "ResNet-18"})
+def test_soft_label_numbers_are_of_our_protocols_and_of_the_best_test(tmp_path, method, dataset, protocol):
+    entry = {**ENTRY, "method": method, "dataset": dataset, "protocol": "sre2l-soft", "model": "ResNet-18"}
+    path = write(tmp_path, entry)
     (number,) = load_published(path)
     assert (number.registry_protocol, number.registry_metric) == (protocol, "test_accuracy_best")
     assert any("test_accuracy_best" in caveat for caveat in number.caveats)

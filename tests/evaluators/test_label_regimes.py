@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from ddbench.augment.zca import fit_zca, whiten
 from ddbench.errors import BadInputError
 from ddbench.evaluators._random_side import RandomSide
 from ddbench.evaluators.label_regimes import LabelRegimes
+from ddbench.network import InputShape, make_network
 from ddbench.records import DistilledDataset
 from ddbench.registry import EVALUATORS, PROTOCOLS
 from ddbench.runs.cell import evaluate
@@ -149,3 +151,16 @@ def test_a_teacher_that_nobody_asks_is_not_trained(long_run, real, context):
     run = replace(long_run, distilled=made)
     assert {name.partition("[")[2] for name in measure(run, real, context)} == {"hard]"}
     assert "regimes_teacher" not in run.engine
+
+
+def test_random_sides_of_one_file_read_in_two_ways_are_two(long_run, real, context, tmp_path):
+    path, shape = tmp_path / "teacher.safetensors", InputShape.of(real.info)
+    save_file(make_network("mlp-w8", shape, torch.Generator().manual_seed(0)).state_dict(), path)
+    contents = []
+    for option in ("", ",teacher_normalisation=dataset"):
+        taught = PROTOCOLS.get(f"soft-label,teacher={path},teacher_network=mlp-w8{option}").teacher
+        protocol = LONGER.model_copy(update={"teacher": taught})
+        side = RandomSide(replace(long_run, protocol=protocol), real, context)
+        contents.append(side.key_content("online", LONGER.schedule, {}))
+    assert contents[0] != contents[1]
+    assert {**contents[1], "teacher_members": contents[0]["teacher_members"]} == contents[0]

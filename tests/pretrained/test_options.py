@@ -27,6 +27,7 @@ def test_the_plain_path_and_file_are_the_same_and_trained_is_the_protocol_itself
     assert plain == named
     assert plain.teacher.path == str(tmp_path / "t")
     assert PROTOCOLS.get("soft-label,teacher=trained") == USUAL
+    assert PROTOCOLS.get("edc,teacher=trained") == PROTOCOLS.get("edc")  # all four of them
 
 
 def test_published_weights_are_known_by_name_and_by_their_bytes(weights):

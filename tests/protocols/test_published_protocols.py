@@ -29,10 +29,10 @@ def plan_of(name, ipc=10, classes=10, side=32, network=""):
 
 @PUBLISHED
 def test_the_rate_follows_the_authors_curve(name):
-    plan, lr, rates = plan_of(name), None, []
-    for changed in plan.epochs(untracked, ""):
-        lr = changed if changed is not None else (plan.lr if lr is None else lr)
-        rates.append(lr)
+    plan, rates = plan_of(name), []
+    for epoch, changed in plan.epochs(untracked, ""):
+        assert changed == (None if changed is None else plan.rate_at(epoch))
+        rates.append(plan.rate_at(epoch))
     assert len(rates) == GOLDEN[name]["epochs"]
     found = {epoch: rates[int(epoch)] for epoch in GOLDEN[name]["lr_at"]}
     assert found == pytest.approx(GOLDEN[name]["lr_at"], rel=1e-9)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -285,3 +286,17 @@ def test_divergence_travels_between_processes(digits):
     error = copy.copy(DivergedError("exploded", distill("random_real", digits, 1, device="cpu")))
     assert str(error) == "exploded"
     assert error.last_good.ipc == 1
+
+
+def test_a_rate_learned_for_sgd_is_none_of_adamw(digits):
+    plain = distill("random_real", digits, 1, 0, device="cpu")
+    learned = replace(plain, student_lr=0.3)
+    adamw = SMOKE_PROTOCOL.model_copy(update={"name": "adamw", "optimiser": "adamw", "lr": 0.001})
+    with pytest.warns(UserWarning, match="learned rate, 0.3, is one of SGD: protocol adamw trains with adamw at its"):
+        found = evaluate(learned, digits, adamw, "convnet-d1-w8", 2, device="cpu")
+    assert found.metric("test_accuracy") == evaluate(plain, digits, adamw, "convnet-d1-w8", 2, device="cpu").metric(
+        "test_accuracy"
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        evaluate(learned, digits, SMOKE_PROTOCOL, "convnet-d1-w8", 1, device="cpu")

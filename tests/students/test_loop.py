@@ -270,7 +270,7 @@ def test_a_whitened_set_reaches_the_students_as_it_is():
 def test_the_rate_drops_before_the_epochs_that_the_schedule_names_and_stays_in_between():
     schedule = Schedule(epochs=6, drop_at=2, later_drops=(4, 4))
     plan = replace(PLAN, schedule=schedule, lr=0.3, lr_drop=0.2)
-    assert list(plan.epochs(untracked, "")) == [None, None, 0.3 * 0.2, None, 0.3 * 0.2 * 0.2 * 0.2, None]
+    assert [lr for _, lr in plan.epochs(untracked, "")] == [None, None, 0.3 * 0.2, None, 0.3 * 0.2 * 0.2 * 0.2, None]
 
 
 def test_the_plan_is_the_protocols():
@@ -296,7 +296,7 @@ def test_divergence_is_an_error_of_one_line():
 def test_training_is_tracked_by_epochs():
     shown = []
 
-    def track(iterable: Iterable[Any], description: str) -> Iterator[Any]:
+    def track(iterable: Iterable[Any], description: str, state: object = None) -> Iterator[Any]:
         for item in iterable:
             shown.append((description, item))
             yield item
@@ -419,7 +419,7 @@ def test_nothing_in_an_epoch_waits_for_the_device(strategy, stored):
     data.batch(torch.zeros(1, dtype=torch.int64, device="meta"))  # constants may be sent once, before the epochs
     watch = DeviceWatch()
 
-    def track(iterable: Iterable[Any], description: str) -> Iterator[Any]:
+    def track(iterable: Iterable[Any], description: str, state: object = None) -> Iterator[Any]:
         yield from iterable
         raise EpochsOverError
 
@@ -437,7 +437,7 @@ def test_nothing_in_an_epoch_waits_for_a_real_gpu():
     data = TrainingSet(images.cuda(), labels.cuda(), INFO)
     data.batch(torch.zeros(1, dtype=torch.int64, device="cuda"))
 
-    def track(iterable: Iterable[Any], description: str) -> Iterator[Any]:
+    def track(iterable: Iterable[Any], description: str, state: object = None) -> Iterator[Any]:
         torch.cuda.set_sync_debug_mode("error")
         try:
             yield from iterable

@@ -12,7 +12,7 @@ from ddbench.network import InputShape, make_network
 from ddbench.protocol import Schedule
 from ddbench.records import DatasetInfo
 from ddbench.students.loop import TrainingPlan, TrainingSet, train_student
-from ddbench.students.optimiser import WeightAverage, change_lr, make_optimiser, parameter_groups, set_norm_momentum
+from ddbench.students.optimiser import WeightAverage, change_lr, make_optimiser, norms_moved_by, parameter_groups
 from ddbench.training_recipe import BestOf, Mixup
 
 INFO = DatasetInfo("toy", ("a", "b", "c"), 3, 8, (0.5,) * 3, (0.25,) * 3, "")
@@ -115,16 +115,30 @@ def test_a_lent_average_gives_the_parameters_back():
     torch.testing.assert_close(vector_of(network), before + 1)
 
 
-def test_two_passes_of_every_batch_move_statistics_as_one_of_a_larger_momentum_does():
+@pytest.mark.parametrize("momentum", [0.1, 0.01])
+def test_two_passes_of_every_batch_move_statistics_as_one_that_counts_twice(momentum):
     once, twice = toy_network("convnet-d2-w4-bn"), toy_network("convnet-d2-w4-bn")
-    set_norm_momentum(once, 0.19)
-    for images in toy_set().images.split(5):
-        once.train()(images)
-        twice.train()(images)
-        twice(images)
+    norms = [module for network in (once, twice) for module in network.modules() if hasattr(module, "momentum")]
+    for norm in norms:
+        norm.momentum = momentum
+    with norms_moved_by(once, 2):
+        for images in toy_set().images.split(5):
+            once.train()(images)
+            twice.train()(images)
+            twice(images)
     for name, value in once.state_dict().items():
         if "running" in name:
             torch.testing.assert_close(value, twice.state_dict()[name])
+    assert {norm.momentum for norm in norms} == {momentum}
+
+
+def test_a_networks_own_momentum_counts_where_a_protocol_says_nothing():
+    network = toy_network("convnet-d2-w4-bn")
+    seen, norm = [], next(module for module in network.modules() if hasattr(module, "momentum"))
+    norm.momentum = 0.01
+    network.register_forward_pre_hook(lambda module, inputs: seen.append(norm.momentum))
+    train_student(network, toy_set(), PLAN, seeded(9))
+    assert set(seen) == {0.01}
 
 
 def test_the_network_is_shown_at_the_epochs_of_the_best_and_goes_on_as_if_it_were_not():

@@ -135,3 +135,6 @@ def test_the_best_of_several_tests_is_compared_with_the_best_that_a_paper_prints
     assert "selected on the test set" in notes_of(results, published=True)
     plain = [result.model_copy(update={"metrics": result.metrics[:-1]}) for result in results]
     assert beside(plain)["diff"] == "-5.0"
+    assert "ours the last epoch's: rded, IPC 10" in notes_of(plain, published=True)
+    assert "selected on the test set" not in notes_of(plain, published=True)
+    assert beside([*results[:2], plain[2]])["diff"] == "-5.0"

@@ -85,6 +85,17 @@ class TrainingScores:
             self.el2n_sum += error
         self.epochs += 1
 
+    def save_state(self) -> dict[str, Tensor]:
+        """Return all of it, for a training that is resumed."""
+        names = ("times", "el2n_sum", "margin", "is_right", "was_ever_right")
+        return {**{name: getattr(self, name).clone() for name in names}, "epochs": torch.tensor(self.epochs)}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Go back to a saved state."""
+        self.epochs = int(state.pop("epochs"))
+        for name, value in state.items():
+            setattr(self, name, value)
+
     def tensors(self) -> dict[str, Tensor]:
         """Return the scores: `forgotten`, infinite where an image was never right (Toneva et al.), `el2n`, `margin`."""
         return {
@@ -124,7 +135,7 @@ class ScoreMethod(Method):
             scores.update(torch.cat(in_chunks("test_chunk", judged, rows, chunk_size(ctx.device))))
             network.train()
 
-        train_network(network, train, plan, ctx.generator, _after_each(ctx.track, score))
+        train_network(network, train, plan, ctx.generator, _after_each(ctx.track, score), scores)
         save_file(scores.tensors(), ctx.cache_dir / SCORES_FILE)
         return ctx.cache_dir
 
