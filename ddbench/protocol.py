@@ -21,6 +21,7 @@ from ddbench.training_recipe import (
     ManyClasses,
     Mixup,
     Number,
+    Positive,
     Precision,
     Schedule,
     ScheduleByIpc,
@@ -80,15 +81,15 @@ class Protocol(Checked):
     real_schedule: Schedule
     optimiser: Literal["sgd", "adamw"] = "sgd"
     lr: Number = Field(default=0.01, ge=0)
-    lr_for: Mapping[str, Number] = {}
+    lr_for: Mapping[str, Annotated[Number, Field(ge=0)]] = {}
     lr_drop: Number = Field(default=0.1, ge=0)
-    momentum: Number = Field(default=0.9, ge=0)
+    momentum: Number = Field(default=0.9, ge=0, lt=1)
     weight_decay: Number = Field(default=5e-4, ge=0)
     decays: Literal["all", "weights"] = "all"
     average: Number = Field(default=0.0, ge=0, lt=1)
     resets_momentum: StrictBool = True
-    batch_size: Annotated[Whole, Field(ge=1)] | BatchByIpc = 256
-    batch_size_for: Mapping[str, Whole] = {}
+    batch_size: Positive | BatchByIpc = 256
+    batch_size_for: Mapping[str, Positive] = {}
     accumulates: Whole = Field(default=1, ge=1)
     norm_passes: Whole = Field(default=1, ge=1)
     augmentation: str = ""

@@ -14,7 +14,7 @@ from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Generic, TypeVar, cast, overload
 
 from ddbench.errors import BadInputError, UnknownNameError
 
@@ -215,6 +215,10 @@ class ProtocolRegistry(Registry["Protocol"]):
             raise ValueError(f"protocol {getattr(entry, 'name', entry)!r} must be registered as such, not as {name!r}")
         if self._entries.get(name, entry) != entry:
             raise ValueError(f"protocol name {name!r} is taken by another content; choose another name")
+        try:  # a copy with changes is not checked when it is made
+            type(entry)(**cast("Protocol", entry).model_dump(warnings=False))
+        except BadInputError as error:
+            raise BadInputError(f"protocol {name}: {error}") from error
 
 
 # The registries stand here and not beside their interfaces, so that `ddbench list` need not import torch.

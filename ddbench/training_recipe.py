@@ -26,12 +26,21 @@ REGIMES: tuple[Regime, ...] = get_args(Regime)
 # A bool or text where a number belongs is a slip, not a number.
 Whole = Annotated[int, Field(strict=True)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Positive = Annotated[Whole, Field(gt=0)]
+Share = Annotated[Number, Field(ge=0, le=1)]
 
 
 class Part(Checked):
     """Base of what protocols are made of: frozen, and an unknown field is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def check_ascending(steps: tuple[tuple[int, int], ...]) -> None:
+    """Raise ValueError where steps do not ascend by IPC: a later one would never count."""
+    largest = [ipc for ipc, _ in steps]
+    if largest != sorted(set(largest)):
+        raise ValueError(f"steps must ascend by IPC, got {largest}")
 
 
 class Schedule(Part):
@@ -49,7 +58,7 @@ class Schedule(Part):
 
     epochs: Whole = Field(gt=0)
     drop_at: Annotated[Whole, Field(gt=0)] | None = None
-    later_drops: tuple[Whole, ...] = ()
+    later_drops: tuple[Positive, ...] = ()
     curve: Literal["drops", "cosine", "half cosine"] = "drops"
 
     @model_validator(mode="after")
@@ -94,10 +103,15 @@ class ScheduleByIpc(Part):
         factor_at_100_classes: (numerator, denominator) of the epochs at exactly 100 classes, then floored to hundreds.
     """
 
-    steps: tuple[tuple[Whole, Whole], ...]
+    steps: tuple[tuple[Positive, Positive], ...]
     beyond: Whole = Field(gt=0)
-    drops: tuple[tuple[Whole, Whole], ...] = Field(min_length=1)
-    factor_at_100_classes: tuple[Whole, Whole] | None
+    drops: tuple[tuple[Positive, Positive], ...] = Field(min_length=1)
+    factor_at_100_classes: tuple[Positive, Positive] | None
+
+    @model_validator(mode="after")
+    def _ascends(self) -> Self:
+        check_ascending(self.steps)
+        return self
 
     def schedule(self, ipc: int, num_classes: int) -> Schedule:
         """Return the schedule of a set with `ipc` images in each of `num_classes` classes."""
@@ -118,9 +132,14 @@ class BatchByIpc(Part):
         doubled_at: numbers of classes at which batches have twice as many images.
     """
 
-    steps: tuple[tuple[Whole, Whole], ...]
+    steps: tuple[tuple[Positive, Positive], ...]
     beyond: Whole = Field(gt=0)
-    doubled_at: tuple[Whole, ...] = ()
+    doubled_at: tuple[Positive, ...] = ()
+
+    @model_validator(mode="after")
+    def _ascends(self) -> Self:
+        check_ascending(self.steps)
+        return self
 
     def size(self, ipc: int | None, num_classes: int) -> int:
         """Return the images in a batch of a set with `ipc` images in each of `num_classes`; None for all of them."""
@@ -131,10 +150,10 @@ class BatchByIpc(Part):
 class ManyClasses(Part):
     """What replaces a protocol's rate, weight decay and batch size above `more_than` classes."""
 
-    more_than: Whole
-    lr: Number
-    weight_decay: Number
-    batch_size: Whole
+    more_than: Whole = Field(ge=0)
+    lr: Number = Field(ge=0)
+    weight_decay: Number = Field(ge=0)
+    batch_size: Whole = Field(gt=0)
 
 
 class ImageAugmentation(Part):
@@ -149,18 +168,25 @@ class ImageAugmentation(Part):
         padding: black pixels around the image, of which a crop of its size is taken.
     """
 
-    crop_area: tuple[Number, Number]
-    flip: Number
-    jitter: Number
-    lighting: Number
+    crop_area: tuple[Share, Share]
+    flip: Number = Field(ge=0, le=1)
+    jitter: Number = Field(ge=0)
+    lighting: Number = Field(ge=0)
     grid: Whole = Field(default=1, ge=1)
     padding: Whole = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _keeps_some_area(self) -> Self:
+        least, most = self.crop_area
+        if not 0 < least <= most:
+            raise ValueError("crop_area must be its least part, above 0, and its most")
+        return self
 
 
 class SmallImages(Part):
     """What replaces a protocol's image-side augmentation for images of at most `up_to` pixels."""
 
-    up_to: Whole
+    up_to: Whole = Field(gt=0)
     image_augmentation: ImageAugmentation
 
 
@@ -250,7 +276,7 @@ class Teacher(TeacherNetwork):
 
     schedule: Schedule
     seed: Whole
-    temperature: Number = Field(gt=0)
+    temperature: Number = Field(gt=0, le=1e6)
     loss: Literal["kl", "kl-unscaled", "mse"]
     ce_weight: Number = Field(default=0.0, ge=0)
     training: TeacherTraining | None = None

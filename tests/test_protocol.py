@@ -369,3 +369,13 @@ def test_underscore_of_a_file_is_a_dash_of_the_name():
 def test_summary_names_version_and_hash(name):
     protocol = PROTOCOLS.get(name)
     assert PROTOCOLS.summary(name).startswith(f"v{protocol.version}@{protocol.hash}: ")
+
+
+def test_a_copy_that_cannot_be_is_refused_when_it_is_registered():
+    dsa = PROTOCOLS.get("dsa")
+    for changes, words in (
+        ({"batch_size": 0}, "protocol copy: .*batch_size"),
+        ({"schedule": Schedule(epochs=2, curve="cosine")}, "protocol copy: .*resets_momentum must be false"),
+    ):
+        with pytest.raises(BadInputError, match=words):
+            ProtocolRegistry("protocol").register(dsa.model_copy(update={"name": "copy", **changes}))

@@ -4,7 +4,16 @@ import pytest
 from pydantic import ValidationError
 
 from ddbench.errors import BadInputError
-from ddbench.training_recipe import BatchByIpc, BestOf, CutMix, Schedule, ScheduleByIpc, Teacher
+from ddbench.training_recipe import (
+    BatchByIpc,
+    BestOf,
+    CutMix,
+    ImageAugmentation,
+    ManyClasses,
+    Schedule,
+    ScheduleByIpc,
+    Teacher,
+)
 
 BY_IPC = ScheduleByIpc(steps=((1, 90), (10, 60)), beyond=30, drops=((2, 3), (5, 6)), factor_at_100_classes=None)
 AT_100 = BY_IPC.model_copy(update={"steps": ((1, 350), (10, 60)), "factor_at_100_classes": (2, 3)})
@@ -80,3 +89,23 @@ def test_the_best_is_of_the_tests_at_these_epochs_and_of_the_last():
     assert tested(25, every=10, at=0) == [0, 10, 20, 24]
     assert tested(250, every=100, at=99) == [99, 199, 249]
     assert tested(3, every=10, at=9, after=0.8) == [2]
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: BatchByIpc(steps=((1, 0),), beyond=10), "greater than 0"),
+        (lambda: BatchByIpc(steps=((10, 50), (1, 10)), beyond=100), r"must ascend by IPC, got \[10, 1\]"),
+        (lambda: ScheduleByIpc(steps=(), beyond=1, drops=((1, 0),), factor_at_100_classes=None), "greater than 0"),
+        (lambda: ManyClasses(more_than=1, lr=0.1, weight_decay=0.0, batch_size=0), "greater than 0"),
+        (lambda: ImageAugmentation(crop_area=(0.9, 0.1), flip=0.5, jitter=0.0, lighting=0.0), "least part, above 0"),
+        (
+            lambda: ImageAugmentation(crop_area=(0.1, 1.0), flip=7.0, jitter=0.0, lighting=0.0),
+            "less than or equal to 1",
+        ),
+        (lambda: Schedule(epochs=2, drop_at=1, later_drops=(-1,)), "greater than 0"),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused(make, words):
+    with pytest.raises(BadInputError, match=words):
+        make()

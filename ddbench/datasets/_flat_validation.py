@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -43,6 +44,9 @@ def list_flat_validation(root: Path, wnids: Sequence[str], passed: PassedOver) -
     files, _ = list_class_folders([root / "val"], passed)
     path, read = _find_labels(root)
     stems = [file.stem for file in files]
+    twice = [stem for stem, count in Counter(stems).items() if count > 1]
+    if twice:
+        raise DataMismatchError(f"{root / 'val'} has {twice[0]} in several files; keep one of each image")
     try:
         labels = read(path, stems)
     except BadInputError as error:
@@ -78,13 +82,13 @@ def _find_labels(root: Path) -> tuple[Path, Callable[[Path, Sequence[str]], Labe
 def _read_solution(path: Path, stems: Sequence[str]) -> Labels:
     """Read Kaggle's list: a line of names, then image and its class with boxes, `ILSVRC2012_val_1,n03995372 85 1`."""
     rows = (line.split(",", 1) for line in read_text(path, "file of labels").splitlines()[1:] if line)
-    return _checked(path, {row[0]: row[-1].partition(" ")[0] for row in rows})
+    return _checked(path, _once(path, ((row[0], row[-1].partition(" ")[0]) for row in rows)))
 
 
 def _read_annotations(path: Path, stems: Sequence[str]) -> Labels:
     """Read lines of file name and WordNet id, with tabs between."""
     rows = (line.split("\t") for line in read_text(path, "file of labels").splitlines() if line)
-    return _checked(path, {Path(row[0]).stem: row[1] if len(row) > 1 else "" for row in rows})
+    return _checked(path, _once(path, ((Path(row[0]).stem, row[1] if len(row) > 1 else "") for row in rows)))
 
 
 def _read_synset_labels(path: Path, stems: Sequence[str]) -> Labels:
@@ -136,6 +140,15 @@ def _by_number(path: Path, wnids: Sequence[str], stems: Sequence[str]) -> dict[s
             "a file of labels by name there"
         )
     return {f"ILSVRC2012_val_{number:08d}": wnid for number, wnid in enumerate(wnids, 1)}
+
+
+def _once(path: Path, rows: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return labels by image; raises DataMismatchError where a file gives an image two."""
+    labels: dict[str, str] = {}
+    for name, wnid in rows:
+        if labels.setdefault(name, wnid) != wnid:
+            raise DataMismatchError(f"{path} says that {name} is {labels[name]} and {wnid}; copy it again")
+    return labels
 
 
 def _checked(path: Path, labels: Labels) -> Labels:

@@ -115,6 +115,9 @@ class GVBSM(TeachersMethod):
 
     def unsupported(self, train: LabeledImages, ipc: int) -> str | None:
         """Return the reason where a teacher has no conv of maps, whose statistics are matched; any IPC can be made."""
+        cell, side = self.recipe(train.info).cell_side, train.info.image_size
+        if cell > side:
+            return f"cell_side must be at most the images' side, {side}, got {cell}"
         for name, network in self.untrained(train).items():
             if not any(isinstance(layer, nn.Conv2d) for layer in network.modules()):
                 return f"teacher {name} has no conv of maps; name networks that have it"

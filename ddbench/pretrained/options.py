@@ -41,6 +41,8 @@ def choose_teachers(usual: Teacher, protocol: str, pairs: Sequence[str]) -> tupl
         return usual, []
     chosen = [_choose(usual, entry) for entry in entries]
     first, *others = (network for network, _ in chosen)
+    if len({network.model_dump_json() for network, _ in chosen}) < len(chosen):
+        raise BadInputError(f"protocol {protocol} has a teacher twice; name each once")
     changes = {**first.model_dump(), "path": first.path}
     teacher = usual.model_copy(update={**changes, "others": tuple(others)})
     return teacher, [] if teacher == usual else [f"teacher={word}" for _, word in chosen]

@@ -322,7 +322,7 @@ def _result_of(
         decode_factor=distilled.decode_factor,
         space=distilled.space,
         label_mode=distilled.label_mode,
-        student_lr=distilled.student_lr,
+        student_lr=run.distilled.student_lr,
         foundation=origin.get("foundation", ""),
         engine={"test_chunk": chunk_size(device, run.protocol.precision), **origin.get("engine", {}), **run.engine},
         machine=describe_machine(device),

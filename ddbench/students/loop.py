@@ -162,11 +162,12 @@ class TrainingPlan:
             changes = self.schedule.drops_at(epoch) or self.schedule.curve != "drops"
             yield epoch, self.rate_at(epoch) if changes else None
 
-    def diverged(self, whose: str) -> StudentDivergedError:
+    def diverged(
+        self, whose: str, look_at: str = "look at the distilled images' range and at student_lr"
+    ) -> StudentDivergedError:
         """Return the error of parameters that are not finite at the end; `whose` begins the sentence."""
         return StudentDivergedError(
-            f"{whose} are not finite after {self.schedule.epochs} epochs at lr {self.lr}; look at the distilled "
-            "images' range and at student_lr"
+            f"{whose} are not finite after {self.schedule.epochs} epochs at lr {self.lr}; {look_at}"
         )
 
 

@@ -9,6 +9,7 @@ from functools import reduce
 import torch
 from safetensors.torch import save_file
 
+from ddbench.errors import BadInputError
 from ddbench.host.cached_work import WorkKey, cached_work, is_kept
 from ddbench.host.files import load_tensors, sha256_of, staged_file
 from ddbench.host.meter import Meter
@@ -72,6 +73,7 @@ def find_teacher(
     teacher = protocol.teacher
     if teacher is None:
         return None
+    _check_members(teacher, real)
     members = [_find_member(protocol, _alone(teacher, member), real, device, track) for member in teacher.members]
     whole = members[0] if len(members) == 1 else _average(members, real, device)
     return ReadyTeacher(SoftLabels.under(teacher, whole.network), whole.record, whole.phase)
@@ -83,6 +85,17 @@ def untrained_teachers(protocol: Protocol, real: RealDataset) -> list[tuple[str,
     alone = [] if teacher is None else [_alone(teacher, member) for member in teacher.members]
     plans = [(member, _plan_of(protocol, member, real)) for member in alone if not member.is_given]
     return [(member.network, plan) for member, plan in plans if not is_kept(_key_of(plan, member, real))]
+
+
+def _check_members(teacher: Teacher, real: RealDataset) -> None:
+    """Raise BadInputError where a network to be trained is none for the data set: before the first of them is."""
+    for member in teacher.members:
+        if member.is_given:
+            continue
+        try:
+            make_network(member.network, InputShape.of(real.info), make_generator(0, "check"))
+        except BadInputError as error:
+            raise BadInputError(f"the teacher {member.network}: {error}") from error
 
 
 def _alone(teacher: Teacher, member: TeacherNetwork) -> Teacher:

@@ -21,7 +21,7 @@ from ddbench.records import DistilledDataset, LabeledImages, Reading, RealDatase
 from ddbench.seeding import make_generator
 from ddbench.students.batched import MOST_AT_ONCE, students_at_once, together_unsupported, train_students
 from ddbench.students.data import TrainingSet
-from ddbench.students.loop import TrainingPlan, chunk_size, measure_accuracy, train_student
+from ddbench.students.loop import StudentDivergedError, TrainingPlan, chunk_size, measure_accuracy, train_student
 from ddbench.students.margin import with_margin
 from ddbench.students.resuming import TrainingState
 from ddbench.students.soft_labels import SoftLabels
@@ -65,7 +65,10 @@ def train_network(
         raise BadInputError(f"network {type(network).__name__} has no parameters, there is nothing to train")
     device = parameter.device
     state = TrainingState(network, generator, also)
-    train_student(network, TrainingSet.of_real(train, device), plan, generator, track, state=state)
+    try:
+        train_student(network, TrainingSet.of_real(train, device), plan, generator, track, state=state)
+    except StudentDivergedError as error:
+        raise plan.diverged("a network's parameters", "lower the rate that it is trained at") from error
     return network
 
 

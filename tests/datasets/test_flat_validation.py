@@ -117,6 +117,16 @@ def test_classes_are_numbered_by_the_devkits_list_and_parents_are_no_classes(fla
             "no class for 5 of 6 images .* such as ILSVRC2012_val_00000002",
         ),
         (
+            lambda folder: (folder / "LOC_val_solution.csv").write_text("ImageId,P\na,n00000001\na,n00000002 1 2\n"),
+            DataMismatchError,
+            "says that a is n00000001 and n00000002; copy it again",
+        ),
+        (
+            lambda folder: (folder / "val" / "ILSVRC2012_val_00000001.png").write_bytes(b"another"),
+            DataMismatchError,
+            "has ILSVRC2012_val_00000001 in several files; keep one of each image",
+        ),
+        (
             lambda folder: (folder / "LOC_val_solution.csv").write_text("ImageId,P\ncat,dog 1 2\n"),
             DataMismatchError,
             "WordNet id such as n01440764 for cat, found 'dog'",

@@ -198,7 +198,7 @@ def test_the_global_generator_is_not_used():
 def test_training_is_tracked_by_epochs():
     shown = []
 
-    def track(iterable: Iterable[Any], description: str) -> Iterator[Any]:
+    def track(iterable: Iterable[Any], description: str, state: object = None) -> Iterator[Any]:
         for item in iterable:
             shown.append((description, item))
             yield item

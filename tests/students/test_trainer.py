@@ -206,7 +206,7 @@ def test_the_global_generator_is_not_used():
 def test_the_accuracy_is_measured_once_per_student_after_the_last_epoch(monkeypatch):
     events: list[object] = []
 
-    def track(iterable: Iterable[Any], description: str) -> Iterator[Any]:
+    def track(iterable: Iterable[Any], description: str, state: object = None) -> Iterator[Any]:
         for item in iterable:
             yield item
             events.append(item)
@@ -266,7 +266,7 @@ def test_the_test_split_is_read_for_measuring_alone():
     real = toy_real()
     guarded = GuardedImages(real.test.images[:])
 
-    def track(iterable: Iterable[Any], description: str) -> Iterator[Any]:
+    def track(iterable: Iterable[Any], description: str, state: object = None) -> Iterator[Any]:
         guarded.is_training = True
         yield from iterable
         guarded.is_training = False
