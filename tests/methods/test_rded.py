@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torchvision.transforms.v2.functional import resize
 
 from ddbench.dataset import load_dataset
-from ddbench.method import RunContext, make_method
+from ddbench.method import RunContext, make_method, untracked
 from ddbench.methods._teacher.foundation import load_teacher
 from ddbench.methods.rded import choose_crops, crop_all, draw_squares, put_together
 from ddbench.runs.distill import distill
@@ -85,3 +85,28 @@ def test_four_crops_make_an_image():
     made = distill("rded", "digits", 2, config={**SMOKE, "factor": 2})
     assert made.images.shape == (20, 1, 8, 8)
     assert made.labels.tolist() == [label for label in range(10) for _ in range(2)]
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_a_resumed_choice_is_that_of_one_run():
+    kept, method, train = {}, make_method("rded", SMOKE), load_dataset("digits").train
+    folder, _ = make_foundation(method, train, RunContext(torch.device("cpu"), torch.Generator(), None))
+
+    def run(track):
+        draws = torch.Generator().manual_seed(3)
+        return method.distill(train, 2, RunContext(torch.device("cpu"), draws, None, foundation=folder, track=track))
+
+    def stop(iterable, description, state=None):
+        for item in iterable:
+            if item == 4:
+                kept.update(state.save_state())
+                raise InterruptedError
+            yield item
+
+    def go_on(iterable, description, state=None):
+        state.load_state(kept)
+        yield from list(iterable)[4:]
+
+    with pytest.raises(InterruptedError):
+        run(stop)
+    assert torch.equal(run(go_on).images, run(untracked).images)
