@@ -110,7 +110,9 @@ def shortened(protocol: Protocol) -> Protocol:
     if teacher is not None:
         fresh = {"weights": "", "sha256": "", "path": ""}
         others = tuple(other.model_copy(update=fresh) for other in teacher.others)
-        teacher = teacher.model_copy(update={**fresh, "schedule": SHORT, "others": others})
+        # Gently, for four images of noise.
+        gentle = teacher.training and teacher.training.model_copy(update={"lr": 0.001})
+        teacher = teacher.model_copy(update={**fresh, "schedule": SHORT, "others": others, "training": gentle})
     return protocol.model_copy(update={**changes, "teacher": teacher})
 
 
