@@ -60,7 +60,7 @@ def rename(found: Mapping[str, Tensor], network: Network) -> dict[str, Tensor]:
     """
     expected = network.state_dict()
     readings = [dict(found)]
-    while prefix := next((p for p in PREFIXES if all(name.startswith(p) for name in readings[-1])), ""):
+    while found and (prefix := next((p for p in PREFIXES if all(name.startswith(p) for name in readings[-1])), "")):
         readings.append({name.removeprefix(prefix): value for name, value in readings[-1].items()})
     if isinstance(network, HasLibraryKeys):
         keys = [(network.own_key(name), value) for name, value in readings[-1].items()]

@@ -154,3 +154,8 @@ def test_the_first_thing_that_does_not_fit_is_told(changes, message):
     expected = {"a": torch.zeros(2), "b": torch.zeros(1, dtype=torch.int64)}
     found = {name: value for name, value in {**expected, **changes}.items() if value is not None}
     assert misfit(found, expected) == message
+
+
+def test_nothing_at_all_is_told_and_not_looked_through_for_ever():
+    network = network_of(NAMES[0])
+    assert misfit(rename({}, network), network.state_dict()).startswith("it lacks model.bn1.bias")
