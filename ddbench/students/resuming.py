@@ -43,9 +43,13 @@ class TrainingState:
         self._generator.set_state(state["generator"])
         if self._also is not None:
             self._also.load_state(_part(state, ALSO))
+        parameters = [parameter for group in self._held.param_groups for parameter in group["params"]]
         moments: dict[int, dict[str, Tensor]] = {}
         for key, value in _part(state, OPTIMISER).items():
             index, _, name = key.partition(".")
+            parameter = parameters[int(index)]
+            if value.shape == parameter.shape:  # fused steps pair values by their place in memory
+                value = torch.empty_like(parameter, requires_grad=False).copy_(value)
             moments.setdefault(int(index), {})[name] = value
         self._held.load_state_dict({**self._held.state_dict(), "state": moments})
         self.is_resumed = True

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load, save
 
 from ddbench.errors import DDBenchError
 from ddbench.method import RunContext, make_method
@@ -36,7 +37,7 @@ class Interrupted:
         for index, item in enumerate(iterable):
             yield item
             if index + 1 == self.after:
-                self.kept = state.save_state()
+                self.kept = load(save({name: value.contiguous() for name, value in state.save_state().items()}))
                 raise StoppedError
 
     def go_on(self, iterable, description, state=None):
