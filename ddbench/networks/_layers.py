@@ -92,7 +92,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the rectified sum of both paths."""
-        return F.relu(self.branch(images) + self.shortcut(images))
+        return F.relu(self.branch(images) + self.shortcut(images), inplace=True)
 
 
 def make_stages(

@@ -15,6 +15,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ddbench.engine.native import with_native_blocks
 from ddbench.errors import BadInputError
 from ddbench.network import InputShape, Network, parse_variant
 from ddbench.networks._layers import initialise_convs, make_stages, make_stem
@@ -68,6 +69,10 @@ class ResNet(Network):
         """Return (B, K) logits."""
         logits: Tensor = self.classifier(embeddings)
         return logits
+
+    def native(self) -> Network:
+        """Return this network with each block as one step in native code, where this machine can compile it."""
+        return with_native_blocks(self)
 
 
 @NETWORKS.register("resnet")

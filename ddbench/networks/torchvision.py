@@ -8,6 +8,8 @@ auxiliary classifiers, and none of the models that do not end in one linear laye
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -59,6 +61,13 @@ class TorchvisionNetwork(Network):
         """Return (B, K) logits."""
         logits: Tensor = self.classifier(embeddings)
         return logits
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:  # noqa: ANN401 - as torch has it
+        """Take a state, of the layers' present versions where it names none, as files of tensors do (MNASNet asks)."""
+        if not hasattr(state_dict, "_metadata"):
+            state_dict = OrderedDict(state_dict)
+            state_dict._metadata = self.state_dict()._metadata  # type: ignore[attr-defined] # declared nowhere
+        return super().load_state_dict(state_dict, strict, assign)
 
     def own_key(self, key: str) -> str | None:
         """Return our name of a tensor that torchvision calls `key`, None for one of an auxiliary classifier."""

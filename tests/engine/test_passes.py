@@ -111,7 +111,7 @@ def test_chunks_of_the_usual_network_leave_no_rest_where_they_can(batch, chunk, 
         ("convnet-d3", 32, 1000, 125),  # 143 fit
         ("convnet-d3-w32", 32, 1000, 500),
         ("convnet-d3", 128, 100, 5),
-        ("convnet-d3-max", 32, 1000, 1000),
+        ("convnet-d3-sigmoid", 32, 1000, 1000),
         ("mlp-w8", 32, 1000, 1000),
     ],
 )

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from safetensors.torch import load, save
 from torch import nn
 from torchvision import models
 from torchvision.ops import StochasticDepth
@@ -70,3 +71,12 @@ def test_what_cannot_be_is_told_in_one_line(spec, shape, error, message, generat
     with pytest.raises(error, match=message) as caught:
         make_network(spec, shape, generator)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["mnasnet0_5", "resnet18"])
+def test_a_state_from_a_file_of_tensors_which_names_no_versions_is_taken(name, generator):
+    network, other = (make_network(f"torchvision/{name}", InputShape(3, 32, 4), generator) for _ in range(2))
+    other.load_state_dict(load(save(network.state_dict())))
+    assert all(torch.equal(value, network.state_dict()[key]) for key, value in other.state_dict().items())
+    with pytest.raises(RuntimeError, match="Missing key"):
+        other.load_state_dict({})

@@ -24,15 +24,39 @@ from ddbench.engine.native.compiler import load_native
 
 Geometry = tuple[Any, Any, Any]  # stride, padding, dilation
 
+
+@dataclass(frozen=True)
+class Form:
+    """A block: the convolution's geometry, and what follows the norm: nothing, a ReLU, or a ReLU and 2x2 pooling.
+
+    Raises:
+        ValueError: pooling without a ReLU, for which there is no code.
+    """
+
+    geometry: Geometry
+    rectifies: bool = True
+    pools: bool = True
+
+    def __post_init__(self) -> None:
+        if self.pools and not self.rectifies:
+            raise ValueError("a native block pools what a ReLU let through; give rectifies=True, or pools=False")
+
+    def pooled_shape(self, maps: Tensor) -> tuple[int, int, int, int]:
+        """Return the shape of what the (B, D, H, W) maps become."""
+        batch, height, width, channels = _sides(maps)
+        side = 2 if self.pools else 1
+        return batch, channels, height // side, width // side
+
+
 SOURCE = Path(__file__).with_name("norm_relu_pool.cpp")
 # Of maps, and of the sums over them and the norm's parameters.
 DTYPES = {torch.float32: torch.float32, torch.float64: torch.float64, torch.bfloat16: torch.float32}
 
-_pointer, _four_sides, _threads = ctypes.c_void_p, (ctypes.c_int64,) * 4, ctypes.c_int
+_pointer, _four_sides, _form, _threads = ctypes.c_void_p, (ctypes.c_int64,) * 4, (ctypes.c_int,) * 2, ctypes.c_int
 PASSES: dict[str, tuple[Any, ...]] = {
-    "forward": (*(_pointer,) * 4, ctypes.c_double, *_four_sides, _pointer, _threads),
-    "backward": (*(_pointer,) * 3, ctypes.c_int, *_four_sides, *(_pointer,) * 3, _threads),
-    "second": (*(_pointer,) * 5, *_four_sides, *(_pointer,) * 3, _threads),
+    "forward": (*(_pointer,) * 4, ctypes.c_double, *_four_sides, _pointer, *_form, _threads),
+    "backward": (*(_pointer,) * 3, ctypes.c_int, *_four_sides, *(_pointer,) * 3, *_form, _threads),
+    "second": (*(_pointer,) * 5, *_four_sides, *(_pointer,) * 3, *_form, _threads),
 }
 
 
@@ -56,11 +80,12 @@ class Kept:
     """What derivatives need of a forward pass besides tensors with gradients.
 
     Attributes:
+        form: of the block.
         statistics: (4, B, D) of the maps: scale, shift, mean and 1 / standard deviation.
         is_spent: whether the maps' memory has been written over by their gradient.
     """
 
-    geometry: Geometry
+    form: Form
     statistics: Tensor
     is_spent: bool = False
 
@@ -74,14 +99,14 @@ class Kept:
         found = self.statistics.new_empty(2, *self.statistics.shape[1:])
         inputs = (maps.data_ptr(), gradient.data_ptr(), by_maps.data_ptr(), adds)
         outputs = (self.statistics.data_ptr(), found[0].data_ptr(), found[1].data_ptr())
-        _run("backward", maps, *inputs, *_sides(maps), *outputs)
+        _run("backward", self.form, maps, *inputs, *_sides(maps), *outputs)
         return found.sum(1)
 
     def convolve_back(
         self, by_maps: Tensor, images: Tensor, kernel: Tensor, wanted: tuple[bool, bool]
     ) -> tuple[Tensor | None, Tensor | None]:
         """Return the gradients by images and by kernel, those that are wanted."""
-        geometry = (*self.geometry, False, (0, 0), 1)  # not transposed, one group
+        geometry = (*self.form.geometry, False, (0, 0), 1)  # not transposed, one group
         found = torch.ops.aten.convolution_backward(by_maps, images, kernel, None, *geometry, (*wanted, False))
         return found[0], found[1]
 
@@ -96,7 +121,7 @@ class _Context(torch.autograd.function.FunctionCtx):
 
 
 class Block(torch.autograd.Function):
-    """(images, kernel, kernel's bias, norm's weight and bias, eps, geometry) -> pooled maps, and the maps.
+    """(images, kernel, kernel's bias, norm's weight and bias, eps, form) -> pooled maps, and the maps.
 
     Nobody but `BlockGradient` may look at the second output, so that its memory can be used twice.
     """
@@ -110,16 +135,16 @@ class Block(torch.autograd.Function):
         weight: Tensor,
         bias: Tensor,
         eps: float,
-        geometry: Geometry,
+        form: Form,
     ) -> tuple[Tensor, Tensor]:
         """Return the pooled maps, and the maps as the norm was given them."""
-        maps = _convolve(images, kernel, geometry)
-        _check(maps, weight, bias)
-        pooled = torch.empty(_pooled_shape(maps), dtype=maps.dtype, memory_format=torch.channels_last)
-        ctx.kept = Kept(geometry, weight.new_empty(4, *maps.shape[:2]))
+        maps = _convolve(images, kernel, form.geometry)
+        _check(form, maps, weight, bias)
+        pooled = torch.empty(form.pooled_shape(maps), dtype=maps.dtype, memory_format=torch.channels_last)
+        ctx.kept = Kept(form, weight.new_empty(4, *maps.shape[:2]))
         parameters = (weight.data_ptr(), bias.data_ptr(), eps)
         outputs = (*_sides(maps), ctx.kept.statistics.data_ptr())
-        _run("forward", maps, maps.data_ptr(), pooled.data_ptr(), *parameters, *outputs)
+        _run("forward", form, maps, maps.data_ptr(), pooled.data_ptr(), *parameters, *outputs)
         ctx.save_for_backward(images, kernel, weight, maps)
         ctx.bias_like = None if kernel_bias is None else kernel_bias.detach()
         ctx.set_materialize_grads(False)
@@ -130,7 +155,7 @@ class Block(torch.autograd.Function):
         """Return the gradients by what was given; of another function, where a graph of them is asked for."""
         images, kernel, weight, maps = ctx.saved_tensors
         ctx.kept.check()
-        gradient = maps.new_zeros(_pooled_shape(maps)) if gradient is None else gradient
+        gradient = maps.new_zeros(ctx.kept.form.pooled_shape(maps)) if gradient is None else gradient
         gradient = gradient.contiguous(memory_format=torch.channels_last)
         wanted = (ctx.needs_input_grad[0], ctx.needs_input_grad[1])
         by_kernel_bias = None if ctx.bias_like is None else torch.zeros_like(ctx.bias_like)
@@ -182,12 +207,12 @@ class BlockGradient(torch.autograd.Function):
         kept = ctx.kept
         kept.check()
         pairs = [(x, k) for x, k in ((of_images, kernel), (images, of_kernel)) if x is not None and k is not None]
-        cotangent = _convolve_all(pairs, kept.geometry) if pairs else torch.zeros_like(maps)
+        cotangent = _convolve_all(pairs, kept.form.geometry) if pairs else torch.zeros_like(maps)
         by_gradient, by_weight = torch.empty_like(gradient), torch.empty_like(kept.statistics[0])
         of_norm = [torch.zeros_like(weight) if of is None else of.contiguous() for of in (of_weight, of_bias)]
         inputs = (maps.data_ptr(), gradient.data_ptr(), cotangent.data_ptr(), *(of.data_ptr() for of in of_norm))
         outputs = (kept.statistics.data_ptr(), by_gradient.data_ptr(), by_weight.data_ptr())
-        _run("second", maps, *inputs, *_sides(maps), *outputs)
+        _run("second", kept.form, maps, *inputs, *_sides(maps), *outputs)
         by_images = by_kernel = None
         if of_kernel is not None and ctx.needs_input_grad[0]:
             by_images, _ = kept.convolve_back(by_maps, images, of_kernel, (True, False))
@@ -210,7 +235,7 @@ def _convolve_all(pairs: list[tuple[Tensor, Tensor]], geometry: Geometry) -> Ten
         return _convolve(images, torch.cat([kernel for _, kernel in pairs], 1), geometry)
 
 
-def _check(maps: Tensor, weight: Tensor, bias: Tensor) -> None:
+def _check(form: Form, maps: Tensor, weight: Tensor, bias: Tensor) -> None:
     """Refuse what native code, which is handed addresses, would read wrongly."""
     found = [tensor.dtype for tensor in (maps, weight, bias)]
     if found[1:] != [DTYPES.get(maps.dtype)] * 2 or maps.device.type != "cpu":
@@ -219,7 +244,7 @@ def _check(maps: Tensor, weight: Tensor, bias: Tensor) -> None:
             "a native block takes float32, float64 or bfloat16 maps on a CPU, with float32 (or float64) parameters; "
             f"got {kinds} on {maps.device}; pass the network itself"
         )
-    if min(maps.shape[2:]) < 2:
+    if form.pools and min(maps.shape[2:]) < 2:
         raise ValueError(f"pooling needs maps of at least 2x2, got {maps.shape[2]}x{maps.shape[3]}; use larger images")
 
 
@@ -228,12 +253,7 @@ def _sides(maps: Tensor) -> tuple[int, int, int, int]:
     return batch, height, width, channels
 
 
-def _pooled_shape(maps: Tensor) -> tuple[int, int, int, int]:
-    batch, height, width, channels = _sides(maps)
-    return batch, channels, height // 2, width // 2
-
-
-def _run(name: str, maps: Tensor, *arguments: float) -> None:
+def _run(name: str, form: Form, maps: Tensor, *arguments: float) -> None:
     passes = native_passes()
     assert passes is not None, "a native block was made where native code cannot be compiled"
-    passes[name, maps.dtype](*arguments, torch.get_num_threads())
+    passes[name, maps.dtype](*arguments, form.pools, form.rectifies, torch.get_num_threads())

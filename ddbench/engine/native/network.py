@@ -1,4 +1,4 @@
-"""Networks whose blocks are one step each on a CPU: convolution, instance norm, ReLU and 2x2 average pooling.
+"""Networks whose blocks are one step each on a CPU: convolution, instance norm, and maybe ReLU and average pooling.
 
 Needs no compiling of the network around it: a step of a student, or of a match of gradients, is as fast as under
 torch's compiler or faster, without the ten seconds and more that compiling takes. The convolution's bias, which the
@@ -8,14 +8,15 @@ norm takes away again, is not added; its gradient is exactly zero.
 from __future__ import annotations
 
 import copy
-from typing import Any, TypeVar, cast
+from typing import Any, TypeGuard, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from ddbench.engine.native.block import Block, Geometry, native_passes
+from ddbench.engine.native.block import Block, Form, native_passes
 
 N = TypeVar("N", bound=nn.Module)
+L = TypeVar("L", bound=nn.Module)
 
 
 def with_native_blocks(network: N) -> N:
@@ -33,33 +34,66 @@ def with_native_blocks(network: N) -> N:
 
 
 def _replace(layers: nn.Sequential) -> bool:
-    starts = [start for start in range(len(layers) - 3) if fits(*layers[start : start + 4])]
-    for start in starts:
-        layers[start] = NativeBlock(cast(nn.Conv2d, layers[start]), cast(nn.GroupNorm, layers[start + 1]))
-        for after in range(start + 1, start + 4):
-            layers[after] = nn.Identity()
-    return bool(starts)
+    """Put native blocks in the place of layers that fit; return whether any do."""
+    places = [place for place, layer in enumerate(layers) if not isinstance(layer, nn.Identity)]
+    found = False
+    while places:
+        block = _block_of([layers[place] for place in places[:4]])
+        for place, layer in zip(places, block, strict=False):
+            layers[place] = layer
+        found = found or bool(block)
+        places = places[len(block) or 1 :]
+    return found
 
 
-def fits(conv: nn.Module, norm: nn.Module, activation: nn.Module, pool: nn.Module) -> bool:
-    """Return whether four layers after one another are what a `NativeBlock` computes."""
-    if not (isinstance(conv, nn.Conv2d) and isinstance(norm, nn.GroupNorm) and isinstance(activation, nn.ReLU)):
+def _block_of(layers: list[nn.Module]) -> list[nn.Module]:
+    """Return what replaces the first of up to four layers, one for one; nothing where they do not fit.
+
+    A 1x1 convolution that is pooled before its norm is given pooled images: the same sums, of a quarter of the places.
+    """
+    conv, *after = layers
+    if not _is_exactly(conv, nn.Conv2d) or not _is_plain(conv) or not after:
+        return []
+    if _halves(after[0]) and len(after) > 1 and _is_pointwise(conv) and _is_instance_norm(after[1], conv):
+        return [after[0], NativeBlock(conv, after[1], rectifies=False, pools=False), nn.Identity()]
+    norm = after[0]
+    if not _is_instance_norm(norm, conv):
+        return []
+    rectifies = len(after) > 1 and _is_exactly(after[1], nn.ReLU)
+    pools = rectifies and len(after) > 2 and _halves(after[2])
+    block = NativeBlock(conv, norm, rectifies=rectifies, pools=pools)
+    return [block, *(nn.Identity() for _ in range(1 + rectifies + pools))]
+
+
+def _is_exactly(layer: nn.Module, kind: type[L]) -> TypeGuard[L]:
+    """Return whether a layer does what its kind does, no more: no forward pass of its own, and nobody hooked to it."""
+    hooks = (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks)
+    return isinstance(layer, kind) and type(layer).forward is kind.forward and not any(hooks)
+
+
+def _is_plain(conv: nn.Conv2d) -> bool:
+    return conv.padding_mode == "zeros" and not isinstance(conv.padding, str) and conv.groups == 1
+
+
+def _is_pointwise(conv: nn.Conv2d) -> bool:
+    return (conv.kernel_size, conv.stride, conv.padding) == ((1, 1), (1, 1), (0, 0))
+
+
+def _is_instance_norm(norm: nn.Module, conv: nn.Conv2d) -> TypeGuard[nn.GroupNorm]:
+    if not _is_exactly(norm, nn.GroupNorm) or not norm.affine or norm.bias is None:
         return False
-    is_plain = conv.padding_mode == "zeros" and not isinstance(conv.padding, str) and conv.groups == 1
-    has_both = norm.affine and norm.bias is not None
-    is_instance_norm = has_both and norm.num_groups == norm.num_channels == conv.out_channels
-    return is_plain and is_instance_norm and _halves(pool)
+    return norm.num_groups == norm.num_channels == conv.out_channels
 
 
 def _halves(pool: nn.Module) -> bool:
-    if not isinstance(pool, nn.AvgPool2d):
+    if not _is_exactly(pool, nn.AvgPool2d):
         return False
     options = (pool.kernel_size, pool.stride, pool.padding, pool.ceil_mode, pool.divisor_override)
     return options == (2, 2, 0, False, None)
 
 
 class NativeBlock(nn.Module):
-    """Convolution, instance norm, ReLU and pooling: (B, C, H, W) -> (B, D, H' // 2, W' // 2), in channels-last memory.
+    """Convolution, instance norm, maybe ReLU, maybe 2x2 average pooling: (B, C, H, W) -> (B, D, H', W'), channels-last.
 
     In the precision of the images, or of autocast; sums over maps are float32, of float64 maps float64. Each pass has
     one backward pass, which may be differentiated once itself; it cannot be traced or transformed.
@@ -67,20 +101,22 @@ class NativeBlock(nn.Module):
     Args:
         conv: with zero padding and one group, whose parameters are shared.
         norm: group norm with weights and one group per channel, whose parameters are shared.
+        rectifies: whether a ReLU follows the norm.
+        pools: whether pooling follows the ReLU; not without it.
     """
 
-    def __init__(self, conv: nn.Conv2d, norm: nn.GroupNorm) -> None:
+    def __init__(self, conv: nn.Conv2d, norm: nn.GroupNorm, *, rectifies: bool = True, pools: bool = True) -> None:
         super().__init__()
         self.conv, self.norm = conv, norm
-        self.geometry: Geometry = (conv.stride, conv.padding, conv.dilation)
+        self.form = Form((conv.stride, conv.padding, conv.dilation), rectifies, pools)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the pooled maps; raises TypeError for dtypes and devices that it has no code for."""
+        """Return the block's maps; raises TypeError for dtypes and devices that it has no code for."""
         kernel, norm = self.conv.weight, self.norm
         if torch.is_autocast_enabled("cpu"):
             dtype = torch.get_autocast_dtype("cpu")
             if images.dtype in (torch.float32, dtype):
                 images, kernel = images.to(dtype), kernel.to(dtype)
         weight, bias = norm.weight.contiguous(), norm.bias.contiguous()
-        pooled: Tensor = Block.apply(images, kernel, self.conv.bias, weight, bias, norm.eps, self.geometry)[0]
+        pooled: Tensor = Block.apply(images, kernel, self.conv.bias, weight, bias, norm.eps, self.form)[0]
         return pooled

@@ -1,8 +1,8 @@
-// Instance norm, ReLU and 2x2 average pooling of channels-last maps, their gradient, and the gradient of that gradient,
-// for ddbench/engine/native/block.py.
+// Instance norm of channels-last maps, and what follows it: nothing, ReLU, or ReLU and 2x2 average pooling; their
+// gradient, and the gradient of that gradient, for ddbench/engine/native/block.py.
 //
 // With N places per channel, mean m, s = 1 / standard deviation, weight w, h = s * (maps - m), and r the pooled
-// gradient's quarter where the ReLU passes:
+// gradient's quarter where the ReLU passes (without pooling all of it, without ReLU everywhere):
 //   pooled = mean over 2x2 places of relu(w * h + bias)
 //   by_bias = sum r,   by_weight = sum r * h,   by_maps = w * s * (r - mean r - h * mean(r * h)).
 // For cotangents u of by_maps, a of by_weight and b of by_bias, with A = mean(u * h), B = mean(r * h) and
@@ -78,7 +78,14 @@ struct Sides {
     int64_t batch, height, width, channels;
     int64_t places() const { return height * width; }
     int64_t size() const { return places() * channels; }
-    int64_t pooled_size() const { return (height / 2) * (width / 2) * channels; }
+    int64_t pooled_size(int side) const { return (height / side) * (width / side) * channels; }
+};
+
+// What follows the norm: pooling of side x side places, and before it a ReLU or none.
+template <int Side, bool Rectifies>
+struct Form {
+    static constexpr int side = Side, corners = Side * Side;
+    static constexpr bool rectifies = Rectifies;
 };
 
 // What the backward pass takes from the forward pass, each (batch, channels).
@@ -93,11 +100,18 @@ Statistics<A> statistics_at(A* kept, const Sides& sides, int64_t at) {
     return {kept + at, kept + count + at, kept + 2 * count + at, kept + 3 * count + at};
 }
 
-// U vectors of N channels beside each other.
-template <class T, int N, int U>
+// U vectors of N channels beside each other; F is a Form.
+template <class T, int N, int U, class F>
 struct Block {
     using A = typename ComputedIn<T>::type;
     using V = Vector<A, N>;
+    static constexpr int S = F::side;
+
+    // `kept` where the ReLU, if there is one, passes `values`.
+    static inline V rectified(V values, V kept) {
+        if constexpr (F::rectifies) return rectify<A, N>(values, kept);
+        return kept;
+    }
 
     static void forward(const T* maps, T* pooled, const A* weight, const A* bias, A eps, Sides sides,
                         Statistics<A> kept) {
@@ -132,16 +146,16 @@ struct Block {
             store<A, N>(kept.mean + u * N, mean);
             store<A, N>(kept.inverse_std + u * N, inverse_std);
         }
-        for (int64_t y = 0; y < sides.height / 2; ++y)
-            for (int64_t x = 0; x < sides.width / 2; ++x, pooled += step)
+        for (int64_t y = 0; y < sides.height / S; ++y)
+            for (int64_t x = 0; x < sides.width / S; ++x, pooled += step)
                 for (int u = 0; u < U; ++u) {
                     V sum = {};
-                    for (int corner = 0; corner < 4; ++corner) {
-                        const T* place = maps + (2 * y + corner / 2) * row + (2 * x + corner % 2) * step + u * N;
+                    for (int corner = 0; corner < F::corners; ++corner) {
+                        const T* place = maps + (S * y + corner / S) * row + (S * x + corner % S) * step + u * N;
                         const V value = load<A, N>(place) * scale[u] + shift[u];
-                        sum += rectify<A, N>(value, value);
+                        sum += rectified(value, value);
                     }
-                    store<A, N>(pooled + u * N, sum / A(4));
+                    store<A, N>(pooled + u * N, sum / A(F::corners));
                 }
     }
 
@@ -157,11 +171,11 @@ struct Block {
     };
 
     // What stands at one place of the maps: its position, the value less the mean, whether the ReLU passes (not <= 0),
-    // and a quarter of the pooled gradient, zero in an odd last row or column, which is not pooled.
+    // and its share of the pooled gradient, zero in an odd last row or column, which is not pooled.
     struct Place {
         int64_t at;
-        V beside, passes, quarter;
-        V rectified() const { return rectify<A, N>(passes, quarter); }
+        V beside, passes, share;
+        V gradient() const { return rectified(passes, share); }
     };
 
     // Calls `visit(u, place)` everywhere, `pool(u, at)` after the four places of a pooled one, `end_row()` after a row.
@@ -170,24 +184,24 @@ struct Block {
                                                                      const Channels& of, Visit visit, Pool pool,
                                                                      EndRow end_row) {
         const int64_t row = sides.width * sides.channels, step = sides.channels;
-        const int64_t pooled_row = sides.width / 2 * step;
-        const auto place_at = [&](int u, int64_t at, V quarter) {
+        const int64_t pooled_row = sides.width / S * step;
+        const auto place_at = [&](int u, int64_t at, V share) {
             const V value = load<A, N>(maps + at);
-            return Place{at, value - of.mean[u], value * of.scale[u] + of.shift[u], quarter};
+            return Place{at, value - of.mean[u], value * of.scale[u] + of.shift[u], share};
         };
-        for (int64_t y = 0; y < sides.height / 2; ++y, end_row())
-            for (int64_t x = 0; x < sides.width / 2; ++x)
+        for (int64_t y = 0; y < sides.height / S; ++y, end_row())
+            for (int64_t x = 0; x < sides.width / S; ++x)
                 for (int u = 0; u < U; ++u) {
                     const int64_t pooled_at = y * pooled_row + x * step + u * N;
-                    const V quarter = load<A, N>(gradient + pooled_at) / A(4);
-                    for (int corner = 0; corner < 4; ++corner) {
-                        const int64_t at = (2 * y + corner / 2) * row + (2 * x + corner % 2) * step + u * N;
-                        visit(u, place_at(u, at, quarter));
+                    const V share = load<A, N>(gradient + pooled_at) / A(F::corners);
+                    for (int corner = 0; corner < F::corners; ++corner) {
+                        const int64_t at = (S * y + corner / S) * row + (S * x + corner % S) * step + u * N;
+                        visit(u, place_at(u, at, share));
                     }
                     pool(u, pooled_at);
                 }
         for (int64_t y = 0; y < sides.height; ++y, end_row())
-            for (int64_t x = y < sides.height / 2 * 2 ? sides.width / 2 * 2 : 0; x < sides.width; ++x)
+            for (int64_t x = y < sides.height / S * S ? sides.width / S * S : 0; x < sides.width; ++x)
                 for (int u = 0; u < U; ++u) visit(u, place_at(u, y * row + x * step + u * N, V{}));
     }
 
@@ -200,8 +214,8 @@ struct Block {
         for_each_place(
             maps, gradient, sides, of,
             [&](int u, Place place) {
-                bias_of_row[u] += place.rectified();
-                weight_of_row[u] += place.rectified() * place.beside;
+                bias_of_row[u] += place.gradient();
+                weight_of_row[u] += place.gradient() * place.beside;
             },
             nothing,
             [&] {
@@ -221,7 +235,7 @@ struct Block {
         for_each_place(
             maps, gradient, sides, of,
             [&](int u, Place place) {
-                V found = of.scale[u] * (place.rectified() - offset[u] - place.beside * slope[u]);
+                V found = of.scale[u] * (place.gradient() - offset[u] - place.beside * slope[u]);
                 if (adds) found += load<A, N>(by_maps + place.at);
                 store<A, N>(by_maps + place.at, found);
             },
@@ -237,9 +251,9 @@ struct Block {
         for_each_place(
             maps, gradient, sides, of,
             [&](int u, Place place) {
-                const V value = load<A, N>(cotangent + place.at), rectified = place.rectified();
-                of_row[c][u] += value, of_row[r][u] += rectified, of_row[cr][u] += value * rectified;
-                of_row[ch][u] += value * place.beside, of_row[rh][u] += rectified * place.beside;
+                const V value = load<A, N>(cotangent + place.at), passed = place.gradient();
+                of_row[c][u] += value, of_row[r][u] += passed, of_row[cr][u] += value * passed;
+                of_row[ch][u] += value * place.beside, of_row[rh][u] += passed * place.beside;
             },
             [](auto...) {},
             [&] {
@@ -267,12 +281,12 @@ struct Block {
             maps, gradient, sides, of,
             [&](int u, Place place) {
                 const V value = load<A, N>(cotangent + place.at);
-                pooled += rectify<A, N>(place.passes, of.scale[u] * value + slope[u] * place.beside + offset[u]);
-                const V found = by_value[u] * value + slope[u] * place.rectified();
+                pooled += rectified(place.passes, of.scale[u] * value + slope[u] * place.beside + offset[u]);
+                const V found = by_value[u] * value + slope[u] * place.gradient();
                 store<A, N>(cotangent + place.at, found + (by_beside[u] * place.beside + constant[u]));
             },
             [&](int u, int64_t at) {
-                store<A, N>(of_gradient + at, pooled / A(4));
+                store<A, N>(of_gradient + at, pooled / A(F::corners));
                 pooled = V{};
             },
             [] {});
@@ -280,8 +294,8 @@ struct Block {
 };
 
 // Calls `work(image, first channel, Block)` for every block of every image, in parallel.
-template <class T, class Work>
-void for_each_block(Sides sides, int threads, Work work) {
+template <class T, class F, class Work>
+void for_each_block_of(Sides sides, int threads, Work work) {
     constexpr int lanes = 64 / sizeof(typename ComputedIn<T>::type), wide = 8 * lanes;
     const int64_t wides = sides.channels / wide, narrows = sides.channels % wide / lanes;
     const int64_t singles = sides.channels % lanes, blocks = wides + narrows + singles;
@@ -289,18 +303,30 @@ void for_each_block(Sides sides, int threads, Work work) {
     for (int64_t task = 0; task < sides.batch * blocks; ++task) {
         const int64_t image = task / blocks, block = task % blocks;
         if (block < wides)
-            work(image, block * wide, Block<T, lanes, 8>());
+            work(image, block * wide, Block<T, lanes, 8, F>());
         else if (block < wides + narrows)
-            work(image, wides * wide + (block - wides) * lanes, Block<T, lanes, 1>());
+            work(image, wides * wide + (block - wides) * lanes, Block<T, lanes, 1, F>());
         else
-            work(image, sides.channels - singles + block - wides - narrows, Block<T, 1, 1>());
+            work(image, sides.channels - singles + block - wides - narrows, Block<T, 1, 1, F>());
     }
 }
 
+// The same in the form that is asked for: pooling or not, rectifying or not.
+template <class T, class Work>
+void for_each_block(Sides sides, int pools, int rectifies, int threads, Work work) {
+    if (pools)
+        for_each_block_of<T, Form<2, true>>(sides, threads, work);
+    else if (rectifies)
+        for_each_block_of<T, Form<1, true>>(sides, threads, work);
+    else
+        for_each_block_of<T, Form<1, false>>(sides, threads, work);
+}
+
 template <class T, class A>
-void forward(const T* maps, T* pooled, const A* weight, const A* bias, double eps, Sides sides, A* kept, int threads) {
-    for_each_block<T>(sides, threads, [=](int64_t image, int64_t channel, auto block) {
-        block.forward(maps + image * sides.size() + channel, pooled + image * sides.pooled_size() + channel,
+void forward(const T* maps, T* pooled, const A* weight, const A* bias, double eps, Sides sides, A* kept, int pools,
+             int rectifies, int threads) {
+    for_each_block<T>(sides, pools, rectifies, threads, [=](int64_t image, int64_t channel, auto block) {
+        block.forward(maps + image * sides.size() + channel, pooled + image * sides.pooled_size(block.S) + channel,
                       weight + channel, bias + channel, A(eps), sides,
                       statistics_at(kept, sides, image * sides.channels + channel));
     });
@@ -308,20 +334,20 @@ void forward(const T* maps, T* pooled, const A* weight, const A* bias, double ep
 
 template <class T, class A>
 void backward(const T* maps, const T* gradient, T* by_maps, int adds, Sides sides, A* kept, A* by_weight, A* by_bias,
-              int threads) {
-    for_each_block<T>(sides, threads, [=](int64_t image, int64_t channel, auto block) {
+              int pools, int rectifies, int threads) {
+    for_each_block<T>(sides, pools, rectifies, threads, [=](int64_t image, int64_t channel, auto block) {
         const int64_t at = image * sides.channels + channel, from = image * sides.size() + channel;
-        block.backward(maps + from, gradient + image * sides.pooled_size() + channel, by_maps + from, adds, sides,
+        block.backward(maps + from, gradient + image * sides.pooled_size(block.S) + channel, by_maps + from, adds, sides,
                        statistics_at(kept, sides, at), by_weight + at, by_bias + at);
     });
 }
 
 template <class T, class A>
 void second(const T* maps, const T* gradient, T* cotangent, const A* of_by_weight, const A* of_by_bias, Sides sides,
-            A* kept, T* of_gradient, A* of_weight, int threads) {
-    for_each_block<T>(sides, threads, [=](int64_t image, int64_t channel, auto block) {
+            A* kept, T* of_gradient, A* of_weight, int pools, int rectifies, int threads) {
+    for_each_block<T>(sides, pools, rectifies, threads, [=](int64_t image, int64_t channel, auto block) {
         const int64_t at = image * sides.channels + channel, from = image * sides.size() + channel;
-        const int64_t pooled_from = image * sides.pooled_size() + channel;
+        const int64_t pooled_from = image * sides.pooled_size(block.S) + channel;
         block.second(maps + from, gradient + pooled_from, cotangent + from, of_by_weight + channel,
                      of_by_bias + channel, sides, statistics_at(kept, sides, at), of_gradient + pooled_from,
                      of_weight + at);
@@ -333,20 +359,23 @@ void second(const T* maps, const T* gradient, T* cotangent, const A* of_by_weigh
 #define EXPORT(NAME, T, A)                                                                                         \
     extern "C" void forward_##NAME(const T* maps, T* pooled, const A* weight, const A* bias, double eps,           \
                                    int64_t batch, int64_t height, int64_t width, int64_t channels, A* kept,        \
-                                   int threads) {                                                                  \
-        forward(maps, pooled, weight, bias, eps, {batch, height, width, channels}, kept, threads);                 \
+                                   int pools, int rectifies, int threads) {                                        \
+        const Sides sides{batch, height, width, channels};                                                         \
+        forward(maps, pooled, weight, bias, eps, sides, kept, pools, rectifies, threads);                          \
     }                                                                                                              \
     extern "C" void backward_##NAME(const T* maps, const T* gradient, T* by_maps, int adds, int64_t batch,         \
                                     int64_t height, int64_t width, int64_t channels, A* kept, A* by_weight,        \
-                                    A* by_bias, int threads) {                                                     \
-        backward(maps, gradient, by_maps, adds, {batch, height, width, channels}, kept, by_weight, by_bias,        \
-                 threads);                                                                                         \
+                                    A* by_bias, int pools, int rectifies, int threads) {                           \
+        const Sides sides{batch, height, width, channels};                                                         \
+        backward(maps, gradient, by_maps, adds, sides, kept, by_weight, by_bias, pools, rectifies, threads);       \
     }                                                                                                              \
     extern "C" void second_##NAME(const T* maps, const T* gradient, T* cotangent, const A* of_by_weight,           \
                                   const A* of_by_bias, int64_t batch, int64_t height, int64_t width,               \
-                                  int64_t channels, A* kept, T* of_gradient, A* of_weight, int threads) {          \
-        second(maps, gradient, cotangent, of_by_weight, of_by_bias, {batch, height, width, channels}, kept,        \
-               of_gradient, of_weight, threads);                                                                   \
+                                  int64_t channels, A* kept, T* of_gradient, A* of_weight, int pools,              \
+                                  int rectifies, int threads) {                                                    \
+        const Sides sides{batch, height, width, channels};                                                         \
+        second(maps, gradient, cotangent, of_by_weight, of_by_bias, sides, kept, of_gradient, of_weight, pools,    \
+               rectifies, threads);                                                                                \
     }
 
 EXPORT(float32, float, float)

@@ -1,28 +1,17 @@
-"""Tests of the native block: values and both derivatives against the layers, in every dtype, and who has it."""
+"""Tests of the native block: values and both derivatives against the layers, in every form and dtype."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ddbench.engine.native import network as _native
-from ddbench.engine.native.network import NativeBlock, with_native_blocks
+from ddbench.engine.native.network import NativeBlock
 from ddbench.network import InputShape, make_network
+from tests.engine.native._layers import FORMS, block_of, derivatives, drawn
 
 # (B, C, H, W) images and the maps' channels: in wide blocks (64 in float64, else 128), narrow ones (8, else 16) and
 # singles; odd sides.
 SHAPES = [(3, 2, 6, 6, 5), (2, 3, 7, 5, 3), (4, 1, 2, 2, 2), (1, 2, 3, 8, 4), (2, 3, 8, 8, 128), (3, 4, 5, 6, 117)]
-
-
-def block_of(channels, width, dtype=torch.float64, bias=True):
-    """The layers of a block, with parameters that are nowhere 0 or 1."""
-    norm = nn.GroupNorm(width, width)
-    layers = nn.Sequential(nn.Conv2d(channels, width, 3, padding=1, bias=bias), norm, nn.ReLU(), nn.AvgPool2d(2))
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in layers.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator))
-    return layers.to(dtype)
 
 
 def leave_maps_as_images(layers, width):
@@ -30,12 +19,6 @@ def leave_maps_as_images(layers, width):
     layers[0] = nn.Conv2d(width, width, 1, bias=False, dtype=layers[1].weight.dtype)
     with torch.no_grad():
         layers[0].weight.copy_(torch.eye(width)[:, :, None, None])
-
-
-def derivatives(block, images, direction):
-    images = images.clone(memory_format=torch.preserve_format).requires_grad_()
-    pooled = block(images)
-    return pooled.detach(), *torch.autograd.grad((pooled * direction).sum(), (images, *block.parameters()))
 
 
 def second_derivatives(block, images, direction, cotangents):
@@ -52,63 +35,61 @@ def cotangents_for(layers, images, generator):
     return [torch.randn(p.shape, generator=generator, dtype=p.dtype) for p in (images, *layers.parameters())]
 
 
-def drawn(shape, width, generator, dtype=torch.float64):
-    """Images, and a direction for the pooled maps."""
-    batch, _, height, width_of_images = shape
-    direction = torch.randn(batch, width, height // 2, width_of_images // 2, generator=generator, dtype=dtype)
-    return 2 + 3 * torch.randn(*shape, generator=generator, dtype=dtype), direction
-
-
 @pytest.mark.compiler
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize(("batch", "channels", "height", "side", "width"), SHAPES)
 def test_values_and_gradients_are_those_of_the_layers(
-    batch, channels, height, side, width, bias, memory_format, generator
+    batch, channels, height, side, width, bias, memory_format, form, generator
 ):
-    layers = block_of(channels, width, bias=bias)
-    images, direction = drawn((batch, channels, height, side), width, generator)
+    layers = block_of(channels, width, bias=bias, form=form)
+    images, direction = drawn((batch, channels, height, side), width, generator, form=form)
     images = images.contiguous(memory_format=memory_format)
-    found = derivatives(NativeBlock(layers[0], layers[1]), images, direction)
+    found = derivatives(NativeBlock(layers[0], layers[1], **FORMS[form]), images, direction)
     torch.testing.assert_close(found, derivatives(layers, images, direction), rtol=1e-9, atol=1e-9)
     assert found[0].is_contiguous(memory_format=torch.channels_last)
     assert not bias or not found[3].any()  # exactly zero: the norm takes the bias away
 
 
 @pytest.mark.compiler
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(("batch", "channels", "height", "side", "width"), SHAPES)
-def test_second_derivatives_are_those_of_the_layers(batch, channels, height, side, width, generator):
-    layers = block_of(channels, width, bias=False)
-    images, direction = drawn((batch, channels, height, side), width, generator)
+def test_second_derivatives_are_those_of_the_layers(batch, channels, height, side, width, form, generator):
+    layers = block_of(channels, width, bias=False, form=form)
+    images, direction = drawn((batch, channels, height, side), width, generator, form=form)
     cotangents = cotangents_for(layers, images, generator)
-    found = second_derivatives(NativeBlock(layers[0], layers[1]), images, direction, cotangents)
+    found = second_derivatives(NativeBlock(layers[0], layers[1], **FORMS[form]), images, direction, cotangents)
     expected = second_derivatives(layers, images, direction, cotangents)
     for part, wanted in zip(found, expected, strict=True):
         torch.testing.assert_close(part, wanted, rtol=1e-9, atol=1e-9 * max(1, float(wanted.abs().max())))
 
 
 @pytest.mark.compiler
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("alone", range(4))  # of images, kernel, norm's weight and bias
-def test_the_second_derivative_of_each_gradient_alone_is_right(alone, generator):
-    layers = block_of(3, 20, bias=False)
-    images, direction = drawn((2, 3, 7, 6), 20, generator)
+def test_the_second_derivative_of_each_gradient_alone_is_right(alone, form, generator):
+    layers = block_of(3, 20, bias=False, form=form)
+    images, direction = drawn((2, 3, 7, 6), 20, generator, form=form)
     drawn_for = cotangents_for(layers, images, generator)
     cotangents = [cotangent if place == alone else None for place, cotangent in enumerate(drawn_for)]
-    found = second_derivatives(NativeBlock(layers[0], layers[1]), images, direction, cotangents)
+    found = second_derivatives(NativeBlock(layers[0], layers[1], **FORMS[form]), images, direction, cotangents)
     expected = second_derivatives(layers, images, direction, cotangents)
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
     assert found[-1].any()
 
 
 @pytest.mark.compiler
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("width", [128, 40])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_second_derivatives_in_fewer_bits_are_as_near_as_those_of_the_layers(dtype, width, generator):
-    layers = block_of(3, width, bias=False)
-    images, direction = (tensor.to(dtype).double() for tensor in drawn((4, 3, 10, 12), width, generator))
+def test_second_derivatives_in_fewer_bits_are_as_near_as_those_of_the_layers(dtype, width, form, generator):
+    layers = block_of(3, width, bias=False, form=form)
+    given = drawn((4, 3, 10, 12), width, generator, form=form)
+    images, direction = (tensor.to(dtype).double() for tensor in given)
     cotangents = cotangents_for(layers, images, generator)
     expected = second_derivatives(layers, images, direction, cotangents)
-    native = NativeBlock(*layers.float()[:2])
+    native = NativeBlock(*layers.float()[:2], **FORMS[form])
     given = (images.float(), direction.to(dtype), [cotangent.float() for cotangent in cotangents])
     with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
         found, of_layers = second_derivatives(native, *given), second_derivatives(layers, *given)
@@ -151,7 +132,7 @@ def test_convolutions_of_every_geometry_have_both_derivatives(options, generator
 
 
 @pytest.mark.compiler
-@pytest.mark.parametrize("spec", ["convnet-d3-w20", "convnet-d2-w5"])
+@pytest.mark.parametrize("spec", ["convnet-d3-w20", "convnet-d2-w5", "resnet_ap10-w5", "resnet10", "resnet10-ap"])
 def test_second_derivatives_of_a_whole_network_are_those_of_the_plain_one(spec, generator):
     plain = make_network(spec, InputShape(3, 19, 4), generator).double()
     images, labels = torch.randn(3, 3, 19, 19, dtype=torch.float64, generator=generator), torch.tensor([0, 3, 1])
@@ -168,26 +149,29 @@ def test_second_derivatives_of_a_whole_network_are_those_of_the_plain_one(spec, 
 
 
 @pytest.mark.compiler
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("width", [128, 117])
-def test_float32_is_right_to_its_digits(width, generator):
-    layers = block_of(3, width)
-    images, direction = drawn((3, 3, 10, 11), width, generator)
+def test_float32_is_right_to_its_digits(width, form, generator):
+    layers = block_of(3, width, form=form)
+    images, direction = drawn((3, 3, 10, 11), width, generator, form=form)
     expected = derivatives(layers, images, direction)
-    found = derivatives(NativeBlock(*layers.float()[:2]), images.float(), direction.float())
+    found = derivatives(NativeBlock(*layers.float()[:2], **FORMS[form]), images.float(), direction.float())
     for part, wanted in zip(found, expected, strict=True):
         assert part.dtype == torch.float32
         torch.testing.assert_close(part.double(), wanted, rtol=1e-4, atol=1e-5 * max(1, float(wanted.abs().max())))
 
 
 @pytest.mark.compiler
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("width", [128, 117])
-def test_bf16_maps_are_summed_in_float32_and_rounded_once(width, generator):
-    layers = block_of(1, width)
+def test_bf16_maps_are_summed_in_float32_and_rounded_once(width, form, generator):
+    layers = block_of(1, width, form=form)
     leave_maps_as_images(layers, width)
-    images, direction = (tensor.bfloat16().double() for tensor in drawn((3, width, 10, 11), width, generator))
+    given = drawn((3, width, 10, 11), width, generator, form=form)
+    images, direction = (tensor.bfloat16().double() for tensor in given)
     exact = derivatives(layers, images, direction)
     with torch.autocast("cpu", torch.bfloat16):
-        found = derivatives(NativeBlock(*layers.float()[:2]), images.float(), direction.bfloat16())
+        found = derivatives(NativeBlock(*layers.float()[:2], **FORMS[form]), images.float(), direction.bfloat16())
     assert found[0].dtype == torch.bfloat16
     for part in (0, 1, 3, 4):  # but for the kernel's gradient, which the convolution rounds
         wanted = exact[part]
@@ -227,16 +211,20 @@ def test_maps_without_spread_and_values_that_are_no_numbers():
 
 
 @pytest.mark.compiler
-def test_the_number_of_threads_changes_no_number(generator):
-    layers, before, found = block_of(3, 40, torch.float32), torch.get_num_threads(), []
-    images, direction = drawn((5, 3, 6, 6), 40, generator, torch.float32)
+@pytest.mark.parametrize("form", FORMS)
+def test_the_number_of_threads_changes_no_number(form, generator):
+    layers, before, found = block_of(3, 40, torch.float32, form=form), torch.get_num_threads(), []
+    images, direction = drawn((5, 3, 6, 6), 40, generator, torch.float32, form)
     with torch.no_grad():
         maps = layers[0](images).clone()
     leave_maps_as_images(layers, 40)
     try:
         for threads in (1, 3):
             torch.set_num_threads(threads)
-            native, cotangents = NativeBlock(*layers[:2]), [torch.ones_like(maps), None, *layers[1].parameters()]
+            native, cotangents = (
+                NativeBlock(*layers[:2], **FORMS[form]),
+                [torch.ones_like(maps), None, *layers[1].parameters()],
+            )
             second = second_derivatives(native, maps, direction, cotangents)
             found.append([*derivatives(native, maps, direction), *second])
     finally:
@@ -320,54 +308,6 @@ def test_parameters_that_are_parts_of_a_larger_tensor_are_read_right(generator):
 
 
 @pytest.mark.compiler
-@pytest.mark.parametrize(("spec", "channels", "side"), [("convnet-d3-w8", 1, 28), ("convnet-d2-w20", 3, 11)])
-def test_a_native_network_shares_parameters_and_has_the_outputs_of_the_plain_one(spec, channels, side, generator):
-    plain = make_network(spec, InputShape(channels, side, 5), generator).double()
-    before = str(plain)
-    native = plain.native()
-    assert sum(isinstance(module, NativeBlock) for module in native.modules()) == int(spec[9])
-    pairs = zip(native.parameters(), plain.parameters(), strict=True)
-    assert all(one is other for one, other in pairs)  # in the same order
-    images = torch.randn(3, channels, side, side, dtype=torch.float64, generator=generator)
-    torch.testing.assert_close(native(images), plain(images), rtol=1e-10, atol=1e-10)
-    assert str(plain) == before
-
-
-@pytest.mark.parametrize(
-    "layers",
-    [
-        block_of(3, 8)[1:],
-        nn.Sequential(nn.Conv2d(3, 8, 3, padding_mode="reflect", padding=1), *block_of(3, 8)[1:]),
-        nn.Sequential(nn.Conv2d(3, 8, 3, padding="same"), *block_of(3, 8)[1:]),
-        nn.Sequential(nn.Conv2d(4, 8, 3, groups=2), *block_of(3, 8)[1:]),
-        nn.Sequential(nn.Conv2d(3, 8, 3), nn.GroupNorm(4, 8), nn.ReLU(), nn.AvgPool2d(2)),
-        nn.Sequential(nn.Conv2d(3, 8, 3), nn.GroupNorm(8, 8, affine=False), nn.ReLU(), nn.AvgPool2d(2)),
-        nn.Sequential(nn.Conv2d(3, 8, 3), nn.GroupNorm(8, 8), nn.AvgPool2d(2), nn.ReLU()),
-        *[
-            nn.Sequential(nn.Conv2d(3, 8, 3), nn.GroupNorm(8, 8), nn.ReLU(), pool)
-            for pool in (
-                nn.AvgPool2d(3),
-                nn.AvgPool2d(2, ceil_mode=True),
-                nn.AvgPool2d(2, padding=1),
-                nn.AvgPool2d(2, stride=1),
-                nn.MaxPool2d(2),
-            )
-        ],
-        nn.Sequential(nn.Conv2d(3, 8, 3), nn.GroupNorm(4, 4), nn.ReLU(), nn.AvgPool2d(2)),
-        nn.Sequential(nn.Conv2d(3, 8, 3), nn.GroupNorm(8, 8), nn.ReLU(), nn.AvgPool2d(2, divisor_override=3)),
-    ],
-)
-def test_layers_that_it_does_not_compute_stay(layers):
-    assert with_native_blocks(layers) is layers
-
-
-@pytest.mark.parametrize("kind", ["bn", "ln", "gn", "none", "sigmoid", "leaky", "max", "nopool"])
-def test_convnets_with_other_layers_have_no_native_form(kind, generator):
-    plain = make_network(f"convnet-d2-w8-{kind}", InputShape(3, 8, 5), generator)
-    assert plain.native() is plain
-
-
-def test_a_machine_that_cannot_compile_runs_the_network_as_it_is(generator, monkeypatch):
-    monkeypatch.setattr(_native, "native_passes", lambda: None)
-    plain = make_network("convnet-d1-w8", InputShape(3, 8, 5), generator)
-    assert plain.native() is plain
+def test_pooling_without_a_relu_is_refused():
+    with pytest.raises(ValueError, match="give rectifies=True, or pools=False"):
+        NativeBlock(*block_of(3, 5)[:2], rectifies=False)
