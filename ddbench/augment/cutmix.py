@@ -42,8 +42,7 @@ def draw_cutmix(generator: torch.Generator, recipe: CutMix, num_images: int, sid
     partners = torch.randperm(num_images, generator=generator)
     if chance >= recipe.probability:
         return None
-    # Beta's inverse distribution function; Beta(1, 1) is the uniform itself.
-    area = uniform if recipe.beta == 1 else float(betaincinv(recipe.beta, recipe.beta, uniform))
+    area = beta_quantile(recipe.beta, uniform)
     half = int(side * math.sqrt(1 - area)) // 2
     rows, columns = (
         (max(0, centre - half), min(side, centre + half)) for centre in (int(row * side), int(column * side))
@@ -72,6 +71,11 @@ def mix_labels(labels: Tensor, num_classes: int, draw: CutMixDraw) -> Tensor:
     soft = as_distributions(labels, num_classes)
     partners = draw.partners.to(labels.device, non_blocking=True)
     return soft * draw.kept + soft[partners] * (1 - draw.kept)
+
+
+def beta_quantile(beta: float, uniform: float) -> float:
+    """Return what Beta(`beta`, `beta`) draws where its distribution function is `uniform`, 0 to 1."""
+    return uniform if beta == 1 else float(betaincinv(beta, beta, uniform))  # Beta(1, 1) is the uniform itself
 
 
 def as_distributions(labels: Tensor, num_classes: int) -> Tensor:

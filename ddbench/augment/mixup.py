@@ -7,10 +7,9 @@ VILA-Lab/SRe2L, relabel_cifar.py (`mixup_data`): one weight and one permutation 
 from __future__ import annotations
 
 import torch
-from scipy.special import betaincinv
 from torch import Tensor
 
-from ddbench.augment.cutmix import as_distributions
+from ddbench.augment.cutmix import as_distributions, beta_quantile
 from ddbench.training_recipe import Mixup
 
 
@@ -28,6 +27,6 @@ def mixup(
     """
     uniform = float(torch.rand((), generator=generator, dtype=torch.float64))
     partners = torch.randperm(len(images), generator=generator).to(images.device, non_blocking=True)
-    own = float(betaincinv(recipe.alpha, recipe.alpha, uniform))  # Beta's inverse distribution function
+    own = beta_quantile(recipe.alpha, uniform)
     soft = as_distributions(labels, num_classes)
     return images * own + images[partners] * (1 - own), soft * own + soft[partners] * (1 - own)

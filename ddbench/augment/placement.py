@@ -27,9 +27,8 @@ def shuffle_patches(images: Tensor, orders: Tensor) -> Tensor:
     width = side // grid
     pieces = torch.arange(side).tensor_split([width * at for at in range(1, grid)])
     moved = [torch.cat([pieces[at] for at in order]) for order in orders.flatten(0, 1).tolist()]
-    columns, rows = torch.stack(moved).view(-1, 2, side).to(images.device, non_blocking=True).unbind(1)
-    each = torch.arange(len(images), device=images.device).view(-1, 1, 1)
-    return images[each, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    columns, rows = torch.stack(moved).view(-1, 2, side).unbind(1)
+    return _taken(images, rows, columns)
 
 
 def draw_offsets(generator: torch.Generator, padding: int, num_images: int) -> Tensor:
@@ -37,10 +36,14 @@ def draw_offsets(generator: torch.Generator, padding: int, num_images: int) -> T
     return torch.randint(2 * padding + 1, (num_images, 2), generator=generator)
 
 
-def padded_crop(pixels: Tensor, offsets: Tensor, padding: int) -> Tensor:
-    """Return (B, C, S, S) crops of images with a black rim; `pixels` are not normalised, so that black is 0."""
-    side, padded = pixels.shape[-1], F.pad(pixels, (padding,) * 4)
-    steps = torch.arange(side)
-    rows, columns = ((offsets[:, axis, None] + steps).to(pixels.device, non_blocking=True) for axis in (0, 1))
-    each = torch.arange(len(pixels), device=pixels.device).view(-1, 1, 1)
-    return padded[each, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+def padded_crop(images: Tensor, offsets: Tensor, padding: int) -> Tensor:
+    """Return (B, C, S, S) crops of images with a rim of zeros: black where they are not normalised."""
+    rows, columns = (offsets[:, axis, None] + torch.arange(images.shape[-1]) for axis in (0, 1))
+    return _taken(F.pad(images, (padding,) * 4), rows, columns)
+
+
+def _taken(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Return (B, C, R, S) of (B, C, H, W) images: where each one's (B, R) rows and (B, S) columns meet."""
+    rows, columns = (places.to(images.device, non_blocking=True) for places in (rows, columns))
+    each = torch.arange(len(images), device=images.device).view(-1, 1, 1)
+    return images[each, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)

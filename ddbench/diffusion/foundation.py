@@ -117,6 +117,12 @@ def training_images(config: BackboneConfig, train: LabeledImages) -> LabeledImag
     return train if config.image_size is None else train.at_size(config.image_size)
 
 
+def scratch_step_flops(config: BackboneConfig, train: LabeledImages) -> int:
+    """Return the FLOPs of an update of a backbone that is trained on the data set."""
+    _, side = input_of(config.vae, training_images(config, train).info)
+    return config.recipe(side).step_flops(side)
+
+
 def backbone_unsupported(config: BackboneConfig, train: LabeledImages) -> str | None:
     """Return the reason where weights are missing or the backbone does not fit the data set, else None."""
     models = [(config.backbone, "transformer")] if config.backbone != SCRATCH else []

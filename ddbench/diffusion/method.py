@@ -28,6 +28,7 @@ from ddbench.diffusion.foundation import (
     load_backbone,
     load_codec_on,
     load_inputs,
+    scratch_step_flops,
     training_images,
 )
 from ddbench.diffusion.guidance import Guide
@@ -102,6 +103,10 @@ class DiffusionMethod(Method):
     def unsupported(self, train: LabeledImages, ipc: int) -> str | None:
         """Return the reason where the backbone is missing or does not fit; any IPC can be drawn."""
         return backbone_unsupported(self.config, train)
+
+    def step_flops(self, train: LabeledImages) -> int | None:
+        """Return those of training the backbone from scratch; given ones are large."""
+        return scratch_step_flops(self.config, train) if self.config.backbone == SCRATCH else None
 
     def plan(self, train: LabeledImages) -> TuningPlan:
         """Return how the backbone is fine-tuned."""

@@ -24,6 +24,7 @@ from ddbench.method import RunContext
 from ddbench.records import LabeledImages
 from ddbench.seeding import draw_seed
 from ddbench.training_recipe import MethodPrecision
+from ddbench.work import TRAINING
 
 SMALL = 12  # largest side of images that make one token
 FEWEST_A_SIDE = 7  # tokens of larger images
@@ -55,6 +56,13 @@ class ScratchRecipe:
     steps: int
     batch_size: int
     lr: float
+
+    def step_flops(self, side: int) -> int:
+        """Return the FLOPs of an update on inputs of a side length: products of tokens with weights and each other."""
+        tokens = (side // self.patch_size) ** 2
+        of_token = 24 * self.width**2 + 4 * tokens * self.width
+        forward = self.depth * (tokens * of_token + 12 * self.width**2)  # the latter modulates by class and time
+        return TRAINING * self.batch_size * forward
 
     def with_given(self, given: dict[str, Any]) -> ScratchRecipe:
         """Return it with the values that are given, those of None left out."""

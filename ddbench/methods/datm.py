@@ -9,7 +9,7 @@ Differs from it: the labels kept are the softmax of the learned logits, which th
 through a softmax in every loss; the last images are returned and never the best by test accuracy; experts are drawn
 independently in each step, not in a shuffled order; where batches do not divide the set the odd one comes last; each
 class looks for its images at the first expert first, where the reference goes on at the one that an earlier class came
-to; images that no expert classifies rightly end the run in one line, where the reference searches for ever; a run of
+to; images that no expert classifies correctly end the run in one line, where the reference searches for ever; a run of
 which every iteration is skipped, and a student rate that leaves a stated range, are errors; the gradient is computed in
 the `adjoint` way, which equals that of DATM.py (`tesla` is that of DATM_tesla.py, with its factor 2).
 """
@@ -50,7 +50,7 @@ class DifficultyAligned(FlatExpertMethod, MatchingMethod):
         "label_momentum",
         "threshold",
     )
-    # Experts must know the digits, for images start from those that they classify rightly.
+    # Experts must know the digits, for images start from those that they classify correctly.
     smoke_settings: ClassVar[dict[str, Any]] = {
         **MatchingMethod.smoke_settings,
         "trajectory_batch_size": 32,
@@ -104,20 +104,20 @@ class DifficultyAligned(FlatExpertMethod, MatchingMethod):
     def starts(
         self, train: LabeledImages, ipc: int, experts: list[Expert], whitening: Whitening | None, ctx: RunContext
     ) -> tuple[Tensor, Tensor]:
-        """Return real images that an expert classifies rightly at its last epoch, and their logits.
+        """Return real images that an expert classifies correctly at its last epoch, and their logits.
 
         Random ones of the first expert's, (K * ipc, C, H, W) float32, of the next one's where those are too few. The
-        logits, (K * ipc, K) float32, are the mean over all experts that classify the image rightly at their last epoch.
+        logits, (K * ipc, K) float32, are the mean over all experts that classify the image correctly at the end.
 
         Raises:
-            BadInputError: the experts together classify fewer images of a class rightly.
+            BadInputError: the experts together classify fewer images of a class correctly.
         """
         network = make_network(self.config.network, InputShape.of(train.info), torch.Generator()).to(ctx.device).eval()
         chosen, finders = self._find(network, train, ipc, experts, whitening, ctx)
         for label, found in enumerate(chosen):
             if len(found) < ipc:
                 raise BadInputError(
-                    f"datm: experts classify {len(found)} images of class {train.info.class_names[label]} rightly at "
+                    f"datm: experts classify {len(found)} images of class {train.info.class_names[label]} correctly at "
                     f"epoch {self.config.trajectory_epochs}, fewer than ipc {ipc}; train them for longer, at a higher "
                     "trajectory_lr, or more of them"
                 )
@@ -158,7 +158,7 @@ class DifficultyAligned(FlatExpertMethod, MatchingMethod):
     def _mean_logits(
         self, network: Network, experts: list[Expert], images: Tensor, classes: Tensor, finders: Tensor
     ) -> Tensor:
-        """Return (M, K) mean logits over the experts that classify an image rightly; the one that found it does."""
+        """Return (M, K) mean logits over the experts that classify an image correctly; the one that found it does."""
         total, count = torch.zeros(()), torch.zeros(())
         for number, expert in enumerate(experts):
             self._become(network, expert, images.device)

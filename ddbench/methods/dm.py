@@ -168,6 +168,8 @@ class DistributionMatching(Method):
             learner.descend([gradient])
             if step % 100 == 0:
                 ctx.log(f"loss[{step}]", loss.item())
+                if ctx.shows_images:
+                    ctx.log(f"images[{step}]", synthetic)
         return DistilledDataset(
             images=synthetic.detach().cpu(),
             labels=torch.arange(train.num_classes).repeat_interleave(ipc),

@@ -3,16 +3,17 @@
 Paper: Shao et al., "Generalized Large-Scale Data Condensation via Various Backbone and Statistical Matching", CVPR 2024
 (arXiv 2311.17950): data densification (DD), generalised statistical matching of batch norm and conv inputs, backbones
 in turn. Checked against: shaoshitong/G_VBSM_Dataset_Condensation, `recover/` of its four branches, which agree with
-`RECIPES`. Differs from it: the teachers are trained here and are others; images are rounded to 8 bits, not cut off, and
-not kept as JPEG; labels are hard, a protocol with a teacher relabels. All images of a batch share one device, where
-ImageNet's are halves on two GPUs with statistics of their own, and classes follow one another, where Tiny ImageNet's
-batches have a tenth of each class's images. Real images pass once through all teachers, not once for each; eigenvalues
-are those of symmetric matrices. Moving averages begin at 0, as they do there once statistics of real images are stored.
+`RECIPES`. Differs from it: the teachers are trained here and are others, unless `teachers` names published weights;
+images are rounded to 8 bits, not cut off, and not kept as JPEG; labels are hard, a protocol with a teacher relabels.
+All images of a batch share one device, where ImageNet's are halves on two GPUs with statistics of their own, and
+classes follow one another, where Tiny ImageNet's batches have a tenth of each class's images. Real images pass once
+through all teachers, not once for each; eigenvalues are those of symmetric matrices. Moving averages begin at 0, as
+they do there once statistics of real images are stored.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -26,6 +27,7 @@ from ddbench.host.files import load_tensors
 from ddbench.method import METHODS, RunContext
 from ddbench.methods._teacher.layer_statistics import ConvSums
 from ddbench.methods._teacher.moving_statistics import MovingStatistics, watched_teachers
+from ddbench.methods._teacher.recipes import recipe_for
 from ddbench.methods._teacher.recovery import FIRST_FACTOR, new_recovery, recover
 from ddbench.methods._teacher.several import TeachersConfig, TeachersMethod, load_teachers
 from ddbench.methods._teacher.views import enlarged, rolled, shifted
@@ -54,7 +56,7 @@ class Recipe:
 
 RECIPES = {  # by the largest side, px: CIFAR-10, CIFAR-100 and Tiny ImageNet; ImageNet
     64: Recipe(0.05, 0.8, 0.4, 4, 100, 64),
-    100_000: Recipe(0.1, 0.4, 0.0, 16, 80, 256),
+    224: Recipe(0.1, 0.4, 0.0, 16, 80, 256),
 }
 
 
@@ -114,7 +116,9 @@ class GVBSM(TeachersMethod):
         roll: Annotated[int, Field(ge=0)] = 32
 
     def unsupported(self, train: LabeledImages, ipc: int) -> str | None:
-        """Return the reason where a teacher has no conv of maps, whose statistics are matched; any IPC can be made."""
+        """Return the reason where a teacher has no conv of maps, whose statistics are matched, or is not here."""
+        if reason := self.teachers_unsupported(train):
+            return reason
         cell, side = self.recipe(train.info).cell_side, train.info.image_size
         if cell > side:
             return f"cell_side must be at most the images' side, {side}, got {cell}"
@@ -125,7 +129,7 @@ class GVBSM(TeachersMethod):
 
     def work(self, train: LabeledImages, ipc: int) -> MethodWork:
         """Return the teachers' trainings and look at real images, and a pass forward and back of an image each step."""
-        recipe, networks, images = self.recipe(train.info), self.config.teacher_networks, train.num_classes * ipc
+        recipe, networks, images = self.recipe(train.info), self.config.networks, train.num_classes * ipc
         looking = [Passes(name, len(train), min(recipe.real_batch_size, len(train))) for name in networks]
         at_once = min(recipe.batch_size, images)
         steps = -(-images * self.config.steps // len(networks))
@@ -168,13 +172,12 @@ class GVBSM(TeachersMethod):
         with watched_teachers(teachers, statistics):
             images = recover(state, batches, config.steps, recipe.lr, loss_of, info, ctx)
         labels = torch.arange(train.num_classes).repeat_interleave(ipc)
-        return DistilledDataset(images, labels, train.num_classes, ipc, "pixels")
+        provenance = self.teachers_provenance(ctx)
+        return DistilledDataset(images, labels, train.num_classes, ipc, "pixels", provenance=provenance)
 
     def recipe(self, info: DatasetInfo) -> Recipe:
         """Return the authors' recipe for the images' size, with what the settings say."""
-        usual = next(recipe for side, recipe in RECIPES.items() if info.image_size <= side)
-        given = {field.name: getattr(self.config, field.name) for field in fields(Recipe)}
-        return replace(usual, **{name: value for name, value in given.items() if value is not None})
+        return recipe_for(RECIPES, info, self.config)
 
 
 def moved(images: Tensor, info: DatasetInfo, generator: torch.Generator, *, alike: bool) -> Tensor:

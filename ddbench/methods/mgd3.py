@@ -59,7 +59,10 @@ class ModeGuidedDiffusion(DiffusionMethod):
 
     @dataclass(frozen=True)
     class Config(DiffusionConfig):
-        """The paper's lambda and t_stop, the steps left at which guidance ends; no fine-tuning."""
+        """The paper's lambda and t_stop, the steps left at which guidance ends.
+
+        With `steps` the backbone is fine-tuned first, as `dit` does it; the paper leaves it as it is.
+        """
 
         steps: Annotated[int, Field(ge=0)] = 0
         mode_guidance: Annotated[float, Field(ge=0)] = 0.1

@@ -19,7 +19,7 @@ from torchvision.transforms.v2.functional import resized_crop
 
 from ddbench.engine.chunks import in_chunks
 from ddbench.method import METHODS, RunContext
-from ddbench.methods._coresets.selection import draw_distinct
+from ddbench.methods._coresets.selection import Chosen, draw_distinct
 from ddbench.methods._teacher.choice import TeacherChoice, TeacherChoiceMethod
 from ddbench.network import Network
 from ddbench.records import DistilledDataset, LabeledImages
@@ -61,27 +61,6 @@ def put_together(patches: Tensor, factor: int) -> Tensor:
     return torch.cat([torch.cat(list(row), 3) for row in cells], 2)
 
 
-class ChosenImages:
-    """Images of the classes that are done, and the generator of the crops: a `Resumable` state.
-
-    Args:
-        total: (M, C, S, S) of all images.
-        generator: CPU generator of every draw.
-    """
-
-    def __init__(self, total: tuple[int, ...], generator: torch.Generator) -> None:
-        self.images, self._generator = torch.zeros(total, dtype=torch.uint8), generator
-
-    def save_state(self) -> dict[str, Tensor]:
-        """Return the images and the generator's state."""
-        return {"images": self.images.clone(), "generator": self._generator.get_state()}
-
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        """Go back to a saved state."""
-        self.images.copy_(state["images"])
-        self._generator.set_state(state["generator"])
-
-
 @METHODS.register("rded")
 class RDED(TeacherChoiceMethod):
     """`ipc` images of each class, each of one crop or, above 64 px, of four."""
@@ -115,19 +94,16 @@ class RDED(TeacherChoiceMethod):
 
     def distill(self, train: LabeledImages, ipc: int, ctx: RunContext) -> DistilledDataset:
         """Return (K * ipc, C, S, S) uint8 pixels, sorted by class."""
-        teacher, factor, info = self.load_teacher(train, ctx), self._factor(train), train.info
-        total = (train.num_classes * ipc, info.channels, info.image_size, info.image_size)
-        state = ChosenImages(total, ctx.generator)
-        for label in ctx.track(range(train.num_classes), "choosing crops", state):
+        teacher, factor, chosen = self.load_teacher(train, ctx), self._factor(train), Chosen(ctx.generator)
+        for label in ctx.track(range(train.num_classes), "choosing crops", chosen):
             rows = draw_distinct(train.of_class(label), self._candidates(train, ipc), ctx.generator)
             squares = draw_squares(ctx.generator, len(rows) * self.config.crops, train.info.image_size)
             crops = crop_all(train.pixels(rows), squares, train.info.image_size // factor)
             losses = self._losses(teacher, crops, label, train, ctx).view(len(rows), -1)
-            chosen = crops[choose_crops(losses, ipc * factor**2)]
-            state.images[label * ipc : (label + 1) * ipc] = put_together(chosen, factor)
-        labels = torch.arange(train.num_classes).repeat_interleave(ipc)
+            chosen.parts.append(put_together(crops[choose_crops(losses, ipc * factor**2)], factor))
+        images, labels = torch.cat(chosen.parts), torch.arange(train.num_classes).repeat_interleave(ipc)
         provenance = self.teacher_provenance(ctx)
-        return DistilledDataset(state.images, labels, train.num_classes, ipc, "pixels", provenance=provenance)
+        return DistilledDataset(images, labels, train.num_classes, ipc, "pixels", provenance=provenance)
 
     @torch.no_grad()
     def _losses(self, teacher: Network, crops: Tensor, label: int, train: LabeledImages, ctx: RunContext) -> Tensor:

@@ -57,7 +57,7 @@ def load_given(given: TeacherNetwork, info: DatasetInfo) -> Loaded:
         rows = _rows_of(info, len(tensors[head[0]]), path)
         tensors.update({name: tensors[name][rows] for name in head})
     if problem := misfit(tensors, network.state_dict()):
-        way_out = "name its network with teacher_network=NETWORK" if published is None else "load another size"
+        way_out = "name its network with teacher_network=NETWORK" if published is None else "copy the file again"
         raise BadInputError(
             f"teacher file {path} does not fit network {given.network} on {info.name}: {problem}; {way_out}, or {TRAIN}"
         )

@@ -11,7 +11,8 @@ where none are named, as under `rded`.
 from __future__ import annotations
 
 from ddbench.protocol import PROTOCOLS, Protocol, Schedule
-from ddbench.training_recipe import BestOf, CutMix, ImageAugmentation, Teacher, TeacherNetwork, TeacherTraining
+from ddbench.protocols._teacher import TEACHER
+from ddbench.training_recipe import BestOf, CutMix, ImageAugmentation, TeacherNetwork
 
 PROTOCOL = PROTOCOLS.register("edc")(
     Protocol(
@@ -32,19 +33,16 @@ PROTOCOL = PROTOCOLS.register("edc")(
         mirrors_all=False,
         cutmix=CutMix(probability=1.0, beta=1.0),
         test_margin=True,
-        teacher=Teacher(
-            network="resnet18-bn",
-            others=(
-                TeacherNetwork(network="torchvision/mobilenet_v2"),
-                TeacherNetwork(network="torchvision/shufflenet_v2_x0_5"),
-                TeacherNetwork(network="torchvision/alexnet"),
-            ),
-            schedule=Schedule(epochs=60, curve="cosine"),
-            seed=0,
-            temperature=20.0,
-            loss="mse",
-            ce_weight=0.025,
-            training=TeacherTraining(lr=0.1, weight_decay=5e-4, batch_size=128),
+        teacher=TEACHER.model_copy(
+            update={
+                "others": (
+                    TeacherNetwork(network="torchvision/mobilenet_v2"),
+                    TeacherNetwork(network="torchvision/shufflenet_v2_x0_5"),
+                    TeacherNetwork(network="torchvision/alexnet"),
+                ),
+                "loss": "mse",
+                "ce_weight": 0.025,
+            }
         ),
     )
 )

@@ -9,26 +9,24 @@ as under `rded`. CIFAR-100 has a recipe of its own there: batches of 64, 1,000 e
 
 from __future__ import annotations
 
-from ddbench.protocol import PROTOCOLS, Schedule
-from ddbench.training_recipe import Teacher, TeacherNetwork, TeacherTraining
+from ddbench.protocol import PROTOCOLS
+from ddbench.protocols._teacher import TEACHER
+from ddbench.training_recipe import TeacherNetwork
 
 PROTOCOL = PROTOCOLS.register("gvbsm")(
     PROTOCOLS.get("sre2l").model_copy(
         update={
             "name": "gvbsm",
-            "teacher": Teacher(
-                network="resnet18-bn",
-                others=(
-                    TeacherNetwork(network="torchvision/mobilenet_v2"),
-                    TeacherNetwork(network="torchvision/efficientnet_b0"),
-                    TeacherNetwork(network="torchvision/shufflenet_v2_x0_5"),
-                ),
-                schedule=Schedule(epochs=60, curve="cosine"),
-                seed=0,
-                temperature=20.0,
-                loss="mse",
-                ce_weight=0.1,
-                training=TeacherTraining(lr=0.1, weight_decay=5e-4, batch_size=128),
+            "teacher": TEACHER.model_copy(
+                update={
+                    "others": (
+                        TeacherNetwork(network="torchvision/mobilenet_v2"),
+                        TeacherNetwork(network="torchvision/efficientnet_b0"),
+                        TeacherNetwork(network="torchvision/shufflenet_v2_x0_5"),
+                    ),
+                    "loss": "mse",
+                    "ce_weight": 0.1,
+                }
             ),
         }
     )

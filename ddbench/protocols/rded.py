@@ -12,24 +12,9 @@ batches of 25 and a rate of 0.002.
 from __future__ import annotations
 
 from ddbench.protocol import PROTOCOLS, Protocol, Schedule
-from ddbench.training_recipe import (
-    BatchByIpc,
-    BestOf,
-    CutMix,
-    ImageAugmentation,
-    SmallImages,
-    Teacher,
-    TeacherTraining,
-)
+from ddbench.protocols._teacher import TEACHER
+from ddbench.training_recipe import BatchByIpc, BestOf, CutMix, ImageAugmentation, SmallImages
 
-TEACHER = Teacher(
-    network="resnet18-bn",
-    schedule=Schedule(epochs=60, curve="cosine"),
-    seed=0,
-    temperature=20.0,
-    loss="kl-unscaled",
-    training=TeacherTraining(lr=0.1, weight_decay=5e-4, batch_size=128),
-)
 PROTOCOL = PROTOCOLS.register("rded")(
     Protocol(
         name="rded",

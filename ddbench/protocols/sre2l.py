@@ -10,9 +10,9 @@ is `sre2l-cifar`; parts of a last, smaller batch weigh as much as they have imag
 from __future__ import annotations
 
 from ddbench.protocol import PROTOCOLS, Protocol, Schedule
+from ddbench.protocols._teacher import TEACHER
 from ddbench.training_recipe import BestOf, CutMix, ImageAugmentation
 
-TEACHER = PROTOCOLS.get("rded").teacher
 PROTOCOL = PROTOCOLS.register("sre2l")(
     Protocol(
         name="sre2l",

@@ -7,9 +7,9 @@ it: images have the data set's own mean and std and not CIFAR-10's; the teacher 
 from __future__ import annotations
 
 from ddbench.protocol import PROTOCOLS, Protocol, Schedule
+from ddbench.protocols._teacher import TEACHER
 from ddbench.training_recipe import BestOf, ImageAugmentation, Mixup
 
-TEACHER = PROTOCOLS.get("rded").teacher
 PROTOCOL = PROTOCOLS.register("sre2l-cifar")(
     Protocol(
         name="sre2l-cifar",
@@ -26,6 +26,6 @@ PROTOCOL = PROTOCOLS.register("sre2l-cifar")(
         image_augmentation=ImageAugmentation(crop_area=(1.0, 1.0), flip=0.5, jitter=0.0, lighting=0.0, padding=4),
         mirrors_all=False,
         mixup=Mixup(alpha=0.8),
-        teacher=TEACHER and TEACHER.model_copy(update={"temperature": 30.0}),
+        teacher=TEACHER.model_copy(update={"temperature": 30.0}),
     )
 )

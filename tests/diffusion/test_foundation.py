@@ -24,7 +24,7 @@ from ddbench.host.files import find_cache_dir
 from ddbench.method import RunContext, make_method
 from ddbench.records import DatasetInfo, LabeledImages, RealDataset
 from ddbench.runs.distill import distill
-from ddbench.runs.preparation import make_foundation
+from ddbench.runs.preparation import make_foundations
 from tests.diffusion._original_dit import random_state
 from tests.diffusion._small_models import random_denoiser, random_vae
 
@@ -200,7 +200,7 @@ def test_scratch_is_trained_once_for_both_methods(toy, context):
     config |= {"scratch_steps": 2, "scratch_batch_size": 4}
     folders = []
     for name in ("minimax", "dit"):
-        folder, phase = make_foundation(make_method(name, config), toy, context)
+        (folder,), phase = make_foundations(make_method(name, config), toy, context)
         folders.append(folder)
         assert phase is not None
     assert folders[0] == folders[1]

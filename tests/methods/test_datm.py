@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -10,7 +10,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.torch import load, save
 from torch import Tensor
 
 from ddbench.augment.dsa import Draw
@@ -24,6 +23,7 @@ from ddbench.methods._trajectories.meta_gradient import META_GRADIENTS, MetaGrad
 from ddbench.network import InputShape, make_network
 from ddbench.records import DistilledDataset, LabeledImages
 from ddbench.runs.presets import load_preset
+from tests._keeper import Keeper, KilledError
 from tests.golden._naive import augmented, drawn, logits_of
 from tests.golden._naive_trajectories import cut_up
 
@@ -180,7 +180,7 @@ def test_a_whole_run_is_that_of_the_equations(run, toy):
 
 
 @pytest.mark.parametrize("ipc", [1, 2, 4])
-def test_images_start_from_rightly_classified_ones_and_labels_from_their_mean_logits(ipc, run, toy):
+def test_images_start_from_correctly_classified_ones_and_labels_from_their_mean_logits(ipc, run, toy):
     found = run(ipc, steps=1, image_lr=1e-12, label_lr=0.0)
     chosen, logits = naive_start(toy, ipc, seeded(21))
     assert toy.labels[chosen].tolist() == [label for label in range(3) for _ in range(ipc)]
@@ -197,7 +197,7 @@ def test_the_cases_above_need_several_experts(toy):
 
 
 def test_images_that_no_expert_knows_are_refused_in_one_line(run):
-    message = r"datm: experts classify \d images of class . rightly at epoch 5, fewer than ipc 9; train them for longer"
+    message = r"datm: experts classify \d images of class . correctly at epoch 5, fewer than ipc 9; train them for"
     with pytest.raises(BadInputError, match=message) as caught:
         run(9, num_experts=1)
     assert "\n" not in str(caught.value)
@@ -285,7 +285,10 @@ def test_a_loss_above_the_threshold_changes_nothing(bad, run, monkeypatch):
 
 def test_a_run_that_skips_every_step_is_an_error(run, monkeypatch):
     Watched(monkeypatch, [1.2] * 3)
-    message = "datm stopped after step 2: the loss was above 1.1 in every step, and nothing was learned; lower start_lr"
+    message = (
+        r"datm stopped after step 2: the loss was above threshold = 1\.1 in every step, \d\S* in the last, "
+        "and nothing was learned; raise threshold, or lower start_lr"
+    )
     with pytest.raises(DivergedError, match=message) as caught:
         run(threshold=1.1, steps=3)
     assert caught.value.last_good.label_mode == "soft"
@@ -303,25 +306,10 @@ def test_labels_that_explode_stop_the_run(scale, message, run, monkeypatch):
 
 @pytest.mark.parametrize("done", [1, 3, 5])
 def test_a_stopped_run_goes_on_bit_for_bit(done, run):
-    expected, kept = run(threshold=1.02), {}
-
-    class KilledError(Exception):
-        pass
-
-    def stop(iterable, description, state=None) -> Iterator:
-        for item in iterable:
-            yield item
-            if item + 1 == done:
-                kept["state"] = save(state.save_state())
-                raise KilledError
-
-    def go_on(iterable, description, state=None) -> Iterator:
-        state.load_state(load(kept["state"]))
-        yield from iterable[done:]
-
+    expected, keeper = run(threshold=1.02), Keeper(done)
     with pytest.raises(KilledError):
-        run(threshold=1.02, track=stop)
-    found = run(threshold=1.02, track=go_on)
+        run(threshold=1.02, track=keeper)
+    found = run(threshold=1.02, track=keeper)
     assert torch.equal(found.images, expected.images)
     assert torch.equal(found.labels, expected.labels)
     assert found.student_lr == expected.student_lr

@@ -12,33 +12,13 @@ from ddbench.engine.native import find_compiler
 from ddbench.method import RunContext, make_method
 from ddbench.methods._gradient_matching import iteration
 from ddbench.methods.dc import DatasetCondensation
+from tests._keeper import Keeper, KilledError
 
 SMALL: dict[str, Any] = {"network": "convnet-d1-w8", "real_batch_size": 5, "network_batch_size": 4}
 
 
 def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
-
-
-class KilledError(Exception):
-    """The run was killed."""
-
-
-class Keeper:
-    """Stops a loop behind `stop_behind` items with its state kept; a second run goes on from there."""
-
-    def __init__(self, stop_behind):
-        self.stop_behind, self.kept = stop_behind, None
-
-    def __call__(self, iterable, description, state):
-        items = list(iterable)
-        if self.kept is not None:
-            state.load_state(self.kept)
-            yield from items[self.stop_behind :]
-            return
-        yield from items[: self.stop_behind]
-        self.kept = {name: tensor.clone() for name, tensor in state.save_state().items()}
-        raise KilledError
 
 
 def noise(ipc):

@@ -19,6 +19,7 @@ from ddbench.runs.distill import distill
 from ddbench.runs.preparation import make_foundations, prepare_once
 from ddbench.seeding import make_generator
 from ddbench.work import BY_IMAGES, FORWARD, TRAINING, Passes
+from tests._keeper import Keeper, KilledError
 
 CPU = torch.device("cpu")
 NETWORKS = ["convnet-d2-w8-bn", "convnet-d1-w8"]
@@ -129,27 +130,6 @@ def founded(own_cache, tmp_path):
     ctx = replace(ctx, foundations=folders)
     folder, _ = prepare_once("g_vbsm", method, train, 0, ctx)
     return train, method, replace(ctx, prepared=folder)
-
-
-class KilledError(Exception):
-    """The run was killed."""
-
-
-class Keeper:
-    """Stops a loop behind some items with its state kept; a second run goes on from there."""
-
-    def __init__(self, done):
-        self.done, self.kept = done, None
-
-    def __call__(self, iterable, description, state=None):
-        items = list(iterable)
-        if self.kept is not None:
-            state.load_state(self.kept)
-            yield from items[self.done :]
-            return
-        yield from items[: self.done]
-        self.kept = {name: tensor.clone() for name, tensor in state.save_state().items()}
-        raise KilledError
 
 
 @pytest.mark.parametrize("done", [4, 6, 9])

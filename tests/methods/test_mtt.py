@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 import torch
-from safetensors.torch import load, load_file, save
+from safetensors.torch import load_file
 from torch import Tensor
 
 from ddbench.augment.dsa import draw_dsa
@@ -20,6 +19,7 @@ from ddbench.methods._trajectories import matching
 from ddbench.methods._trajectories.expert_files import find_whitening
 from ddbench.methods._trajectories.meta_gradient import META_GRADIENTS, MetaGradient, Segment, StudentBatch
 from ddbench.records import DistilledDataset, LabeledImages
+from tests._keeper import Keeper, KilledError
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -339,25 +339,10 @@ def test_a_run_that_is_bad_from_the_start_gives_its_start_back(run, monkeypatch)
 
 @pytest.mark.parametrize("done", [1, 3, 5])
 def test_a_stopped_run_goes_on_bit_for_bit(done, run):
-    expected, kept = run(steps=6, syn_batch_size=4), {}
-
-    class KilledError(Exception):
-        pass
-
-    def stop(iterable, description, state=None) -> Iterator:
-        for item in iterable:
-            yield item
-            if item + 1 == done:
-                kept["state"] = save(state.save_state())
-                raise KilledError
-
-    def go_on(iterable, description, state=None) -> Iterator:
-        state.load_state(load(kept["state"]))
-        yield from iterable[done:]
-
+    expected, keeper = run(steps=6, syn_batch_size=4), Keeper(done)
     with pytest.raises(KilledError):
-        run(steps=6, syn_batch_size=4, track=stop)
-    found = run(steps=6, syn_batch_size=4, track=go_on)
+        run(steps=6, syn_batch_size=4, track=keeper)
+    found = run(steps=6, syn_batch_size=4, track=keeper)
     assert torch.equal(found.images, expected.images)
     assert found.student_lr == expected.student_lr
 

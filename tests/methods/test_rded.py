@@ -13,7 +13,8 @@ from ddbench.method import RunContext, make_method, untracked
 from ddbench.methods._teacher.foundation import load_teacher
 from ddbench.methods.rded import choose_crops, crop_all, draw_squares, put_together
 from ddbench.runs.distill import distill
-from ddbench.runs.preparation import make_foundation
+from ddbench.runs.preparation import make_foundations
+from tests._keeper import Keeper, KilledError
 
 SMOKE = {"teacher_network": "convnet-d1-w8-bn", "teacher_epochs": 3, "candidates": 20}
 
@@ -62,7 +63,7 @@ def test_a_teacher_is_surer_of_its_images_than_of_random_ones():
     real = load_dataset("digits")
     made = distill("rded", real, 3, config=SMOKE)
     method, ctx = make_method("rded", SMOKE), RunContext(torch.device("cpu"), torch.Generator(), None)
-    folder, _ = make_foundation(method, real.train, ctx)
+    (folder,), _ = make_foundations(method, real.train, ctx)
     teacher = load_teacher(method.config, real.train, RunContext(ctx.device, ctx.generator, None, foundation=folder))
     random = distill("random_real", real, 3)
     losses = [
@@ -89,24 +90,13 @@ def test_four_crops_make_an_image():
 
 @pytest.mark.usefixtures("own_cache")
 def test_a_resumed_choice_is_that_of_one_run():
-    kept, method, train = {}, make_method("rded", SMOKE), load_dataset("digits").train
-    folder, _ = make_foundation(method, train, RunContext(torch.device("cpu"), torch.Generator(), None))
+    keeper, method, train = Keeper(4), make_method("rded", SMOKE), load_dataset("digits").train
+    (folder,), _ = make_foundations(method, train, RunContext(torch.device("cpu"), torch.Generator(), None))
 
     def run(track):
         draws = torch.Generator().manual_seed(3)
         return method.distill(train, 2, RunContext(torch.device("cpu"), draws, None, foundation=folder, track=track))
 
-    def stop(iterable, description, state=None):
-        for item in iterable:
-            if item == 4:
-                kept.update(state.save_state())
-                raise InterruptedError
-            yield item
-
-    def go_on(iterable, description, state=None):
-        state.load_state(kept)
-        yield from list(iterable)[4:]
-
-    with pytest.raises(InterruptedError):
-        run(stop)
-    assert torch.equal(run(go_on).images, run(untracked).images)
+    with pytest.raises(KilledError):
+        run(keeper)
+    assert torch.equal(run(keeper).images, run(untracked).images)

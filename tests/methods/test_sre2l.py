@@ -11,11 +11,11 @@ from torch import Tensor
 
 from ddbench.dataset import load_dataset
 from ddbench.method import RunContext, make_method
+from ddbench.methods._teacher.class_recovery import Recipe, augment, least_area
 from ddbench.methods._teacher.foundation import load_teacher
 from ddbench.methods._teacher.recovery import BETAS, Recovery, cosine_rate
-from ddbench.methods.sre2l import Recipe, augment, least_area
 from ddbench.runs.distill import distill
-from ddbench.runs.preparation import make_foundation
+from ddbench.runs.preparation import make_foundations
 
 SMOKE = {"teacher_network": "convnet-d1-w8-bn", "teacher_epochs": 3, "steps": 40}
 CPU = torch.device("cpu")
@@ -150,7 +150,7 @@ def test_a_whole_run_is_the_papers_loop(tmp_path):
     real = load_dataset("digits")
     settings = {"teacher_network": "convnet-d2-w8-bn", "teacher_epochs": 2, "steps": 12}
     method = make_method("sre2l", {**settings, "lr": 0.1, "statistics_weight": 0.5, "roll": 0})
-    folder, _ = make_foundation(method, real.train, RunContext(CPU, torch.Generator(), tmp_path))
+    (folder,), _ = make_foundations(method, real.train, RunContext(CPU, torch.Generator(), tmp_path))
     ctx = RunContext(CPU, torch.Generator().manual_seed(8), tmp_path, foundation=folder)
     made = method.distill(real.train, 1, ctx)
     teacher = load_teacher(method.config, real.train, ctx).double()

@@ -19,6 +19,7 @@ from torch import Tensor
 from ddbench.engine.chunks import in_chunks
 from ddbench.host.files import load_tensors
 from ddbench.method import Method, RunContext
+from ddbench.methods._coresets.selection import Chosen
 from ddbench.network import InputShape, Network, make_network
 from ddbench.protocol import Schedule
 from ddbench.records import LabeledImages
@@ -44,28 +45,6 @@ class FeatureConfig:
     feature_epochs: Annotated[int, Field(gt=0)] = 10
     feature_lr: Annotated[float, Field(gt=0)] = 0.01
     feature_batch_size: Annotated[int, Field(gt=0)] = 128
-
-
-class Chosen:
-    """Images chosen of each class so far, and the generator: a `Resumable` state.
-
-    Attributes:
-        rows: of each class that is done the (ipc,) int64 indices of its images.
-        generator: CPU generator from which every draw of the loop comes.
-    """
-
-    def __init__(self, generator: torch.Generator) -> None:
-        self.rows: list[Tensor] = []
-        self.generator = generator
-
-    def save_state(self) -> dict[str, Tensor]:
-        """Return the indices and the generator's state."""
-        return {"generator": self.generator.get_state(), "rows": torch.stack(self.rows)}
-
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        """Go back to a saved state."""
-        self.generator.set_state(state["generator"])
-        self.rows = [*state["rows"].unbind()]
 
 
 class FeatureMethod(Method):
@@ -122,8 +101,8 @@ class FeatureMethod(Method):
         features_of, chosen = self._features(train, ctx), Chosen(ctx.generator)
         for label in ctx.track(range(train.num_classes), "choosing images", chosen):
             indices = train.of_class(label)
-            chosen.rows.append(indices[select(features_of(indices))])
-        return chosen.rows
+            chosen.parts.append(indices[select(features_of(indices))])
+        return chosen.parts
 
     def _features(self, train: LabeledImages, ctx: RunContext) -> Callable[[Tensor], Tensor]:
         """Return a function that gives the (n, D) float32 features of the images at (n,) indices."""

@@ -10,6 +10,28 @@ from torch import Tensor
 from ddbench.records import DistilledDataset, LabeledImages
 
 
+class Chosen:
+    """What was chosen of each class so far, and the generator: a `Resumable` state.
+
+    Attributes:
+        parts: of each class that is done, in order, such as the (ipc,) int64 indices of its images.
+        generator: CPU generator from which every draw of the loop comes.
+    """
+
+    def __init__(self, generator: torch.Generator) -> None:
+        self.parts: list[Tensor] = []
+        self.generator = generator
+
+    def save_state(self) -> dict[str, Tensor]:
+        """Return the parts, which are of one shape, and the generator's state."""
+        return {"generator": self.generator.get_state(), "parts": torch.stack(self.parts)}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Go back to a saved state."""
+        self.generator.set_state(state["generator"])
+        self.parts = [*state["parts"].unbind()]
+
+
 def draw_real(train: LabeledImages, ipc: int, generator: torch.Generator) -> list[Tensor]:
     """Draw `ipc` distinct real images of each of K classes: (ipc,) int64 indices, smaller draws part of larger ones."""
     return [draw_distinct(train.of_class(label), ipc, generator) for label in range(train.num_classes)]

@@ -115,6 +115,8 @@ class GradientMatching(Method):
             loss = self._iterate(work)
             if step % 100 == 0:
                 ctx.log(f"loss[{step}]", loss.item())
+                if ctx.shows_images:
+                    ctx.log(f"images[{step}]", work.synthetic)
         return DistilledDataset(
             images=work.synthetic.detach().cpu(),
             labels=work.labels.cpu(),

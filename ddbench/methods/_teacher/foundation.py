@@ -11,12 +11,13 @@ from pydantic import Field
 from safetensors.torch import save_file
 
 from ddbench.augment.strategies import without_flip
+from ddbench.errors import DivergenceError
 from ddbench.host.files import load_tensors
 from ddbench.method import Foundation, Method, RunContext
 from ddbench.network import InputShape, Network, make_network
 from ddbench.protocol import Schedule
 from ddbench.records import DatasetInfo, LabeledImages
-from ddbench.students.loop import TrainingPlan
+from ddbench.students.loop import StudentDivergedError, TrainingPlan
 from ddbench.students.trainer import train_network
 from ddbench.training_recipe import ImageAugmentation
 from ddbench.work import TRAINING, Passes
@@ -69,7 +70,11 @@ def teacher_foundation(config: TeacherConfig) -> Foundation:
             batch_size=config.teacher_batch_size,
             **_augmentation(train.info),
         )
-        train_network(network, train, plan, ctx.generator, ctx.track)
+        try:
+            train_network(network, train, plan, ctx.generator, ctx.track)
+        except StudentDivergedError as error:
+            found = f"the teacher {config.teacher_network} diverged, its parameters are not finite"
+            raise DivergenceError(f"{found}; lower teacher_lr, which is {config.teacher_lr:g}") from error
         parameters = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
         save_file(parameters, ctx.cache_dir / PARAMETERS_FILE)
         return ctx.cache_dir

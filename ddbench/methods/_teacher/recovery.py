@@ -1,4 +1,4 @@
-"""The loop that recovers images from teachers: batch after batch, by Adam from noise, each to its last step."""
+"""The loop that recovers images from teachers: batch after batch, by Adam from where they start, to its last step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from ddbench.augment.pixels import as_bytes
-from ddbench.method import Resumable, RunContext
+from ddbench.errors import DivergenceError
+from ddbench.method import Resumable, RunContext, part_of
 from ddbench.records import DatasetInfo, LabeledImages
 
 BETAS = (0.5, 0.9)
@@ -18,6 +19,9 @@ FIRST_FACTOR = 10.0  # of the first layer's statistics
 # Returns the loss of (B, C, S, S) normalised images, ().
 # Its other arguments are their (B,) places in the set, the step and the number of all steps before it.
 Loss = Callable[[Tensor, Tensor, int, int], Tensor]
+
+# Returns where the images at (B,) places of the set start, (B, C, S, S) normalised.
+Start = Callable[[Tensor], Tensor]
 
 
 def cosine_rate(lr: float, step: int, steps: int) -> float:
@@ -46,9 +50,10 @@ class Recovery:
         self._parts = dict(parts or {})
         self._restart(torch.zeros(0, *total[1:]))
 
-    def begin(self, count: int) -> None:
-        """Draw images anew from a normal distribution."""
-        self._restart(torch.randn(count, *self.images.shape[1:], generator=self.generator))
+    def begin(self, count: int, start: Tensor | None = None) -> None:
+        """Start at given images, or at `count` that are drawn from a normal distribution."""
+        drawn = torch.randn(count, *self.images.shape[1:], generator=self.generator) if start is None else start
+        self._restart(drawn)
 
     def _restart(self, images: Tensor) -> None:
         self.now = images.to(self.device).requires_grad_()
@@ -61,6 +66,14 @@ class Recovery:
         self.optimiser.step()
         with torch.no_grad():
             self.now.copy_(torch.minimum(torch.maximum(self.now, bounds[0]), bounds[1]))
+
+    def check(self) -> None:
+        """Raise DivergenceError where images, or the moments that steps follow, are no longer finite."""
+        values = [self.now, *self.optimiser.state[self.now].values()]
+        if not all(bool(value.isfinite().all()) for value in values):
+            raise DivergenceError(
+                "recovering images diverged, to values that are not finite; lower lr, or the weights of the loss"
+            )
 
     def save_state(self) -> dict[str, Tensor]:
         """Return images, moments and the generator's state, and what the other parts keep."""
@@ -76,17 +89,13 @@ class Recovery:
         self.images.copy_(state["images"])
         self._restart(state["now"])
         self.generator.set_state(state["generator"])
-        if moments := _of_part(state, "adam."):
+        if moments := part_of(state, "adam."):
             self.optimiser.state[self.now] = {
                 name: value.clone() if name == "step" else value.to(self.device, copy=True)
                 for name, value in moments.items()
             }
         for name, part in self._parts.items():
-            part.load_state(_of_part(state, f"{name}/"))
-
-
-def _of_part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+            part.load_state(part_of(state, f"{name}/"))
 
 
 def new_recovery(
@@ -100,7 +109,14 @@ def new_recovery(
 
 
 def recover(
-    state: Recovery, batches: Sequence[Tensor], steps: int, lr: float, loss_of: Loss, info: DatasetInfo, ctx: RunContext
+    state: Recovery,
+    batches: Sequence[Tensor],
+    steps: int,
+    lr: float,
+    loss_of: Loss,
+    info: DatasetInfo,
+    ctx: RunContext,
+    start: Start | None = None,
 ) -> Tensor:
     """Return (M, C, S, S) uint8 pixels, each batch optimised for so many steps at a rate that falls from `lr` to 0.
 
@@ -112,17 +128,24 @@ def recover(
         loss_of: what is minimised.
         info: mean and std.
         ctx: progress and log.
+        start: of each batch; noise where None.
+
+    Raises:
+        DivergenceError: images, or Adam's moments of them, are not finite at the end of a batch.
     """
     mean, std = (torch.tensor(values, device=ctx.device).view(1, -1, 1, 1) for values in (info.mean, info.std))
     bounds = -mean / std, (1 - mean) / std
     for iteration in ctx.track(range(len(batches) * steps), "recovering", state):
         places, step = batches[iteration // steps], iteration % steps
         if step == 0:
-            state.begin(len(places))
+            state.begin(len(places), None if start is None else start(places))
         loss = loss_of(state.now, places, step, iteration)
         state.step(loss, cosine_rate(lr, step, steps), bounds)
         if step == steps - 1:
+            state.check()
             state.images[places] = as_bytes(info.to_pixels(state.now.detach().cpu()))
             label, index = divmod(int(places[0]), len(state.images) // info.num_classes)
             ctx.log(f"loss[{index}, {label}]", loss.item())
+            if ctx.shows_images:
+                ctx.log(f"images[{index}, {label}]", state.images[places])
     return state.images

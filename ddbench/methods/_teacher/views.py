@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ddbench.augment.imagenet import draw_imagenet, resized_crop
+from ddbench.augment.placement import draw_offsets, padded_crop
 from ddbench.records import DatasetInfo
 from ddbench.training_recipe import ImageAugmentation
 
@@ -31,14 +31,10 @@ def shifted(images: Tensor, info: DatasetInfo, generator: torch.Generator, *, al
 
     All of them in the same way, or each in its own where not `alike`.
     """
-    count, side = 1 if alike else len(images), images.shape[-1]
-    rim = side // SHIFTED_PART
-    starts = torch.randint(2 * rim + 1, (count, 2), generator=generator).to(images.device).expand(len(images), 2)
+    count, rim = 1 if alike else len(images), images.shape[-1] // SHIFTED_PART
+    offsets = draw_offsets(generator, rim, count).expand(len(images), 2)
     flips = torch.rand(count, generator=generator) < 0.5 * info.may_be_mirrored
-    rows, columns = (starts[:, axis, None] + torch.arange(side, device=images.device) for axis in (0, 1))
-    which = torch.arange(len(images), device=images.device)[:, None, None]
-    padded = F.pad(images, (rim,) * 4).movedim(1, 3)
-    return _mirrored(padded[which, rows[:, :, None], columns[:, None, :]].movedim(3, 1), flips)
+    return _mirrored(padded_crop(images, offsets, rim), flips)
 
 
 def rolled(images: Tensor, most: int, generator: torch.Generator) -> Tensor:

@@ -16,8 +16,9 @@ from pydantic import Field
 from torch import Tensor
 
 from ddbench.augment.dsa import draw_dsa
+from ddbench.augment.pixels import as_bytes
 from ddbench.augment.strategies import dsa_strategy
-from ddbench.augment.zca import whiten
+from ddbench.augment.zca import unwhiten, whiten
 from ddbench.engine.arithmetic import send
 from ddbench.errors import DivergedError
 from ddbench.method import RunContext
@@ -158,8 +159,12 @@ class MatchingMethod(ExpertMethod):
             if step % 10 == 0:
                 ctx.log(f"loss[{step}]", seen.loss)
                 ctx.log(f"student_lr[{step}]", seen.lr)
+            if step % 100 == 0 and ctx.shows_images:
+                ctx.log(f"images[{step}]", shown_images(learned.images.detach(), whitening))
         if math.isfinite(config.skip_above) and torch.equal(learned.images, begun.images):
-            reason = f"the loss was above {config.skip_above:g} in every step, and nothing was learned; lower start_lr"
+            last = f"{found.loss.item():.3g} in the last, and nothing was learned"
+            reason = f"the loss was above threshold = {config.skip_above:g} in every step, {last}"
+            reason += "; raise threshold, or lower start_lr"
             raise DivergedError(f"{self._name} stopped after step {config.steps - 1}: {reason}", as_set(begun))
         return as_set(learned.copied())
 
@@ -239,3 +244,8 @@ def images_in_space(train: LabeledImages, indices: Tensor, whitening: Whitening 
     if whitening is None:
         return train.normalised(indices, device)
     return whiten(train.pixels(indices).to(device), whitening)
+
+
+def shown_images(images: Tensor, whitening: Whitening | None) -> Tensor:
+    """Return (n, C, H, W) images of the students' space as a log shows them: whitened ones as uint8 pixels."""
+    return images if whitening is None else as_bytes(unwhiten(images, whitening))

@@ -11,7 +11,7 @@ from ddbench.errors import BadInputError, UnknownNameError, UnsupportedError
 from ddbench.host.files import sha256_of
 from ddbench.method import RunContext, config_of, make_method
 from ddbench.methods._teacher.foundation import TeacherMethod
-from ddbench.runs.preparation import foundation_keys, make_foundation
+from ddbench.runs.preparation import foundation_keys, make_foundations
 from tests._weights import BIRDS, IMAGENET, OTHER, lively, toy_subset
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -53,7 +53,7 @@ def test_the_teacher_gives_the_models_logits_on_the_data_sets_images(weights, tm
     real = toy_subset(normalised=OTHER)
     method = make_method("rded", {"teacher": NAME})
     ctx = RunContext(CPU, torch.Generator().manual_seed(0), tmp_path / "scratch")
-    folder, phase = make_foundation(method, real.train, ctx)
+    (folder,), phase = make_foundations(method, real.train, ctx)
     teacher = method.load_teacher(real.train, RunContext(CPU, torch.Generator(), tmp_path, foundation=folder))
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in IMAGENET)
     expected = model((real.train.images.float() / 255 - mean) / std)[:, list(BIRDS.values())]
@@ -89,6 +89,8 @@ def test_names_that_nobody_publishes_are_refused_at_once():
         make_method("rded", {"teacher": "torchvision/resnet19"})
     with pytest.raises((BadInputError, UnknownNameError), match="torchvision/NAME or timm/NAME, got 'resnet18'"):
         make_method("rded", {"teacher": "resnet18"})
+    with pytest.raises(BadInputError, match="teacher_epochs has no use with published weights, which teacher names"):
+        make_method("rded", {"teacher": NAME, "teacher_epochs": 3})
 
 
 @pytest.mark.parametrize(
