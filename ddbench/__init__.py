@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ddbench.method import Method, RunContext
     from ddbench.peers.dd_ranking import to_dd_ranking
     from ddbench.records import DistilledDataset, LabeledImages, Metric, RealDataset, Result
-    from ddbench.registry import DATASETS, EVALUATORS, EXPORTERS, IMPORTERS, METHODS, NETWORKS, PROTOCOLS
+    from ddbench.registry import DATASETS, EVALUATORS, EXPORTERS, IMPORTERS, LOGGERS, METHODS, NETWORKS, PROTOCOLS
     from ddbench.runs.cell import evaluate
     from ddbench.runs.distill import distill
     from ddbench.runs.exporting import export_set
@@ -39,6 +39,7 @@ _HOMES = {
     "EVALUATORS": "registry",
     "EXPORTERS": "registry",
     "IMPORTERS": "registry",
+    "LOGGERS": "registry",
     "METHODS": "registry",
     "NETWORKS": "registry",
     "PROTOCOLS": "registry",
@@ -65,6 +66,7 @@ __all__ = [
     "EVALUATORS",
     "EXPORTERS",
     "IMPORTERS",
+    "LOGGERS",
     "METHODS",
     "NETWORKS",
     "PROTOCOLS",

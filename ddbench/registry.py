@@ -14,7 +14,7 @@ from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 from ddbench.errors import BadInputError, UnknownNameError
 
@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from ddbench.evaluator import Evaluator
     from ddbench.exporter import Exporter
     from ddbench.importer import Importer
+    from ddbench.logger import Logger
     from ddbench.method import Method
     from ddbench.network import InputShape, Network
     from ddbench.protocol import Protocol
+    from ddbench.runner import Runner
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -228,4 +230,18 @@ NETWORKS: Registry[Callable[[str, InputShape], Network]] = Registry("network", "
 EVALUATORS: Registry[type[Evaluator]] = Registry("evaluator", "ddbench.evaluators", "ddbench.evaluators")
 IMPORTERS: Registry[type[Importer]] = Registry("importer", "ddbench.importers", "ddbench.importers", dashes=True)
 EXPORTERS: Registry[type[Exporter]] = Registry("exporter", "ddbench.exporters", "ddbench.exporters", dashes=True)
+RUNNERS: Registry[type[Runner]] = Registry("runner", "ddbench.runners", "ddbench.runners")
+LOGGERS: Registry[type[Logger]] = Registry("logger", "ddbench.loggers", "ddbench.loggers")
 PROTOCOLS = ProtocolRegistry("protocol", "ddbench.protocols", "ddbench.protocols", dashes=True)
+# Every kind, in the order in which people meet them.
+REGISTRIES: dict[str, Registry[Any]] = {
+    "methods": METHODS,
+    "datasets": DATASETS,
+    "networks": NETWORKS,
+    "evaluators": EVALUATORS,
+    "protocols": PROTOCOLS,
+    "importers": IMPORTERS,
+    "exporters": EXPORTERS,
+    "runners": RUNNERS,
+    "loggers": LOGGERS,
+}

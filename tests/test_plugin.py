@@ -25,6 +25,7 @@ KINDS = {
     "network": "linear",
     "evaluator": "contrast",
     "protocol": "brief",
+    "logger": "lines",
 }
 
 
@@ -76,8 +77,11 @@ def test_plugins_of_every_kind_run_together_in_a_suite(plugin_environment, tmp_p
     }
     (tmp_path / "suite.yaml").write_text(yaml.safe_dump(suite))
     results = str(tmp_path / "results")
-    done = run(plugin_environment, "run", str(tmp_path / "suite.yaml"), "--results", results)
+    done = run(plugin_environment, "run", str(tmp_path / "suite.yaml"), "--results", results, "--logger", "lines")
     assert done.returncode == 0, done.stderr
+    logs = [path.read_text() for path in (tmp_path / "results" / "logs" / "lines").glob("*/log.jsonl")]
+    assert len(logs) == 4
+    assert all('"result/test_accuracy"' in log and '"result/contrast"' in log for log in logs)
     table = run(plugin_environment, "table", results, "--format", "json")
     assert table.returncode == 0, table.stderr
     for name in ("slashes", "brief", "linear", "contrast", "brightest", "random_real"):

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from ddbench.testing.evaluator import EvaluatorContract
     from ddbench.testing.exporter import ExporterContract
     from ddbench.testing.importer import ImporterContract
+    from ddbench.testing.logger import LoggerContract
     from ddbench.testing.method import MethodContract
     from ddbench.testing.network import NetworkContract
     from ddbench.testing.protocol import ProtocolContract
+    from ddbench.testing.runner import RunnerContract
     from ddbench.testing.running import Outcome, run_contract
     from ddbench.testing.trial import SMOKE_PROTOCOL, own_cache
 
@@ -32,10 +34,12 @@ _HOMES = {
     "EvaluatorContract": "evaluator",
     "ExporterContract": "exporter",
     "ImporterContract": "importer",
+    "LoggerContract": "logger",
     "MethodContract": "method",
     "NetworkContract": "network",
     "Outcome": "running",
     "ProtocolContract": "protocol",
+    "RunnerContract": "runner",
     "own_cache": "trial",
     "run_contract": "running",
 }
@@ -46,10 +50,12 @@ __all__ = [
     "EvaluatorContract",
     "ExporterContract",
     "ImporterContract",
+    "LoggerContract",
     "MethodContract",
     "NetworkContract",
     "Outcome",
     "ProtocolContract",
+    "RunnerContract",
     "own_cache",
     "run_contract",
 ]

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from ddbench.errors import BadInputError, DDBenchError
-from ddbench.registry import EVALUATORS, EXPORTERS, IMPORTERS, METHODS, PROTOCOLS, suggest
+from ddbench.registry import EVALUATORS, EXPORTERS, IMPORTERS, LOGGERS, METHODS, PROTOCOLS, RUNNERS, suggest
 
 if TYPE_CHECKING:
     import pytest
 
-Kind = Literal["method", "network", "dataset", "evaluator", "protocol", "importer", "exporter"]
+Kind = Literal["method", "network", "dataset", "evaluator", "protocol", "importer", "exporter", "runner", "logger"]
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,14 @@ def run_contract(kind: str, name: str, show: Callable[[Outcome], None] = lambda 
     """Run the contract of a kind on one entry.
 
     Args:
-        kind: `method`, `network`, `dataset`, `evaluator`, `protocol`, `importer` or `exporter`.
+        kind: `method`, `network`, `dataset`, `evaluator`, `protocol`, `importer`, `exporter`, `runner` or `logger`.
         name: registered name, a network's with its variant, a data set's with its options.
         show: called with each outcome as soon as it is known.
 
     Raises:
         UnknownNameError: no such entry.
-        BadInputError: no such kind, a variant or option that the entry does not take, or pytest is not installed.
+        BadInputError: no such kind, a variant or option that the entry does not take, or pytest or a logger's tracker
+            is not installed.
         DataMissingError: the data set's files are not there.
     """
     if kind not in get_args(Kind):
@@ -84,6 +85,10 @@ def _find(kind: str, name: str) -> None:
             IMPORTERS.get(name)
         case "exporter":
             EXPORTERS.get(name)
+        case "runner":
+            RUNNERS.get(name)
+        case "logger":
+            LOGGERS.get(name).check()
         case "network":
             import_module("ddbench.testing.network").fitting_shape(name)
         case _:

@@ -51,7 +51,7 @@ def test_failed_rules_say_why_in_a_line_and_where_if_asked(monkeypatch, capfd):
         (["dataset", "digit"], "unknown dataset 'digit'; did you mean digits"),
         (["evaluator", "acuracy"], "unknown evaluator 'acuracy'; did you mean accuracy?"),
         (["protocol", "quik"], "unknown protocol 'quik'; did you mean quick?"),
-        (["netwrk", "lenet"], "there is no contract of 'netwrk'; did you mean network?"),
+        (["netwrk", "lenet"], "there is no contract of 'netwrk'; did you mean network or runner?"),
         (["protocol"], "which protocol? ddbench check protocol NAME, NAME one of ddbench list protocols"),
         (["network", "lenet", "mlp"], "expected [KIND] NAME"),
     ],

@@ -1,0 +1,180 @@
+"""A real Ray cluster on this machine, a head and two workers in processes of their own, killed in the middle."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+
+from ddbench.errors import BadInputError
+from ddbench.runner import RunnerOptions, make_runner
+from ddbench.runs.results_store import read_results
+from ddbench.runs.suite import load_suite
+from ddbench.runs.suite_runner import run_suite
+from tests.runs.test_suite_runner import SELECTS, write_suite
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+pytest.importorskip("ray")
+CPU = torch.device("cpu")
+FIELDS_OF_PLACE = {"phases", "machine", "started_at", "digest", "metrics"}
+OF_TIME = ("seconds", "bytes")
+
+
+class Cluster:
+    """A head without processors and workers of one each, started by Ray's own command, killed at the end."""
+
+    def __init__(self, folder: Path, workers: int) -> None:
+        from ray.cluster_utils import Cluster as Nodes
+
+        self.folder = folder
+        self.nodes = Nodes(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        self.address = self.nodes.address
+        self.workers = [self.add_worker() for _ in range(workers)]
+
+    def add_worker(self):
+        """A worker with a cache folder of its own, as another machine has it."""
+        cache = self.folder / f"cache-{len(list(self.folder.glob('cache-*')))}"
+        cache.mkdir()
+        return self.nodes.add_node(num_cpus=1, env_vars={"DDBENCH_CACHE_DIR": str(cache)})
+
+    def kill(self, worker) -> None:
+        """Kill all processes of a worker's machine, as a power cut does."""
+        for kind in worker.all_processes.values():
+            for info in kind:
+                info.process.kill()
+
+    def close(self) -> None:
+        self.nodes.shutdown()
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    made = Cluster(tmp_path, 2)
+    yield made
+    made.close()
+
+
+def contents(results):
+    """All that is to be equal wherever a cell ran."""
+    found = {}
+    for result in results:
+        kept = result.model_dump(exclude=FIELDS_OF_PLACE)
+        kept["metrics"] = [m.model_dump() for m in result.metrics if not m.name.endswith(OF_TIME)]
+        found[result.key] = kept
+    return found
+
+
+def sets(root, results):
+    """The bytes of all distilled sets."""
+    return {r.key: (root / r.key / "distilled" / "distilled.safetensors").read_bytes() for r in results}
+
+
+def forty_cells(path):
+    return write_suite(path, methods=["random_real", SELECTS], distill_seeds=10, ipc=[1, 2], networks=["mlp-w4"])
+
+
+@pytest.mark.long
+def test_forty_cells_give_the_same_bytes_on_a_cluster_and_one_whose_machine_is_killed_is_done_again(tmp_path, cluster):
+    suite = forty_cells(tmp_path / "s.yaml")
+    alone = run_suite(suite, tmp_path / "alone")
+    events = []
+
+    def see(event):
+        events.append(event)
+        if sum(seen.result is not None for seen in events) == 10 and event.result is not None:
+            cluster.kill(cluster.workers[0])
+
+    runner = make_runner("ray", RunnerOptions(CPU, None, cluster.address))
+    together = run_suite(suite, tmp_path / "r", None, see, runner=runner)
+    assert len(together) == 40
+    assert contents(together) == contents(alone)
+    assert sets(tmp_path / "r", together) == sets(tmp_path / "alone", alone)
+    ended = Counter(event.cell.key for event in events if event.result is not None)
+    assert ended == Counter(dict.fromkeys((result.key for result in alone), 1))
+    assert {result.key for result in read_results([tmp_path / "r"])} == set(ended)
+
+
+def start_run(suite, root, address):
+    command = [sys.executable, "-m", "ddbench", "run", str(suite), "--results", str(root), "--runner", "ray"]
+    return subprocess.Popen([*command, "--address", address], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def wait_for(root, count):
+    deadline = time.monotonic() + 200
+    while len(list(root.glob("[!.]*/result.json"))) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.mark.long
+def test_a_run_that_is_killed_goes_on_and_without_its_cluster_it_says_so_in_one_line(tmp_path, cluster):
+    suite, root = forty_cells(tmp_path / "s.yaml"), tmp_path / "r"
+    run = start_run(suite, root, cluster.address)
+    wait_for(root, 5)
+    run.kill()
+    run.communicate()
+    kept = {path.parent.name: path.stat().st_mtime_ns for path in root.glob("[!.]*/result.json")}
+    assert len(kept) < 30
+    longer = write_suite(tmp_path / "longer.yaml", distill_seeds=40, networks=["convnet-d1-w8"], students=20)
+    run = start_run(longer, root, cluster.address)
+    wait_for(root, len(kept) + 2)
+    cluster.nodes.head_node.kill_gcs_server(check_alive=False)
+    _, said = run.communicate(timeout=120)
+    assert run.returncode == 2, said
+    assert said.strip().splitlines()[-1] == (
+        "ddbench: the Ray cluster is gone; start it and run the same command again to continue"
+    )
+    assert "Traceback" not in said
+    done = run_suite(suite, root)
+    assert {result.status for result in done} == {"ok"}
+    assert len(done) == 40
+    assert {key: (root / key / "result.json").stat().st_mtime_ns for key in kept} == kept
+
+
+@pytest.mark.slow
+def test_interrupted_it_leaves_nothing_running(tmp_path, cluster):
+    suite, root = forty_cells(tmp_path / "s.yaml"), tmp_path / "r"
+    run = start_run(suite, root, cluster.address)
+    wait_for(root, 3)
+    run.send_signal(signal.SIGINT)
+    _, said = run.communicate(timeout=60)
+    assert run.returncode == 130, said
+    assert said.strip().splitlines()[-1] == "ddbench: interrupted; rerun the same command to continue"
+    assert not list(root.glob(".running/*"))
+
+
+@pytest.mark.slow
+def test_no_cluster_is_one_line():
+    with pytest.raises(BadInputError, match=r"no Ray cluster at 127\.0\.0\.1:9"):
+        make_runner("ray", RunnerOptions(CPU, None, "127.0.0.1:9")).__enter__()
+
+
+@pytest.mark.slow
+def test_jobs_are_of_one_machine():
+    with pytest.raises(BadInputError, match="--jobs says how many cells one machine runs"):
+        make_runner("ray", RunnerOptions(CPU, 3))
+
+
+@pytest.mark.slow
+def test_on_one_machine_it_starts_and_stops_a_ray_of_its_own(tmp_path):
+    suite = write_suite(tmp_path / "s.yaml", distill_seeds=3)
+    alone = run_suite(suite, tmp_path / "alone")
+    here = run_suite(suite, tmp_path / "r", runner=make_runner("ray", RunnerOptions(CPU)))
+    assert contents(here) == contents(alone)
+    assert load_suite(suite).name == "small"
+    assert not [path for path in Path("/proc").iterdir() if path.name.isdigit() and _is_raylet_of(path, os.getpid())]
+
+
+def _is_raylet_of(process, parent):
+    try:
+        words, status = (process / "cmdline").read_bytes(), (process / "status").read_text()
+    except OSError:
+        return False
+    return b"raylet" in words and f"PPid:\t{parent}\n" in status
