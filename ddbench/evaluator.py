@@ -16,6 +16,7 @@ from ddbench.protocol import Protocol
 from ddbench.records import DistilledDataset, Metric, Phase, Reading, RealDataset
 from ddbench.registry import EVALUATORS
 from ddbench.students.soft_labels import SoftLabels
+from ddbench.students.spread import train_on_devices
 from ddbench.students.trainer import EngineKey, StudentTrainer, TrainedStudents
 
 __all__ = ["EVALUATORS", "DistillRun", "Evaluator", "make_evaluator", "student_accuracies", "train_students_of"]
@@ -36,6 +37,7 @@ class DistillRun:
         phases: readings of the phases that have ended.
         soft_labels: the teacher's, under a protocol that has one.
         students_at_once: how many students one call trains, where they can be; by the device's memory where None.
+        devices: how many the students are spread over.
         engine: how students were trained, filled by `student_accuracies`: what a Result records and no number tells.
         engines: what passes students; every `trainer` fills and uses it.
         first_use: readings, inside the evaluation, of what is done once before students train, such as capturing a
@@ -52,6 +54,7 @@ class DistillRun:
     phases: tuple[Phase, ...] = ()
     soft_labels: SoftLabels | None = None
     students_at_once: int | None = None
+    devices: int = 1
     engine: dict[str, Any] = field(default_factory=dict)
     engines: dict[EngineKey, NetworkEngine] = field(default_factory=dict)
     first_use: list[Reading] = field(default_factory=list)
@@ -140,7 +143,11 @@ def train_students_of(
         StudentDivergedError: a student's parameters are not finite at the end.
     """
     trainer = run.trainer(real, ctx.device)
-    trained = trainer.train_and_test(network, run.students, ctx.track, ctx.log, best_too=best_too)
+    # A teacher lies on one device.
+    if run.devices > 1 and run.students > 1 and run.soft_labels is None:
+        trained = train_on_devices(trainer, network, run.students, run.devices, ctx.log, best_too=best_too)
+    else:
+        trained = trainer.train_and_test(network, run.students, ctx.track, ctx.log, best_too=best_too)
     for name, value in trained.engine.items():
         run.engine[name if network == run.network else f"{name}[{network}]"] = value
     run.first_use.extend(trained.first_use)

@@ -52,6 +52,7 @@ AFTER_PREPARE = {
     "distill",
     "sampling_plan",
     "starts",
+    "step_flops",
     "unsupported",
     "work",
     "Config",
@@ -73,6 +74,11 @@ class Resumable(Protocol):
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Go back to a state that `save_state` gave; tensors arrive on the CPU."""
+
+
+def part_of(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return what a state holds under names that begin with `prefix`, by the rest of the name."""
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 
 class Tracker(Protocol):
@@ -106,8 +112,11 @@ class RunContext:
         prepared: the folder `prepare` filled, None where the method prepares nothing.
         foundation: the folder of the foundation, in `prepare` and `distill`; None where the method has none.
         foundations: the folders of all of `Method.foundations()`, in their order; `foundation` is the first of them.
-        log: keeps a named value in the run's log.
+        log: keeps a named value: a number, a text, or images (N, C, H, W), C of 1 or 3, uint8 pixels or float ones
+            normalised as the data set's. A step stands in brackets, `loss[100]`. Numbers and texts go to the run's log
+            file; all of it goes to loggers, where any are open.
         track: shows progress over an iterable; given a `Resumable`, continues a loop that was killed.
+        shows_images: whether images that are logged are shown anywhere; else they need not be made.
     """
 
     device: torch.device
@@ -118,6 +127,7 @@ class RunContext:
     foundations: tuple[Path | None, ...] = ()
     log: Callable[[str, object], None] = unlogged
     track: Tracker = untracked
+    shows_images: bool = False
 
 
 @dataclass(frozen=True)
@@ -216,6 +226,13 @@ class Method(ABC):
         """Return how much work `prepare` and `distill` are, for `ddbench run --dry-run`; None where that is unknown."""
         return None
 
+    def step_flops(self, train: LabeledImages) -> int | None:
+        """Return the FLOPs of a step of what takes longest, where `work` declares nothing; None where that is unknown.
+
+        How many threads the method is given follows from it, see `ddbench.engine.threads`; all of them where None.
+        """
+        return None
+
 
 def check_ipc(train: LabeledImages, ipc: int) -> str | None:
     """Return the reason why `ipc` real images of each class cannot be taken, or None."""
@@ -300,7 +317,8 @@ def _make_config(name: str, config_class: type[Any], settings: dict[str, Any]) -
         if not where:  # settings that do not go together: the method's own words say what is wrong
             raise BadInputError(f"method {name}: {first['msg'].removeprefix('Value error, ')}") from error
         came = shown(first["input"]).removeprefix("text ")
-        raise BadInputError(f"method {name}: setting {where} cannot be {came}: {first['msg']}") from error
+        hint = f"; write a list, {where}=[{first['input']}]" if first["type"] == "tuple_type" else ""
+        raise BadInputError(f"method {name}: setting {where} cannot be {came}: {first['msg']}{hint}") from error
     for key in settings:
         # Infinity passes every lower bound, and JSON has no word for it; what float32 cannot hold passes them too.
         value = getattr(config, key)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -238,6 +239,15 @@ class Phase(Record):
     reading: Reading
     cached: bool = False
 
+    @classmethod
+    def joined(cls, phases: Iterable[Phase | None]) -> Phase | None:
+        """Return phases of one name as one, None where there are none; measured earlier only where all of them were."""
+        there = [phase for phase in phases if phase is not None]
+        if not there:
+            return None
+        reading = reduce(Reading.plus, (phase.reading for phase in there))
+        return cls(name=there[0].name, reading=reading, cached=all(phase.cached for phase in there))
+
 
 class Origin(Record):
     """What of a set's provenance an evaluation reads; every entry may be missing, and others may stand beside them."""
@@ -291,7 +301,8 @@ class TeacherRecord(Record):
     """The teacher that soft labels came from; bytes are those of its parameters.
 
     It was `trained` here, is from a `file`, has `published` weights, or is the mean of `several` networks, its members;
-    `sha256` is then that of theirs.
+    `sha256` is then that of theirs. `test_accuracy` is that on test images at their own size, without the margin that
+    a protocol may give them, because protocols share what was trained.
     """
 
     network: str

@@ -61,8 +61,8 @@ def make_all(folder: Path) -> None:
     context = RunContext(cpu, make_generator(0, "trial"), folder)
     for name in ("herding", "mtt", "minimax"):
         method = make_method(name, {**make_method(name).smoke_settings, **({"zca": True} if name == "mtt" else {})})
-        foundation, _ = preparation.make_foundation(method, real.train, context)
-        own = RunContext(cpu, context.generator, folder, foundation=foundation)
+        folders, _ = preparation.make_foundations(method, real.train, context)
+        own = RunContext(cpu, context.generator, folder, foundation=next(iter(folders), None))
         preparation.prepare_once(name, method, real.train, 0, own)
     short = Schedule(epochs=2, drop_at=1)
     taught = Teacher(network="convnet-d1-w4-bn", schedule=short, seed=0, temperature=20.0, loss="kl")

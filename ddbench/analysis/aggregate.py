@@ -170,13 +170,17 @@ def make_entries(results: Sequence[Result], *, with_hash: bool) -> tuple[Entry, 
         config = told_apart(result)
         configs[result.method, result.protocol_hash, result.ipc][_as_text(config)] = config
     split = {method for (method, _, _), found in configs.items() if len(found) > 1}
+    by_method: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for result in results:
+        if result.method in split:
+            by_method[result.method].append(told_apart(result))
+    keys = {method: varying_keys(found) for method, found in by_method.items()}
     groups: dict[tuple[str, int | None, str, str], list[Result]] = defaultdict(list)
     for result in results:
         config_text = ""
         if result.method in split:
-            keys = varying_keys(told_apart(other) for other in results if other.method == result.method)
             config = told_apart(result)
-            config_text = ", ".join(f"{key}={config.get(key, GAP)}" for key in keys)
+            config_text = ", ".join(f"{key}={config.get(key, GAP)}" for key in keys[result.method])
         shown_hash = result.protocol_hash if with_hash else ""
         groups[result.method, result.ipc, config_text, shown_hash].append(result)
     entries = (Entry(*key, tuple(sorted(group, key=lambda r: r.distill_seed))) for key, group in groups.items())
@@ -210,8 +214,9 @@ def varying_keys(configs: Iterable[dict[str, Any]]) -> tuple[str, ...]:
     """Return the keys that not every config has with the same value, sorted."""
     values: dict[str, set[str]] = defaultdict(set)
     texts = {_as_text(config): config for config in configs}
+    every = {key for config in texts.values() for key in config}
     for config in texts.values():
-        for key in {key for other in texts.values() for key in other}:
+        for key in every:
             values[key].add(_as_text(config[key]) if key in config else "")
     return tuple(sorted(key for key, found in values.items() if len(found) > 1))
 

@@ -46,7 +46,7 @@ class Speed:
 
 
 class Calibration:
-    """Measures networks for one data set on one device, each once, when it is first asked for.
+    """Measures networks for one data set on one device, each once for a number of threads, when it is first asked for.
 
     Args:
         device: where the work is to run.
@@ -79,7 +79,7 @@ class Calibration:
         trains = part.cost > FORWARD
         chosen = plan if trains else replace(PLAIN, precision=plan.precision)
         chosen = replace(chosen, schedule=PLAIN.schedule, lr=0.0, batch_size=PLAIN.batch_size)
-        key = (part.network, trains, part.is_native, chosen)
+        key = (part.network, trains, part.is_native, chosen, torch.get_num_threads())
         if key not in self._speeds:
             self._speeds[key] = self._measure(part.network, chosen, trains=trains, is_native=part.is_native)
         speed = self._speeds[key]

@@ -25,12 +25,13 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ddbench.engine.threads import threads_that_pay
 from ddbench.errors import BadInputError, UnsupportedError
 from ddbench.forecast.calibration import PLAIN, Calibration, KeptCalibration, NotMeasuredError
-from ddbench.forecast.evaluation_work import evaluation_work, trained_networks, training_work
 from ddbench.host.cached_work import is_kept
 from ddbench.host.machine import describe_machine, resolve_device
 from ddbench.host.meter import Meter
+from ddbench.host.threads import given_threads, threads_at_hand
 from ddbench.inputs.documents import read_json
 from ddbench.inputs.problems import explain
 from ddbench.method import Method, make_method
@@ -41,8 +42,10 @@ from ddbench.runs.distill import RunOptions, check_supported, load_real
 from ddbench.runs.preparation import foundation_keys, prepared_key
 from ddbench.runs.results_store import RESULT_FILE, Store
 from ddbench.runs.suite import Cell, Suite
-from ddbench.runs.suite_runner import FINISHED, check_protocols, check_recorded, look_at_data, of_data
+from ddbench.runs.suite_checks import check_protocols, check_recorded, look_at_data, of_data
 from ddbench.runs.suite_sets import cells_of_sets
+from ddbench.runs.turns import FINISHED
+from ddbench.students.evaluation_work import evaluation_work, trained_networks, training_work
 from ddbench.students.loop import TrainingPlan, chunk_size
 from ddbench.students.teacher import untrained_teachers
 from ddbench.work import MethodWork, PhaseWork, count_bytes, count_flops
@@ -284,8 +287,12 @@ class Forecaster:
         self, work: PhaseWork | None, plan: TrainingPlan, earlier: list[Earlier], real: RealDataset
     ) -> PhaseForecast:
         def calibrated(part: PhaseWork) -> float | None:
+            at_hand = threads_at_hand()
+            on_cpu = self._device.type == "cpu"
+            threads = threads_that_pay(part, InputShape.of(real.info), at_hand) if on_cpu else at_hand
             try:
-                return self._calibration(real).seconds(part.passes, plan)
+                with given_threads(threads):
+                    return self._calibration(real).seconds(part.passes, plan)
             except NotMeasuredError:
                 return None
 

@@ -13,15 +13,15 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xxhash
+from numpy.typing import NDArray
 
 from ddbench.errors import BadInputError, DataMismatchError
 from ddbench.host.cached_work import WorkKey, cached_work, is_kept
@@ -97,11 +97,11 @@ def noting_files() -> Iterator[FileNotes]:
 def note_files(*paths: Path) -> None:
     """Say that a data set was read from these files, or that these folders were searched for its files."""
     notes = _noted.get()
-    for path in paths if notes is not None else ():
-        try:
-            notes.add(path, look_at_any(path))  # type: ignore[union-attr]
-        except OSError:
-            continue  # whoever reads it will say so
+    if notes is None:
+        return
+    for path in paths:
+        with suppress(OSError):  # whoever reads it will say so
+            notes.add(path, look_at_any(path))
 
 
 @contextmanager
@@ -250,7 +250,7 @@ def _complete(files: FileList, looks: Looks, kept: FileIndex | None) -> bytes:
     return digests.tobytes()
 
 
-def _digest_rows(files: FileList, rows: Sequence[int]) -> Any:  # noqa: ANN401
+def _digest_rows(files: FileList, rows: Sequence[int]) -> NDArray[np.uint8]:
     return np.frombuffer(b"".join(_digest_bytes(files[row]) for row in rows), np.uint8).reshape(len(rows), -1)
 
 
@@ -264,9 +264,9 @@ def _is_recent(changed: int) -> bool:
     return seconds_since(changed / 1e9) < RECENT_SECONDS
 
 
-def _are_recent(looks: Looks) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def _are_recent(looks: Looks) -> NDArray[np.bool_]:
     """Return for each of (N, 4) looks whether its change was a moment ago."""
-    times: np.ndarray[Any, np.dtype[np.bool_]] = seconds_since(0.0) - looks[:, 1:3].max(1) / 1e9 < RECENT_SECONDS
+    times: NDArray[np.bool_] = seconds_since(0.0) - looks[:, 1:3].max(1) / 1e9 < RECENT_SECONDS
     return times
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 import xxhash
+from numpy.typing import NDArray
 from safetensors.torch import load, save_file
 
 from ddbench.host.cached_work import MANIFEST, CachedWork
@@ -41,7 +41,7 @@ class FileIndex:
         """Return whether it is of these files, looking so."""
         return self.files.is_same(files) and bool(np.array_equal(self.looks, looks))
 
-    def find(self, files: FileList, looks: Looks) -> tuple[Any, Any]:
+    def find(self, files: FileList, looks: Looks) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
         """Return which files are here and look as they did, (N,) bool, and the digests of these, (N, 16) uint8."""
         rows = np.arange(len(files)) if self.files.is_same(files) else _rows_of(files, self.files)
         is_there = rows >= 0
@@ -92,7 +92,7 @@ def _searched(files: FileList) -> Looks:
     return np.empty((0, 4), dtype=np.int64) if files.search is None else files.search.looks
 
 
-def _rows_of(files: FileList, among: FileList) -> Any:  # noqa: ANN401
+def _rows_of(files: FileList, among: FileList) -> NDArray[np.int64]:
     """Return the row of each of (N,) files among others, -1 where it is not there; by 64-bit hashes of their paths."""
     wanted, there = _path_hashes(files), _path_hashes(among)
     if not len(there):
@@ -102,7 +102,7 @@ def _rows_of(files: FileList, among: FileList) -> Any:  # noqa: ANN401
     return np.where(there[rows] == wanted, rows, -1)
 
 
-def _path_hashes(files: FileList) -> Any:  # noqa: ANN401
+def _path_hashes(files: FileList) -> NDArray[np.uint64]:
     hashes = (xxhash.xxh3_64_intdigest(os.fsencode(text)) for text in files.texts())
     return np.fromiter(hashes, np.uint64, len(files))
 
@@ -111,6 +111,6 @@ def _encoded(text: bytes) -> torch.Tensor:
     return torch.from_numpy(np.frombuffer(text, dtype=np.uint8).copy())
 
 
-def _decoded(array: Any) -> tuple[str, ...]:  # noqa: ANN401
+def _decoded(array: NDArray[np.uint8]) -> tuple[str, ...]:
     text = array.tobytes()
     return tuple(map(os.fsdecode, text.split(b"\0"))) if text else ()

@@ -11,6 +11,7 @@ from typing import Any, overload
 
 import numpy as np
 import xxhash
+from numpy.typing import NDArray
 
 from ddbench.errors import DataMismatchError
 from ddbench.inputs.paths import explain_os_error
@@ -38,7 +39,7 @@ class Search:
     """
 
     asked: tuple[str, ...]
-    counts: np.ndarray[Any, np.dtype[np.int64]]
+    counts: NDArray[np.int64]
     folders: tuple[str, ...]
     looks: Looks
     account: Mapping[str, Any]
@@ -59,9 +60,9 @@ class FileList(Sequence[Path]):
     def __init__(
         self,
         folders: Sequence[str],
-        folder_of: np.ndarray[Any, np.dtype[np.int32]],
+        folder_of: NDArray[np.int32],
         names: bytes,
-        ends: np.ndarray[Any, np.dtype[np.int64]],
+        ends: NDArray[np.int64],
         search: Search | None = None,
     ) -> None:
         self.folders, self.folder_of = tuple(folders), folder_of
@@ -141,7 +142,7 @@ def look_at(path: Path | str) -> Look:
         raise DataMismatchError(f"the file {Path(path)} {explain_os_error(error)}") from error
     if not stat.S_ISREG(found.st_mode):
         raise DataMismatchError(f"{Path(path)} should be a regular file of a data set and is none; remove it")
-    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino & _INT64
+    return _look_of(found)
 
 
 def look_at_all(files: FileList) -> Looks:
@@ -154,5 +155,8 @@ def look_at_all(files: FileList) -> Looks:
 
 def look_at_any(path: Path | str) -> Look:
     """Return what a file or folder looks like; raises OSError where there is none."""
-    found = os.stat(path)  # noqa: PTH116
+    return _look_of(os.stat(path))  # noqa: PTH116 - as above
+
+
+def _look_of(found: os.stat_result) -> Look:
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino & _INT64

@@ -102,12 +102,13 @@ def staged_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def staged_folder(target: Path, *, replace: bool = True) -> Iterator[Path]:
+def staged_folder(target: Path, *, replace: bool = True, sweeps: bool = True) -> Iterator[Path]:
     """Yield a temporary folder beside `target` that takes its place, synced, when the block ends without an error.
 
     Args:
         target: the place.
         replace: take the place of a folder that is there by then.
+        sweeps: remove first what killed processes left of the target, for which all names beside it are read.
 
     Raises:
         BadInputError: the place cannot be written to, or is a link: what that leads to is somebody else's; or something
@@ -117,7 +118,8 @@ def staged_folder(target: Path, *, replace: bool = True) -> Iterator[Path]:
         raise BadInputError(f"{target} is a link and would be replaced; name the folder that it leads to, or a new one")
     staging = staging_path(target)
     make_folder(target.parent)
-    remove_leftovers(target)
+    if sweeps:
+        remove_leftovers(target)
     with _explained(target):
         staging.mkdir()
         try:

@@ -46,6 +46,15 @@ def staging_path(target: Path) -> Path:
     return target.with_name(f".tmp-{_short(target.name)}-{this_place()}-{os.getpid()}")
 
 
+def all_leftovers(folder: Path) -> dict[str, list[Path]]:
+    """Return what killed processes left in a folder, by the names of what they wrote, long ones shortened."""
+    found: dict[str, list[Path]] = {}
+    for path, name in _matching(folder, _ANY):
+        if int(name["process"]) != os.getpid() and _is_dead(path, name, mine=True):
+            found.setdefault(name["target"], []).append(path)
+    return found
+
+
 def leftovers(target: Path) -> list[Path]:
     """Return the temporary files and folders of `target` whose process was killed."""
     names = re.compile(rf"\.tmp-{re.escape(_short(target.name))}-{_WRITER}")
@@ -114,7 +123,7 @@ def _is_dead(path: Path, name: re.Match[str], *, mine: bool) -> bool:
     here = name["host"] is None or f"{name['host']}-{name['boot']}" == this_place()
     if here and process == os.getpid():
         return mine
-    if here and not _is_alive(process):
+    if here and not is_process_alive(process):
         # Names of older versions do not say which machine they are of: of this one, unless the folder is shared.
         return name["host"] is not None or mine or _is_untouched(path)
     return not here and _is_untouched(path)
@@ -131,7 +140,8 @@ def _is_untouched(path: Path) -> bool:
     return bool(times) and seconds_since(max(times)) > DAY
 
 
-def _is_alive(process: int) -> bool:
+def is_process_alive(process: int) -> bool:
+    """Return whether a process of this place has not ended."""
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):

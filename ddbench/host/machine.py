@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import subprocess
+from contextlib import suppress
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,8 +16,10 @@ from typing import Any
 import torch
 
 from ddbench.errors import BadInputError
+from ddbench.host.threads import threads_at_hand
 from ddbench.inputs.values import shown
 
+_GROUPS = Path("/sys/fs/cgroup")
 PACKAGES = ("ddbench", "torch", "torchvision", "timm", "diffusers", "kornia", "numpy", "scipy", "scikit-learn")
 
 
@@ -49,13 +52,13 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
     identity = {
         "processor": _processor_name(),
         "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
+        "threads": threads_at_hand(),
         "device": device.type,
         "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         "tf32": None,  # a matter of the protocol; the field stays, for recorded results hold digests with it
     }
     digest = hashlib.sha256(repr(sorted(identity.items())).encode()).hexdigest()[:8]
-    extra: dict[str, Any] = {"system": platform.system(), "memory_bytes": _memory_bytes()}
+    extra: dict[str, Any] = {"system": platform.system(), "memory_bytes": memory_bytes()}
     if device.type == "cuda":
         extra["gpu_memory_bytes"] = torch.cuda.get_device_properties(device).total_memory
     return {"id": digest, **identity, **extra}
@@ -84,9 +87,12 @@ def git_commit() -> str:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    """Return what a git command prints; empty where it fails or there is no git."""
+    """Return what a git command prints; empty where it fails or there is no git.
+
+    It has a minute: on a busy machine, with a low priority such as Ray's, it has taken over ten seconds.
+    """
     try:
-        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10)
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
@@ -101,7 +107,17 @@ def _processor_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def _memory_bytes() -> int | None:
+def memory_at_hand() -> int | None:
+    """Return the bytes of memory that processes here may use: the machine's, or less where a container has less."""
+    limits = [memory_bytes()]
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):
+            limits.append(int((_GROUPS / name).read_text(encoding="ascii")))
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def memory_bytes() -> int | None:
+    """Return the bytes of memory of this machine, None where the system does not say."""
     names = os.sysconf_names if hasattr(os, "sysconf_names") else {}
     if "SC_PHYS_PAGES" not in names or "SC_PAGE_SIZE" not in names:
         return None

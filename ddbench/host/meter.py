@@ -134,6 +134,11 @@ def seconds_since(timestamp: float) -> float:
     return time.time() - timestamp
 
 
+def seconds_since_utc(moment: str) -> float:
+    """Return the seconds that have passed since a moment that `utc_now` gave."""
+    return (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
+
+
 def _reset_host_peak() -> bool:
     try:
         _CLEAR_REFS.write_text("5", encoding="ascii")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import tempfile
 import traceback
 import warnings
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,18 @@ from ddbench.errors import (
 from ddbench.evaluator import DistillRun, Evaluator, make_evaluator
 from ddbench.host.machine import describe_machine, describe_versions, git_commit, resolve_device
 from ddbench.host.meter import Meter, utc_now
+from ddbench.host.threads import given_threads, threads_at_hand
 from ddbench.images import is_of_content
 from ddbench.inputs.values import MOST_STUDENTS, as_count, as_kind, as_seed, as_text, as_texts
 from ddbench.network import InputShape, make_network, split_spec
 from ddbench.protocol import PROTOCOLS, Protocol
 from ddbench.records import SET_DIGEST, DistilledDataset, Metric, Phase, Reading, RealDataset, Result, Status
-from ddbench.runs.distill import RunOptions, check_dataset, check_fits, check_values, distill, load_real, with_device
+from ddbench.runs.distill import RunOptions, check_dataset, distill, load_real, with_device
+from ddbench.runs.logged_values import describe_cell, describe_evaluation, outcome_of_result
+from ddbench.runs.phase_threads import threads_of_students, threads_of_teachers
 from ddbench.runs.results_store import DISTILLED_FOLDER, LAST_GOOD_FOLDER, LOG_FILE
+from ddbench.runs.run_log import with_loggers
+from ddbench.runs.set_checks import check_fits, check_values
 from ddbench.runs.suite import DEFAULT_EVALUATORS, Cell
 from ddbench.seeding import make_generator
 from ddbench.students.loop import chunk_size
@@ -89,8 +95,15 @@ def evaluate(
     if isinstance(protocol, str):
         protocol = PROTOCOLS.get(as_text(protocol, "protocol"))
     chosen = as_kind(protocol, Protocol, "protocol", "give one, or the name of one: `ddbench list protocols`")
-    with arithmetic_of(chosen.precision, resolve_device(options.device)):
-        return _evaluate(distilled, dataset, chosen, network, students, seed, evaluators, cross_networks, options)
+    with arithmetic_of(chosen.precision, resolve_device(options.device)), ExitStack() as stack:
+        return with_loggers(
+            options,
+            partial(describe_evaluation, distilled, dataset, chosen, network, students, seed),
+            lambda options: _evaluate(
+                distilled, dataset, chosen, network, students, seed, evaluators, cross_networks, options, stack
+            ),
+            outcome_of_result,
+        )
 
 
 def _evaluate(
@@ -103,6 +116,7 @@ def _evaluate(
     evaluators: tuple[str, ...],
     cross_networks: tuple[str, ...],
     options: RunOptions,
+    stack: ExitStack,
 ) -> Result:
     origin = distilled.provenance
     run = DistillRun(
@@ -115,6 +129,7 @@ def _evaluate(
         networks=cross_networks,
         phases=tuple(Phase.model_validate(phase) for phase in origin.get("phases", ())),
         students_at_once=options.students_at_once,
+        devices=options.devices,
     )
     started_at = utc_now()
     built = [make_evaluator(name) for name in evaluators]
@@ -128,15 +143,20 @@ def _evaluate(
             make_network(name, InputShape.of(real.info), make_generator(0, "check"))
         for evaluator in built:
             evaluator.check(run, real)
+        networks = (run.network, *run.networks)
+        device = resolve_device(options.device)
+        threads = threads_of_students(networks, chosen, run.distilled.ipc, students, real, device)
+        stack.enter_context(given_threads(threads))
         run.trainer(real, resolve_device(options.device)).warm_up(run.network)
-    ready = find_teacher(chosen, real, resolve_device(options.device), options.track)
+    with given_threads(threads_of_teachers(chosen, real, device) or threads_at_hand()):
+        ready = find_teacher(chosen, real, device, options.track)
     if ready is not None:
         cost = () if ready.phase is None else (ready.phase,)
         run = replace(run, soft_labels=ready.soft_labels, phases=(*run.phases, *cost))
     with shrunk_chunks(options.log) as shrunk:
         run, metrics = _measure(run, real, built, first_use.reading, options)
     teacher = None if ready is None else ready.record
-    run.engine.update(shrunk)
+    run.engine.update({**shrunk, "threads": threads})
     result = _result_of(run, distilled, real, metrics, evaluators, options)
     return result.model_copy(update={"started_at": started_at, "teacher": teacher})
 
@@ -150,7 +170,15 @@ def run_cell(cell: Cell, options: RunOptions, folder: Path, reuse: Path | None =
         folder: where the distilled set and the log go.
         reuse: folder of the same distilled set from another cell, to evaluate instead of distilling again.
     """
-    options = replace(options, log_path=folder / LOG_FILE)
+    return with_loggers(
+        replace(options, log_path=folder / LOG_FILE),
+        partial(describe_cell, cell),
+        lambda options: _run_cell(cell, options, folder, reuse),
+        outcome_of_result,
+    )
+
+
+def _run_cell(cell: Cell, options: RunOptions, folder: Path, reuse: Path | None) -> Result:
     started_at = utc_now()
     try:
         distilled = load_distilled(reuse) if reuse else _distill_cell(cell, options)
@@ -245,7 +273,7 @@ def _measure(
     """Return the run with all phases, and the metrics of all evaluators, those that read phases last."""
     metrics: list[Metric] = []
     with tempfile.TemporaryDirectory(prefix="ddbench-") as scratch:
-        ctx = options.context(make_generator(run.eval_seed, "evaluate", real.info.name), Path(scratch))
+        ctx = options.context(make_generator(run.eval_seed, "evaluate", real.info.name), Path(scratch), real.info)
         with Meter(ctx.device) as shared:
             for evaluator in evaluators:
                 evaluator.prepare(real, ctx)
@@ -324,7 +352,12 @@ def _result_of(
         label_mode=distilled.label_mode,
         student_lr=run.distilled.student_lr,
         foundation=origin.get("foundation", ""),
-        engine={"test_chunk": chunk_size(device, run.protocol.precision), **origin.get("engine", {}), **run.engine},
+        engine={
+            "test_chunk": chunk_size(device, run.protocol.precision),
+            **origin.get("engine", {}),
+            **run.engine,
+            **(options.run_log.noted if options.run_log else {}),
+        },
         machine=describe_machine(device),
         versions=describe_versions(),
         git_commit=git_commit(),

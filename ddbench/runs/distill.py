@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +18,34 @@ from ddbench.dataset import check_held, find_data_dir, load_dataset
 from ddbench.engine.arithmetic import arithmetic_of
 from ddbench.engine.chunks import shrunk_chunks
 from ddbench.engine.native import native_passes
-from ddbench.errors import BadInputError, DataMismatchError, DivergedError, UnsupportedError
+from ddbench.errors import BadInputError, DivergedError, UnsupportedError
+from ddbench.host.checkpoint import CHECKPOINT_SECONDS, Checkpoints
 from ddbench.host.file_digests import FileNotes, noting_files
 from ddbench.host.files import digest_of, find_cache_dir
 from ddbench.host.machine import describe_machine, describe_versions, git_commit, resolve_device
 from ddbench.host.meter import Meter
-from ddbench.inputs.distilled_sets import check_normalised, check_whitened
+from ddbench.host.threads import given_threads
 from ddbench.inputs.paths import as_path
-from ddbench.inputs.values import as_count, as_flag, as_function, as_kind, as_number, as_seed, as_text, shown
-from ddbench.method import Foundation, Method, RunContext, Tracker, config_of, make_method, untracked
+from ddbench.inputs.values import (
+    as_count,
+    as_flag,
+    as_function,
+    as_kind,
+    as_number,
+    as_seed,
+    as_text,
+    as_texts,
+    shown,
+)
+from ddbench.logger import check_loggers
+from ddbench.method import Foundation, Method, RunContext, Tracker, config_of, make_method, unlogged, untracked
 from ddbench.network import InputShape, make_network
-from ddbench.records import DistilledDataset, Phase, Reading, RealDataset
-from ddbench.runs.checkpoint import CHECKPOINT_SECONDS, Checkpoints
-from ddbench.runs.preparation import make_foundations, one_account, prepare_once
+from ddbench.records import DatasetInfo, DistilledDataset, Phase, Reading, RealDataset
+from ddbench.runs.logged_values import describe_distillation, is_images, outcome_of_set
+from ddbench.runs.phase_threads import threads_of_method
+from ddbench.runs.preparation import make_foundations, prepare_once
+from ddbench.runs.run_log import RunLog, with_loggers
+from ddbench.runs.set_checks import check_fits, check_values
 from ddbench.seeding import make_generator
 
 
@@ -38,10 +53,23 @@ from ddbench.seeding import make_generator
 class RunOptions:
     """Where and how to run, none of which may change a number: data folder, device, log file, progress, checkpoints.
 
-    `students_at_once` is how many students one call trains, by the device's memory where None.
+    Attributes:
+        data_dir: folder of data sets.
+        device: where to compute.
+        log_path: file that what is logged is appended to.
+        track: shows progress.
+        checkpoint_seconds: between two states that are kept.
+        students_at_once: how many students one call trains, by the device's memory where None.
+        devices: how many GPUs the students of a set are spread over; on a CPU, processes.
+        on_log: is told what the work logs, beside the log file, images left out.
+        loggers: registered names of trackers that what is logged goes to (`ddbench list loggers`).
+        log_every: of what is logged under one name loggers get every so manieth value.
+        log_dir: where loggers write, each in a folder of its name; `logs`, in a suite's results folder, where None.
+        run_log: the loggers that are open, in a run that has opened them.
 
     Raises:
-        BadInputError: a value of another kind.
+        BadInputError: a value of another kind, or a logger whose tracker is not installed.
+        UnknownNameError: no such logger.
     """
 
     data_dir: Path | str | None = None
@@ -50,25 +78,51 @@ class RunOptions:
     track: Tracker = untracked
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     students_at_once: int | None = None
+    devices: int = 1
+    on_log: Callable[[str, object], None] = unlogged
+    loggers: tuple[str, ...] = ()
+    log_every: int = 1
+    log_dir: Path | None = None
+    run_log: RunLog | None = None
 
     def __post_init__(self) -> None:
-        for name in ("data_dir", "log_path"):
+        for name in ("data_dir", "log_path", "log_dir"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, as_path(getattr(self, name), name))
         as_function(self.track, "track")
+        as_function(self.on_log, "on_log")
         as_number(self.checkpoint_seconds, "checkpoint_seconds", 0)
         if self.students_at_once is not None:
             object.__setattr__(self, "students_at_once", as_count(self.students_at_once, "students_at_once"))
+        object.__setattr__(self, "loggers", as_texts(self.loggers, "loggers", distinct=True))
+        object.__setattr__(self, "devices", as_count(self.devices, "devices"))
+        object.__setattr__(self, "log_every", as_count(self.log_every, "log_every"))
+        check_loggers(self.loggers)
 
-    def log(self, name: str, value: object) -> None:
-        """Append a named value to the log file, where there is one."""
+    def log(self, name: str, value: object, info: DatasetInfo | None = None) -> None:
+        """Append a named value to the log file, where there is one, and give it to the loggers that are open.
+
+        Images (see `RunContext.log`) are for loggers alone; `info` says how float ones are normalised.
+        """
+        if self.run_log is not None:
+            self.run_log.log(name, value, info)
+        if is_images(value):
+            return
+        self.on_log(name, value)
         if self.log_path is not None:
             with self.log_path.open("a", encoding="utf-8") as file:
                 file.write(f"{name} = {value}\n")
 
-    def context(self, generator: torch.Generator, cache_dir: Path) -> RunContext:
-        """Return the context that a method or evaluator works in."""
-        return RunContext(resolve_device(self.device), generator, cache_dir, log=self.log, track=self.track)
+    def context(self, generator: torch.Generator, cache_dir: Path, info: DatasetInfo) -> RunContext:
+        """Return the context that a method or evaluator works in, on a data set."""
+        return RunContext(
+            resolve_device(self.device),
+            generator,
+            cache_dir,
+            log=partial(self.log, info=info),
+            track=self.track,
+            shows_images=self.run_log is not None,
+        )
 
 
 def distill(
@@ -108,7 +162,12 @@ def distill(
     ipc, seed = as_count(ipc, "ipc"), as_seed(seed)
     as_flag(share_prepare, "share_prepare")
     with arithmetic_of("fp32", resolve_device(options.device)):  # a method says itself where it works in less
-        return _distill(method, dataset, ipc, seed, config, share_prepare, options)
+        return with_loggers(
+            options,
+            partial(describe_distillation, method, dataset, ipc, seed, config, share_prepare),
+            lambda options: _distill(method, dataset, ipc, seed, config, share_prepare, options),
+            outcome_of_set,
+        )
 
 
 def _distill(
@@ -126,12 +185,14 @@ def _distill(
         _warm_up_device(real, resolve_device(options.device))
     check_supported(method, built, real, ipc)
     with tempfile.TemporaryDirectory(prefix="ddbench-") as scratch:
-        ctx = options.context(make_generator(seed, "distill", real.info.name), Path(scratch))
+        ctx = options.context(make_generator(seed, "distill", real.info.name), Path(scratch), real.info)
         pace = options.checkpoint_seconds
-        folders, founding = make_foundations(built, real.train, ctx, checkpoint_seconds=pace)
-        ctx = replace(ctx, foundation=next(iter(folders), None), foundations=folders)
-        prepare_seed = 0 if share_prepare else seed
-        prepared, prepare_phase = prepare_once(method, built, real.train, prepare_seed, ctx, checkpoint_seconds=pace)
+        to_prepare, to_distill = threads_of_method(built, real, ipc, ctx.device)
+        with given_threads(to_prepare):
+            folders, founding = make_foundations(built, real.train, ctx, checkpoint_seconds=pace)
+            ctx = replace(ctx, foundation=next(iter(folders), None), foundations=folders)
+            own_seed = 0 if share_prepare else seed
+            prepared, prepare_phase = prepare_once(method, built, real.train, own_seed, ctx, checkpoint_seconds=pace)
         ctx = replace(ctx, prepared=prepared)
         origin = {
             "method": method,
@@ -141,12 +202,21 @@ def _distill(
             **({"foundation": _names_of(built.foundations())} if any(folders) else {}),
             **_describe_circumstances(real, ctx),
         }
-        distilled, reading = _distill_resumably(built, real, ipc, ctx, origin, pace)
+        with given_threads(to_distill):
+            distilled, reading = _distill_resumably(built, real, ipc, ctx, origin, pace)
+        distilled = distilled.with_provenance(
+            engine={**distilled.provenance.get("engine", {}), "distill_threads": to_distill}
+        )
     check_fits(distilled, real, getattr(built.config, "image_size", None) or real.info.image_size)
     check_values(distilled, real)
+    if options.run_log is not None:
+        options.run_log.log_set(distilled, real.info)
+        distilled = distilled.with_provenance(
+            engine={**distilled.provenance.get("engine", {}), **options.run_log.noted}
+        )
     phases = [
         Phase(name="first_use", reading=first_use.reading),
-        *filter(None, [one_account((founding, prepare_phase))]),
+        *filter(None, [Phase.joined((founding, prepare_phase))]),
         Phase(name="distill", reading=reading),
     ]
     return distilled.with_provenance(**origin, phases=[phase.model_dump(mode="json") for phase in phases])
@@ -164,65 +234,6 @@ def check_supported(name: str, method: Method, real: RealDataset, ipc: int) -> N
     reason = method.unsupported(real.train, ipc)
     if reason:
         raise UnsupportedError(f"{name} on {real.info.name}: {reason}")
-
-
-def check_fits(distilled: DistilledDataset, real: RealDataset, side: int | None = None) -> None:
-    """Raise DataMismatchError where a distilled set is not one of this data set, or its images are not of `side`."""
-    info = real.info
-    if distilled.num_classes != info.num_classes:
-        raise DataMismatchError(
-            f"the distilled set has {distilled.num_classes} classes and {info.name} has {info.num_classes}; "
-            "name the data set it was made from"
-        )
-    if distilled.images.shape[1] != info.channels:
-        raise DataMismatchError(
-            f"the distilled images have {distilled.images.shape[1]} channels and those of {info.name} {info.channels}; "
-            "name the data set they were made from"
-        )
-    if side is not None and distilled.images.shape[2:] != (side, side):
-        raise DataMismatchError(
-            f"the distilled images are {'x'.join(map(str, distilled.images.shape[2:]))} where {side}x{side} were "
-            f"asked for; a method makes images of the data set's size, or of its setting image_size"
-        )
-    names = distilled.provenance.get("class_names")
-    if names is not None and tuple(names) != info.class_names:
-        raise DataMismatchError(
-            f"the distilled set's classes are {', '.join(names[:3])}, ... and those of {info.name} "
-            f"{', '.join(info.class_names[:3])}, ...; name the data set it was made from"
-        )
-
-
-def check_values(distilled: DistilledDataset, real: RealDataset) -> None:
-    """Check what of a set can be checked only beside the data set: the range of its pixels, and a whole set's size.
-
-    Raises:
-        BadInputError: pixels further outside those of real images than the set says, or a set without an IPC that is
-            not the whole training set.
-    """
-    info, images, margin = real.info, distilled.images, distilled.pixel_margin()
-    if distilled.ipc is None:
-        _check_whole(distilled, real)
-    if distilled.space == "normalised":
-        check_normalised(images, info.mean, info.std, margin, info.name)
-    elif distilled.whitening is not None and margin < math.inf:
-        check_whitened(images, distilled.whitening.mean, distilled.whitening.matrix, margin, info.name)
-
-
-def _check_whole(distilled: DistilledDataset, real: RealDataset) -> None:
-    """Raise BadInputError where a set without an IPC is not of the size of the whole training set."""
-    labels, num_classes = distilled.labels.cpu(), real.info.num_classes
-    found = torch.bincount(labels, minlength=num_classes) if distilled.label_mode == "hard" else None
-    if len(labels) != len(real.train):
-        span = "" if found is None else f", {int(found.min())} to {int(found.max())} a class"
-        raise BadInputError(
-            f"ipc None means the whole training set, {len(real.train)} images of {real.info.name}, got "
-            f"{len(labels)} images{span}; give ipc, and uneven=True where classes differ in size"
-        )
-    if distilled.is_streamed and not torch.equal(labels, real.train.labels):
-        raise BadInputError(
-            f"a set on the device 'meta' stands for the training images of {real.info.name} in stored order, and its "
-            "labels are others; distil full_real again"
-        )
 
 
 def _describe_circumstances(real: RealDataset, ctx: RunContext) -> dict[str, Any]:

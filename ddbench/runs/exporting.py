@@ -13,7 +13,8 @@ from ddbench.exporter import CARD, EXPORTERS, ExportPlan, read_card, write_card
 from ddbench.host.files import make_folder, staged_folder
 from ddbench.inputs.paths import as_path
 from ddbench.records import SET_DIGEST, DistilledDataset, RealDataset, Result
-from ddbench.runs.distill import RunOptions, check_dataset, check_fits, check_values, load_real, with_device
+from ddbench.runs.distill import RunOptions, check_dataset, load_real, with_device
+from ddbench.runs.set_checks import check_fits, check_values
 
 
 def export_set(

@@ -22,8 +22,9 @@ from ddbench.inputs.values import as_count, as_positive, shown
 from ddbench.inputs.yaml import read_yaml
 from ddbench.records import UNBOUNDED, DistilledDataset, RealDataset, Whitening
 from ddbench.registry import METHODS
-from ddbench.runs.distill import RunOptions, check_dataset, check_fits, check_values, load_real, with_device
+from ddbench.runs.distill import RunOptions, check_dataset, load_real, with_device
 from ddbench.runs.foreign_values import SUFFIX, SourceFacts, budget_of, images_of, labels_of
+from ddbench.runs.set_checks import check_fits, check_values
 
 LONGEST_NAME = 100  # letters of a method's name
 LARGEST_FILE = 2 * 2**30  # bytes; of larger ones no digest stands in the provenance

@@ -5,24 +5,22 @@ A method's preparation may stand on foundations, other such folders, which serve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, replace
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
 from ddbench.host.cached_work import WorkKey, cached_work
+from ddbench.host.checkpoint import CHECKPOINT_SECONDS, UNFINISHED_FOLDER, Checkpoints
 from ddbench.host.meter import Meter
 from ddbench.host.source_code import digest_of_owner
 from ddbench.method import Foundation, Method, RunContext, config_of
 from ddbench.network import plugin_code
 from ddbench.records import LabeledImages, Phase, Reading
-from ddbench.runs.checkpoint import CHECKPOINT_SECONDS, Checkpoints
 from ddbench.seeding import make_generator
 
 # Of ddbench's own code below the methods. `tests/test_cache_versions.py` says when a version must be raised.
 CACHE_VERSION = {"prepared": 1, "foundations": 2}
-UNFINISHED_FOLDER = ".unfinished"  # checkpoints of an attempt that has not ended
 
 Fill = Callable[[LabeledImages, RunContext], Path | None]
 Judge = Callable[[LabeledImages, RunContext], None]
@@ -79,29 +77,12 @@ def make_foundations(
         _keep(_key_of(foundation, train), foundation.fill, train, 0, ctx, checkpoint_seconds, foundation.judge)
         for foundation in method.foundations()
     ]
-    return tuple(folder for folder, _ in made), one_account(phase for _, phase in made)
-
-
-def make_foundation(
-    method: Method, train: LabeledImages, ctx: RunContext, *, checkpoint_seconds: float = CHECKPOINT_SECONDS
-) -> tuple[Path | None, Phase | None]:
-    """Return `make_foundations` of a method that has one at most."""
-    folders, phase = make_foundations(method, train, ctx, checkpoint_seconds=checkpoint_seconds)
-    return next(iter(folders), None), phase
+    return tuple(folder for folder, _ in made), Phase.joined(phase for _, phase in made)
 
 
 def foundation_keys(method: Method, train: LabeledImages) -> list[WorkKey]:
     """Return what each of a method's foundations is known by: its settings, its code and the data."""
     return [_key_of(foundation, train) for foundation in method.foundations()]
-
-
-def one_account(phases: Iterable[Phase | None]) -> Phase | None:
-    """Return phases of preparing as one, None where there are none; measured earlier only where all of them were."""
-    there = [phase for phase in phases if phase is not None]
-    if len(there) < 2:
-        return next(iter(there), None)
-    reading = reduce(Reading.plus, (phase.reading for phase in there))
-    return Phase(name="prepare", reading=reading, cached=all(phase.cached for phase in there))
 
 
 def _key_of(foundation: Foundation, train: LabeledImages) -> WorkKey:

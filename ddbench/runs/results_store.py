@@ -10,7 +10,7 @@ import json
 import re
 import shutil
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,8 @@ from pydantic import ValidationError
 from ddbench.distilled import SIDECAR, TENSORS
 from ddbench.errors import BadInputError
 from ddbench.host.files import digest_of, is_special, make_folder, staged_folder, write_text
-from ddbench.host.leftovers import clear_leftovers, leftovers
+from ddbench.host.leftovers import all_leftovers, clear_leftovers, staging_path
+from ddbench.host.meter import Pace, Stopwatch
 from ddbench.inputs.documents import LARGEST, decode, parse_json, read_bytes
 from ddbench.inputs.paths import as_path, explain_os_error
 from ddbench.inputs.problems import explain
@@ -31,8 +32,14 @@ RESULT_FILE = "result.json"
 DISTILLED_FOLDER = "distilled"
 LAST_GOOD_FOLDER = "last_good"  # of a distillation that diverged; never evaluated
 LOG_FILE = "log.txt"
+LOGS_FOLDER = "logs"  # of a results folder: what loggers write, in whatever form is theirs
 KEY = re.compile(r"[0-9a-f]{16}")  # the name of a cell's folder, its key
 SHOWN_MARKED = "tables show it marked, and it counts in no claim"
+
+# What a set follows from.
+SET_FIELDS = ("method", "config", "ipc", "distill_seed", "share_prepare", "dataset", "dataset_fingerprint")
+
+LOOKS_APART = 20  # times what it takes to look for what killed runs have left in a results folder
 
 OnProblem = Callable[[str], None]
 
@@ -42,11 +49,18 @@ class Store:
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
+        self._sets: dict[str, list[str]] | None = None  # keys of cells by the origin of their set
+        self._left: dict[str, list[Path]] | None = None  # by killed runs, by the keys of their cells
+        self._next_look = Pace(0.0)
 
     def prepare(self) -> None:
         """Make the folder and clear away what killed runs left; raises BadInputError where it cannot be written."""
         make_folder(self.root)
         clear_leftovers(self.root, spare=lambda folder: (folder / DISTILLED_FOLDER / SIDECAR).is_file())
+        for key, left in all_leftovers(self.root).items():
+            if (self.root / key / RESULT_FILE).exists():  # done since, by another run
+                for folder in left:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def get(self, key: str) -> Result | None:
         """Return the stored result of a cell; None, with a warning, for one that is damaged, altered or another's."""
@@ -77,12 +91,13 @@ class Store:
     def writing(self, key: str) -> Iterator[Path]:
         """Yield a staging folder that becomes the cell's folder when the block ends without an error.
 
-        A run that is told to end keeps the distilled set it may have made, see `rescue`.
+        A run that ends in the block keeps the distilled set it may have made, see `rescue`.
         """
-        with staged_folder(self.root / key) as staging:
+        self._take_over(staging_path(self.root / key), key)  # of a killed process of this number
+        with staged_folder(self.root / key, sweeps=False) as staging:
             try:
                 yield staging
-            except (KeyboardInterrupt, SystemExit):
+            except BaseException:
                 self._put_aside(staging, key)
                 raise
 
@@ -102,17 +117,41 @@ class Store:
 
         The same goes for the set of a result that was set aside. Whether it can be used is for the caller to see.
 
-        It is put aside, because writing the cell again clears away what killed runs left; see `forget_rescued`.
+        It is put aside, and what else killed runs left of the cell is removed; see `forget_rescued`.
         """
         rescued = self._rescued(key)
-        for leftover in leftovers(self.root / key):
-            self._put_aside(leftover, key)
+        if self._left is None or self._next_look.is_due():  # a run beside this one may have been killed
+            watch = Stopwatch()
+            self._left = all_leftovers(self.root)
+            self._next_look = Pace(LOOKS_APART * watch.seconds)  # all names are read, of many cells
+        for leftover in self._left.pop(key, ()):
+            self._take_over(leftover, key)
         found = (rescued, self._aside(key) / DISTILLED_FOLDER)
         return next((folder for folder in found if folder.exists()), None)
+
+    def find_set(self, of: Mapping[str, Any]) -> Path | None:
+        """Return the distilled set of a finished result that has these `SET_FIELDS`, of those at the first call."""
+        if self._sets is None:
+            self._sets = {}
+            for path in result_files(self.root):
+                if (path.parent / DISTILLED_FOLDER / SIDECAR).is_file() and (origin := _origin_of(path)):
+                    self._sets.setdefault(origin, []).append(path.parent.name)
+        for key in self._sets.get(digest_of(dict(of)), ()):
+            with warnings.catch_warnings(action="ignore"):  # what is damaged is told where its own cell is read
+                result = self.get(key)
+            if result is not None and result.status == "ok":
+                return self.distilled_folder(result)
+        return None
 
     def forget_rescued(self, key: str) -> None:
         """Remove the set that was put aside for a cell: its result is there."""
         shutil.rmtree(self._rescued(key), ignore_errors=True)
+
+    def _take_over(self, leftover: Path, key: str) -> None:
+        """Remove what a killed run left of a cell, and keep its set."""
+        if leftover.exists():
+            self._put_aside(leftover, key)
+            shutil.rmtree(leftover, ignore_errors=True)
 
     def _put_aside(self, staging: Path, key: str) -> None:
         made, rescued = staging / DISTILLED_FOLDER, self._rescued(key)
@@ -170,6 +209,21 @@ def read_results(sources: Iterable[Path | str], on_problem: OnProblem | None = N
             raise BadInputError(f"{source} holds no results; name a folder written by `ddbench run` or a .jsonl file")
         results += found
     return sorted(results, key=lambda result: (result.started_at, result.key))
+
+
+def each_line(path: Path) -> Iterator[tuple[int, Result | str]]:
+    """Yield the number of every line of a `.jsonl` file with its result, or with what is wrong with the line.
+
+    Raises:
+        BadInputError: a file that cannot be read.
+    """
+    content = read_bytes(path, "results", LARGEST["JSON lines"])
+    for number, line in enumerate(content.split(b"\n"), 1):
+        if line.strip():
+            try:
+                yield number, _parse(line, "it", "", _ignore)
+            except BadInputError as error:
+                yield number, str(error)
 
 
 def check_apart(out: Path | None, sources: Iterable[Path]) -> None:
@@ -238,7 +292,8 @@ def _readers(folder: Path, tell: OnProblem) -> Iterator[Callable[[], Result]]:
     yield from (partial(_read_result, path, tell) for path in paths if not path.parent.name.startswith("."))
     if not paths:
         for path in sorted(folder.rglob("*.jsonl")):
-            yield from _line_readers(path, tell)
+            if path.relative_to(folder).parts[0] != LOGS_FOLDER:
+                yield from _line_readers(path, tell)
 
 
 def _line_readers(path: Path, tell: OnProblem) -> Iterator[Callable[[], Result]]:
@@ -251,6 +306,19 @@ def _line_readers(path: Path, tell: OnProblem) -> Iterator[Callable[[], Result]]
     for number, line in enumerate(content.split(b"\n"), 1):
         if line.strip():
             yield partial(_parse, line, f"{path}, line {number}", "", tell)
+
+
+def _origin_of(path: Path) -> str:
+    """Return a digest of the `SET_FIELDS` of a result, empty for one that cannot be read."""
+    try:
+        content = json.loads(path.read_bytes())
+        return digest_of({name: content[name] for name in SET_FIELDS})
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _ignore(problem: str) -> None:
+    """Leave it to the standing of the result that comes."""
 
 
 def _fail(error: BadInputError) -> Result:

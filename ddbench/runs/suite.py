@@ -7,9 +7,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, ValidationError, model_validator
 
-from ddbench.errors import BadInputError, UnknownNameError
+from ddbench.errors import BadInputError
 from ddbench.evaluator import make_evaluator
-from ddbench.host.files import baselines_dir, digest_of
+from ddbench.host.files import digest_of
 from ddbench.inputs.checked import Checked
 from ddbench.inputs.paths import as_path
 from ddbench.inputs.problems import explain
@@ -19,7 +19,7 @@ from ddbench.method import config_of, make_method
 from ddbench.network import split_spec
 from ddbench.protocol import PROTOCOLS
 from ddbench.records import Space, size_words
-from ddbench.registry import DATASETS, suggest
+from ddbench.registry import DATASETS
 from ddbench.runs.presets import preset_settings
 
 MOST_CELLS = 100_000  # of a suite
@@ -239,26 +239,6 @@ KNOWN_KEYS = {"": tuple(Suite.model_fields), "methods": tuple(SuiteMethod.model_
 KNOWN_KEYS["sets"] = tuple(field.alias or name for name, field in SuiteSet.model_fields.items())
 
 
-def suite_names() -> tuple[str, ...]:
-    """Every shipped suite, sorted."""
-    return tuple(sorted(path.stem for path in _folder().glob("*.yaml")))
-
-
-def find_suite(name_or_path: str) -> Path:
-    """Return the file of a suite: the one given, or that of a shipped suite's name where there is none of the name.
-
-    Raises:
-        BadInputError: it is no path.
-        UnknownNameError: a name, and neither a file's nor a shipped suite's.
-    """
-    path = as_path(name_or_path, "suite")
-    if name_or_path in suite_names() and not path.exists():
-        return _folder() / f"{name_or_path}.yaml"
-    if path.name == name_or_path and not path.suffix and not path.exists():
-        raise UnknownNameError(f"no suite file {name_or_path!r} and none shipped; {suggest(path.name, suite_names())}")
-    return path
-
-
 def load_suite(path: Path | str) -> Suite:
     """Return the suite in a YAML file.
 
@@ -275,7 +255,3 @@ def load_suite(path: Path | str) -> Suite:
     if (size := suite.size) > MOST_CELLS:
         raise BadInputError(f"suite {source} has {size:,} cells, over {MOST_CELLS:,}; split it")
     return suite
-
-
-def _folder() -> Path:
-    return baselines_dir() / "suites"

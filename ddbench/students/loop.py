@@ -22,14 +22,14 @@ from ddbench.augment.mixup import mixup
 from ddbench.augment.zca import whiten
 from ddbench.engine.chunks import in_chunks
 from ddbench.engine.passes import NetworkEngine, channels_last
-from ddbench.errors import DDBenchError
+from ddbench.errors import DivergenceError
 from ddbench.inputs.values import as_choice, as_count, as_flag, as_kind, as_number, as_text
 from ddbench.method import Resumable, Tracker, untracked
 from ddbench.network import Network
 from ddbench.protocol import Protocol, Schedule
 from ddbench.records import DatasetInfo, LabeledImages, Whitening
 from ddbench.students.data import TrainingSet
-from ddbench.students.optimiser import WeightAverage, change_lr, make_optimiser, norms_moved_by, set_lr
+from ddbench.students.optimiser import WeightAverage, change_lr, make_optimiser, norms_moved_by
 from ddbench.students.resuming import TrainingState
 from ddbench.students.soft_labels import SoftLabels
 from ddbench.training_recipe import BestOf, CutMix, ImageAugmentation, Mixup, Precision
@@ -46,7 +46,7 @@ __all__ = [
 ]
 
 
-class StudentDivergedError(DDBenchError):
+class StudentDivergedError(DivergenceError):
     """A student's parameters are no longer finite."""
 
 
@@ -193,7 +193,7 @@ def train_student(
         soft_labels: give the labels of every augmented batch, in place of those of `data`.
         engine: passes networks of this structure in the plan's precision; eager and in whole batches where None.
         look: is shown the network after every epoch of the plan's `best_of`, with the weights that are tested.
-        state: of this network and generator, with which `track` may resume the training; of a plan without an average.
+        state: of this network and generator, with which `track` may resume the training.
 
     Raises:
         StudentDivergedError: parameters are not finite at the end.
@@ -202,14 +202,11 @@ def train_student(
     engine = engine or NetworkEngine(plan.precision)
     state = state or TrainingState(network, generator)
     state.optimiser = make_optimiser(network, plan, plan.lr)
-    average = WeightAverage(network, plan.average) if plan.average else None
+    average = state.average = WeightAverage(network, plan.average) if plan.average else None
     with norms_moved_by(network, plan.norm_passes):
         for epoch, lr in plan.epochs(track, "training", state):
             if lr is not None:
                 state.optimiser = change_lr(network, state.optimiser, plan, lr)
-            elif state.is_resumed:
-                set_lr(state.optimiser, plan.rate_at(epoch))
-            state.is_resumed = False
             _train_epoch(network, data, plan, state.optimiser, generator, soft_labels, engine, average)
             if look is not None and plan.best_of is not None and plan.best_of.includes(epoch, plan.schedule.epochs):
                 with average.in_place() if average is not None else nullcontext():

@@ -30,8 +30,8 @@ def with_margin(split: LabeledImages) -> LabeledImages:
 
 
 @dataclass(frozen=True, eq=False)
-class Middle:
-    """The middle `side` by `side` pixels of every image of a source, as torchvision's CenterCrop takes them."""
+class _AtSide:
+    """Images of a source brought to another side length."""
 
     source: ImageSource
     side: int
@@ -40,6 +40,10 @@ class Middle:
     def shape(self) -> torch.Size:
         """(N, C, side, side)."""
         return torch.Size((*self.source.shape[:2], self.side, self.side))
+
+
+class Middle(_AtSide):
+    """The middle `side` by `side` pixels of every image of a source, as torchvision's CenterCrop takes them."""
 
     def __getitem__(self, indices: Tensor, /) -> Tensor:
         """Return the images at `indices` (n,) int64 as (n, C, side, side) uint8."""
@@ -48,17 +52,8 @@ class Middle:
         return self.source[indices][:, :, start:end, start:end]
 
 
-@dataclass(frozen=True, eq=False)
-class Enlarged:
+class Enlarged(_AtSide):
     """Every image of a source at `side` pixels: bilinear, antialiased, in uint8."""
-
-    source: ImageSource
-    side: int
-
-    @property
-    def shape(self) -> torch.Size:
-        """(N, C, side, side)."""
-        return torch.Size((*self.source.shape[:2], self.side, self.side))
 
     def __getitem__(self, indices: Tensor, /) -> Tensor:
         """Return the images at `indices` (n,) int64 as (n, C, side, side) uint8."""

@@ -80,7 +80,7 @@ def norms_moved_by(network: Network, passes: int) -> Iterator[None]:
 class WeightAverage:
     """Average of a network's parameters over steps: w <- stays * w + (1 - stays) * parameter, from the initial ones on.
 
-    Buffers, such as batch norm's statistics, are the network's own at the time, as in EDC's code.
+    Buffers, such as batch norm's statistics, are the network's own at the time, as in EDC's code. A `Resumable`.
 
     Args:
         network: whose parameters are averaged.
@@ -109,6 +109,15 @@ class WeightAverage:
     def keep(self) -> None:
         """Give the network the average for good."""
         self._exchange()
+
+    def save_state(self) -> dict[str, Tensor]:
+        """Return the average of each parameter, by its place."""
+        return {str(place): value.clone() for place, value in enumerate(self.values)}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Go back to a saved average."""
+        for place, value in enumerate(self.values):
+            value.copy_(state[str(place)])
 
     @torch.no_grad()
     def _exchange(self) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict, dataclass, fields
-from functools import reduce
 
 import torch
 from safetensors.torch import save_file
 
 from ddbench.errors import BadInputError
 from ddbench.host.cached_work import WorkKey, cached_work, is_kept
+from ddbench.host.checkpoint import CHECKPOINT_SECONDS, UNFINISHED_FOLDER, Checkpoints
 from ddbench.host.files import load_tensors, sha256_of, staged_file
 from ddbench.host.meter import Meter
 from ddbench.method import Tracker, untracked
@@ -62,8 +62,9 @@ def find_teacher(
     """Return the teacher of a protocol for one data set, None for a protocol without one.
 
     What is trained here is trained once for all methods, seeds, students and temperatures, under the protocol's
-    own plan for the whole real set, with hard labels, and kept in the cache folder; a damaged one is trained again. The
-    test accuracy is measured outside its account and decides nothing.
+    own plan for the whole real set, with hard labels, and kept in the cache folder; a training that was killed goes on
+    at its epoch, a damaged teacher is trained again. The test accuracy is measured outside its account and decides
+    nothing.
 
     Raises:
         BadInputError: a file that cannot be read or does not fit the data set.
@@ -73,8 +74,12 @@ def find_teacher(
     teacher = protocol.teacher
     if teacher is None:
         return None
-    _check_members(teacher, real)
-    members = [_find_member(protocol, _alone(teacher, member), real, device, track) for member in teacher.members]
+    alone = [_alone(teacher, member) for member in teacher.members]
+    fresh = [_make_fresh(member, real) for member in alone]  # of all, before the first is trained
+    members = [
+        _find_member(protocol, member, network, real, device, track)
+        for member, network in zip(alone, fresh, strict=True)
+    ]
     whole = members[0] if len(members) == 1 else _average(members, real, device)
     return ReadyTeacher(SoftLabels.under(teacher, whole.network), whole.record, whole.phase)
 
@@ -87,15 +92,15 @@ def untrained_teachers(protocol: Protocol, real: RealDataset) -> list[tuple[str,
     return [(member.network, plan) for member, plan in plans if not is_kept(_key_of(plan, member, real))]
 
 
-def _check_members(teacher: Teacher, real: RealDataset) -> None:
-    """Raise BadInputError where a network to be trained is none for the data set: before the first of them is."""
-    for member in teacher.members:
-        if member.is_given:
-            continue
-        try:
-            make_network(member.network, InputShape.of(real.info), make_generator(0, "check"))
-        except BadInputError as error:
-            raise BadInputError(f"the teacher {member.network}: {error}") from error
+def _make_fresh(teacher: Teacher, real: RealDataset) -> Network | None:
+    """Return a network that is to be trained, None for a given one; BadInputError where it is none for the images."""
+    if teacher.is_given:
+        return None
+    initial = make_generator(teacher.seed, "teacher", teacher.network)
+    try:
+        return make_network(teacher.network, InputShape.of(real.info), initial)
+    except BadInputError as error:
+        raise BadInputError(f"the teacher {teacher.network}: {error}") from error
 
 
 def _alone(teacher: Teacher, member: TeacherNetwork) -> Teacher:
@@ -105,14 +110,18 @@ def _alone(teacher: Teacher, member: TeacherNetwork) -> Teacher:
 
 
 def _find_member(
-    protocol: Protocol, teacher: Teacher, real: RealDataset, device: torch.device, track: Tracker
+    protocol: Protocol,
+    teacher: Teacher,
+    fresh: Network | None,
+    real: RealDataset,
+    device: torch.device,
+    track: Tracker,
 ) -> _Member:
-    if teacher.is_given:
+    if fresh is None:
         loaded = load_given(teacher, real.info)
         network = loaded.network.to(device)
         return _Member(network, _describe(teacher, network, real, device, loaded.sha256), None)
-    initial = make_generator(teacher.seed, "teacher", teacher.network)
-    network = make_network(teacher.network, InputShape.of(real.info), initial).to(device)
+    network = fresh.to(device)
     kept, is_cached = _train_once(protocol, teacher, network, real, device, track)
     return _Member(network, kept.record, Phase(name="teacher", reading=kept.reading, cached=is_cached))
 
@@ -129,11 +138,7 @@ def _average(members: list[_Member], real: RealDataset, device: torch.device) ->
         test_accuracy=measure_accuracy(network, real.test, device),
         members=tuple(records),
     )
-    phases = [member.phase for member in members if member.phase is not None]
-    if not phases:
-        return _Member(network, record, None)
-    reading = reduce(Reading.plus, (phase.reading for phase in phases))
-    return _Member(network, record, Phase(name="teacher", reading=reading, cached=all(p.cached for p in phases)))
+    return _Member(network, record, Phase.joined(member.phase for member in members))
 
 
 def _train_once(
@@ -145,19 +150,20 @@ def _train_once(
     track: Tracker,
 ) -> tuple[_Kept, bool]:
     """Give `network` the kept parameters, trained first where there are none; also returns whether there were."""
-    plan = _plan_of(protocol, teacher, real)
-    with cached_work(_key_of(plan, teacher, real)) as work:
-        path = work.folder / PARAMETERS_FILE
+    plan, generator = _plan_of(protocol, teacher, real), make_generator(teacher.seed, "teacher", "training")
+    with cached_work(_key_of(plan, teacher, real), resumes=True) as work:
+        path, meter = work.folder / PARAMETERS_FILE, Meter(device)
         if work.account is not None:
             network.load_state_dict(load_tensors(path, "remove its folder, and it is trained again"))
             return _Kept.model_validate(work.account), True
-        with Meter(device) as meter:
-            train_network(network, real.train, plan, make_generator(teacher.seed, "teacher", "training"), track)
-        with staged_file(path) as temporary:
-            save_file({name: value.cpu().contiguous() for name, value in network.state_dict().items()}, temporary)
-        record = _describe(teacher, network, real, device, sha256_of(path))
-        kept = _Kept(record=record, reading=meter.reading)
-        work.keep(kept.model_dump(mode="json"))
+        with Checkpoints(work.folder / UNFINISHED_FOLDER, meter, track, CHECKPOINT_SECONDS) as checkpoints:
+            with meter:
+                train_network(network, real.train, plan, generator, checkpoints.track)
+            with staged_file(path) as temporary:
+                save_file({name: value.cpu().contiguous() for name, value in network.state_dict().items()}, temporary)
+            record = _describe(teacher, network, real, device, sha256_of(path))
+            kept = _Kept(record=record, reading=checkpoints.total())
+            work.keep(kept.model_dump(mode="json"))
         return kept, False
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -122,16 +122,14 @@ class StudentTrainer:
 
     @cached_property
     def plan(self) -> TrainingPlan:
-        """How students are trained; a rate that the set has learned takes the place of the protocol's."""
-        learned = self.distilled.student_lr
-        plan = TrainingPlan.of(self.protocol, self.real.info, self.distilled.ipc, student_lr=learned)
-        return plan if self.schedule is None else replace(plan, schedule=self.schedule)
+        """How students are trained, without the rate that a protocol may have for one network, see `plan_for`."""
+        return self.plan_for("")
 
     def plan_for(self, network: str) -> TrainingPlan:
-        """Return the plan of a network, for which a protocol may have another rate."""
-        if network not in self.protocol.lr_for or self.distilled.student_lr is not None:
-            return self.plan
-        return replace(self.plan, lr=self.protocol.lr_for[network])
+        """Return the plan of a network; a rate that the set has learned takes the place of the protocol's."""
+        learned = self.distilled.student_lr
+        plan = TrainingPlan.of(self.protocol, self.real.info, self.distilled.ipc, network=network, student_lr=learned)
+        return plan if self.schedule is None else replace(plan, schedule=self.schedule)
 
     @cached_property
     def data(self) -> TrainingSet:
@@ -169,6 +167,7 @@ class StudentTrainer:
         log: Callable[[str, object], None] = unlogged,
         *,
         best_too: bool = False,
+        chosen: Sequence[int] | None = None,
     ) -> TrainedStudents:
         """Train fresh students of a network and test each after the last epoch.
 
@@ -180,6 +179,7 @@ class StudentTrainer:
             track: shows progress over the epochs.
             log: is given every accuracy.
             best_too: test also after the epochs of the protocol's `best_of`.
+            chosen: numbers of the students, as many; the first ones where None.
 
         Raises:
             BadInputError: no number of students.
@@ -194,8 +194,8 @@ class StudentTrainer:
         def accuracy_of(built: Network) -> float:
             return measure_accuracy(built, test, self.device, self._whitening, engine)
 
-        def train_and_test(chosen: list[int]) -> list[tuple[float, list[float]]]:
-            networks, generators = zip(*(self._make_student(network, student) for student in chosen), strict=True)
+        def train_and_test(part: list[int]) -> list[tuple[float, list[float]]]:
+            networks, generators = zip(*(self._make_student(network, student) for student in part), strict=True)
             seen: list[float] = []
 
             def look(built: Network) -> None:
@@ -209,7 +209,7 @@ class StudentTrainer:
                 found.first_use.extend(how.captures)
             # Of several students none is tested on the way, of one the last test is that after the last epoch.
             accuracies = seen[-1:] or [accuracy_of(built) for built in networks]
-            for student, accuracy in zip(chosen, accuracies, strict=True):
+            for student, accuracy in zip(part, accuracies, strict=True):
                 log(f"test_accuracy[{network}, student {student}]", accuracy)
             return [(accuracy, seen) for accuracy in accuracies]
 
@@ -217,7 +217,7 @@ class StudentTrainer:
         # On a GPU a single student's steps are captured too: its bits do not depend on how many fitted beside it.
         together = at_once > 1 or (self.device.type == "cuda" and "students_one_by_one" not in found.engine)
         found.engine["students_at_once"] = at_once
-        parts = in_chunks("students_at_once", train_and_test, list(range(students)), at_once)
+        parts = in_chunks("students_at_once", train_and_test, list(chosen or range(students)), at_once)
         found.accuracies = tuple(accuracy for part in parts for accuracy, _ in part)
         found.best = tuple(max(seen) for part in parts for _, seen in part if seen)
         found.engine.update(engine.record())

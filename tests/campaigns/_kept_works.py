@@ -31,8 +31,8 @@ from ddbench.protocol import PROTOCOLS
 from ddbench.records import DistilledDataset, Metric, Phase, Reading, Result
 from ddbench.runs.distill import RunOptions, distill
 from ddbench.runs.results_store import DISTILLED_FOLDER, Store, write_lines, write_result
+from ddbench.runs.set_reuse import find_reusable
 from ddbench.runs.suite import Cell
-from ddbench.runs.suite_runner import _find_reusable
 from ddbench.seeding import make_generator
 from ddbench.students.teacher import find_teacher
 from ddbench.training_recipe import Schedule, Teacher
@@ -286,13 +286,7 @@ def make_rescued(folder: Path, seed: int) -> None:
 
 def read_rescued(folder: Path) -> Any:
     cell = make_cell(0)
-    import ddbench.runs.suite_runner as runner
-
-    plain, runner.load_real = runner.load_real, lambda spec, options: REAL  # a toy is in no registry
-    try:
-        reuse = _find_reusable(cell, [cell], Store(folder / "results"), RunOptions(device="cpu"))
-    finally:
-        runner.load_real = plain
+    reuse = find_reusable(cell, [cell], Store(folder / "results"), REAL.info)
     made = load_distilled(reuse) if reuse is not None else distill("dm", REAL, 1, 0, cell.config, "cpu")
     return digest(made.images, made.labels)
 

@@ -208,7 +208,9 @@ def maker_targets() -> list[Target]:
         "track": [*wrong.NOTHING[:5], same(1)],
     }
     options |= {"checkpoint_seconds": [*wrong.NUMBERS, same(-1)], "students_at_once": [*wrong.COUNTS, same(0)]}
-    options["log_path"] = options["data_dir"]
+    options["log_path"] = options["log_dir"] = options["data_dir"]
+    options["log_every"] = [*wrong.COUNTS, same(0)]
+    options["loggers"] = [same("tensorboard"), same(("tensorbord",)), same((1,)), same(None), same(("wandb",) * 2)]
     real = load_dataset("digits")
     train = {"network": make_network("mlp", shape, generator), "train": real.train, "plan": plan}
     rates = [*wrong.NUMBERS, same(None), same(-1)]

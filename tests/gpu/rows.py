@@ -7,9 +7,9 @@ from typing import Any
 
 from ddbench import load_dataset, run_suite
 from ddbench.errors import DataMissingError
+from ddbench.runs.dispatch import CellEvent
 from ddbench.runs.distill import RunOptions
 from ddbench.runs.suite import Suite
-from ddbench.runs.suite_runner import CellEvent
 from tests.gpu._step import Step, run_step
 
 # Method and IPC, and the iterations of its preset: the quickest first. `random_real` has no settings.

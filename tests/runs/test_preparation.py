@@ -12,7 +12,7 @@ from ddbench.dataset import make_real_dataset
 from ddbench.host.cached_work import MANIFEST
 from ddbench.method import Foundation, Method, RunContext
 from ddbench.records import DistilledDataset
-from ddbench.runs.preparation import make_foundation, prepare_once
+from ddbench.runs.preparation import make_foundations, prepare_once
 from ddbench.seeding import make_generator
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -216,7 +216,8 @@ def lay(ctx):
 
     def run(method=None, *, train=None, seed=0):
         own = replace(ctx, generator=make_generator(seed, "distill"))
-        return make_foundation(method or Founded(), train or make_train(), own)
+        folders, phase = make_foundations(method or Founded(), train or make_train(), own)
+        return next(iter(folders), None), phase
 
     return run
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ddbench.errors import BadInputError
-from ddbench.host.leftovers import this_place
+from ddbench.host.leftovers import staging_path, this_place
 from ddbench.records import DistilledDataset, Metric, Result
 from ddbench.runs.results_store import (
     DISTILLED_FOLDER,
@@ -355,3 +355,28 @@ def test_preparing_clears_dead_staging_folders_but_not_those_with_a_set(tmp_path
     store.prepare()
     assert [path.name for path in tmp_path.iterdir()] == [f".tmp-with-{place}-{killed}"]
     assert store.rescue("with") is not None
+
+
+def test_what_a_killed_process_of_the_same_number_left_is_taken_over(tmp_path):
+    store, key = Store(tmp_path), "0" * 16
+    left = staging_path(tmp_path / key)
+    (left / "distilled").mkdir(parents=True)
+    (left / "distilled" / "distilled.json").write_text("{}")
+    with store.writing(key) as folder:
+        assert list(folder.iterdir()) == []
+        (folder / "result.json").write_text("{}")
+    assert (tmp_path / f".rescued-{key}" / "distilled.json").is_file()
+    assert [path.name for path in (tmp_path / key).iterdir()] == ["result.json"]
+    assert not left.exists()
+
+
+def test_what_killed_runs_left_of_a_cell_that_is_done_is_cleared_even_if_it_holds_a_set(tmp_path):
+    for key, is_done in (("0" * 16, True), ("1" * 16, False)):
+        left = tmp_path / f".tmp-{key}-{this_place()}-{2**22 + 1}" / "distilled"
+        left.mkdir(parents=True)
+        (left / "distilled.json").write_text("{}")
+        if is_done:
+            (tmp_path / key).mkdir()
+            (tmp_path / key / "result.json").write_text("{}")
+    Store(tmp_path).prepare()
+    assert [path.name[5:21] for path in tmp_path.glob(".tmp-*")] == ["1" * 16]

@@ -1,7 +1,6 @@
 """Tests of suites: strict files, the cells they expand to, and keys that depend on content alone."""
 
 from itertools import permutations
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +12,7 @@ from ddbench.host.files import baselines_dir
 from ddbench.protocol import PROTOCOLS
 from ddbench.runs.presets import load_preset
 from ddbench.runs.results_store import read_results
-from ddbench.runs.suite import Cell, Suite, find_suite, load_suite
+from ddbench.runs.suite import Cell, Suite, load_suite
 
 SMALL = {"name": "small", "protocol": "quick", "datasets": ["digits"], "methods": ["random_real"], "ipc": [1]}
 TEXT = "name: small\nprotocol: quick\ndatasets: [digits]\nmethods: [random_real]\nipc: [1]\n"
@@ -126,20 +125,6 @@ def test_file_that_cannot_be_read_is_refused(tmp_path):
     (tmp_path / "latin.yaml").write_bytes(b"name: \xe9\n")
     with pytest.raises(BadInputError, match=r"latin\.yaml must be text in UTF-8, is not in line 1"):
         load_suite(tmp_path / "latin.yaml")
-
-
-def test_suite_is_found_by_name_and_by_path(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    shipped = find_suite("digits_quick")
-    assert shipped.name == "digits_quick.yaml"
-    assert load_suite(shipped).name
-    (tmp_path / "digits_quick").write_text(TEXT)
-    assert find_suite("digits_quick") == Path("digits_quick")
-    with pytest.raises(
-        UnknownNameError, match="no suite file 'digits_quik' and none shipped; did you mean digits_quick"
-    ):
-        find_suite("digits_quik")
-    assert find_suite("none.yaml") == Path("none.yaml")
 
 
 def test_merged_and_overridden_keys_are_not_duplicates(load):

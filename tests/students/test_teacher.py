@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from ddbench.cli import main as cli
 from ddbench.dataset import make_real_dataset
 from ddbench.errors import BadInputError, DataMismatchError
 from ddbench.host.cached_work import MANIFEST
+from ddbench.host.checkpoint import UNFINISHED_FOLDER
 from ddbench.host.files import baselines_dir
 from ddbench.network import InputShape, make_network
 from ddbench.protocol import PROTOCOLS, Protocol, Schedule
@@ -27,6 +29,7 @@ from ddbench.students.loop import TrainingPlan, TrainingSet, train_student
 from ddbench.students.teacher import PARAMETERS_FILE, ReadyTeacher, find_teacher, untrained_teachers
 from ddbench.tables.table import make_table
 from ddbench.training_recipe import Teacher
+from tests._keeper import KilledError
 from tests._weights import BIRDS, lively, toy_subset
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -122,6 +125,45 @@ def test_a_teacher_whose_training_was_killed_is_trained_again(own_cache):
     (folders(own_cache)[0] / MANIFEST).unlink()
     again = find_teacher(SOFT, toy_real(), CPU)
     assert (again.phase.cached, again.record) == (False, first.record)
+
+
+def test_a_killed_training_goes_on_at_its_epoch_and_counts_both_attempts(own_cache, monkeypatch):
+    monkeypatch.setattr(teachers, "CHECKPOINT_SECONDS", 0.0)
+    longer = SOFT.model_copy(update={"teacher": TEACHER.model_copy(update={"schedule": Schedule(epochs=5, drop_at=3)})})
+    whole = find_teacher(longer, toy_real(), CPU)
+    shutil.rmtree(folders(own_cache)[0])
+    seen: list[int] = []
+
+    def killed(iterable, description, state=None):
+        for item in iterable:
+            if len(seen) == 3:
+                raise KilledError
+            seen.append(item)
+            yield item
+
+    with pytest.raises(KilledError):
+        find_teacher(longer, toy_real(), CPU, killed)
+    assert len(list((folders(own_cache)[0] / UNFINISHED_FOLDER).glob("*.safetensors"))) == 1
+    monkeypatch.setattr(teachers, "train_network", watch_epochs(seen_again := [], teachers.train_network))
+    again = find_teacher(longer, toy_real(), CPU)
+    assert seen_again == [3, 4]
+    assert again.record == whole.record
+    assert (again.phase.reading.interruptions, again.phase.cached) == (1, False)
+    assert not (folders(own_cache)[0] / UNFINISHED_FOLDER).exists()
+
+
+def watch_epochs(seen, train):
+    """`train_network` that notes which epochs are done."""
+
+    def watched(network, data, plan, generator, track):
+        def noting(iterable, description, state=None):
+            for item in track(iterable, description, state):
+                seen.append(item)
+                yield item
+
+        return train(network, data, plan, generator, noting)
+
+    return watched
 
 
 @pytest.mark.parametrize(

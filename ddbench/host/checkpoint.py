@@ -1,4 +1,4 @@
-"""Checkpoints: the states of the loops of a distillation or preparation that was killed, and what was spent so far.
+"""Checkpoints: the states of the loops of work that was killed, and what was spent on it so far.
 
 Each has a folder. For each loop that hands `ctx.track` a state, the folder holds one checkpoint, written to
 a temporary name and renamed; `spent.json` holds the reading of all interrupted attempts. A loop shorter than the time
@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sized
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from filelock import FileLock, Timeout
 from torch import Tensor
@@ -25,12 +25,15 @@ from ddbench.errors import DataMismatchError, DivergenceError
 from ddbench.host.files import digest_of, make_folder, write_text
 from ddbench.host.kept_files import read_kept, remove, save_kept
 from ddbench.host.meter import Meter, Pace
-from ddbench.method import Resumable, Tracker
 from ddbench.records import Reading
+
+if TYPE_CHECKING:
+    from ddbench.method import Resumable, Tracker
 
 T = TypeVar("T")
 
 CHECKPOINT_SECONDS = 120.0
+UNFINISHED_FOLDER = ".unfinished"  # in the folder of kept work: checkpoints of an attempt that has not ended
 SPENT_FILE = "spent.json"
 LOCK_FILE = "lock"
 

@@ -1,0 +1,34 @@
+"""Suite files by name: those that ddbench ships in `baselines/suites`; listing them imports no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ddbench.errors import UnknownNameError
+from ddbench.host.files import baselines_dir
+from ddbench.inputs.paths import as_path
+from ddbench.registry import suggest
+
+
+def suite_names() -> tuple[str, ...]:
+    """Every shipped suite, sorted."""
+    return tuple(sorted(path.stem for path in _folder().glob("*.yaml")))
+
+
+def find_suite(name_or_path: str) -> Path:
+    """Return the file of a suite: the one given, or that of a shipped suite's name where there is none of the name.
+
+    Raises:
+        BadInputError: it is no path.
+        UnknownNameError: a name, and neither a file's nor a shipped suite's.
+    """
+    path = as_path(name_or_path, "suite")
+    if name_or_path in suite_names() and not path.exists():
+        return _folder() / f"{name_or_path}.yaml"
+    if path.name == name_or_path and not path.suffix and not path.exists():
+        raise UnknownNameError(f"no suite file {name_or_path!r} and none shipped; {suggest(path.name, suite_names())}")
+    return path
+
+
+def _folder() -> Path:
+    return baselines_dir() / "suites"
