@@ -27,7 +27,7 @@ def plot_curves(panel: Panel, styles: dict[str, int]) -> Figure:
         # Points of one IPC stand a little apart, so that their intervals can be told apart.
         shift = 1.25 ** (position / max(1, len(rows) - 1) - 0.5)
         means = [entry.accuracy.mean for entry in entries if entry.accuracy]
-        ends = [_interval(entry) or (mean, mean) for entry, mean in zip(entries, means, strict=True)]
+        ends = [interval_of(entry) or (mean, mean) for entry, mean in zip(entries, means, strict=True)]
         below = [mean - max(0.0, low) for mean, (low, _) in zip(means, ends, strict=True)]
         above = [min(100.0, high) - mean for mean, (_, high) in zip(means, ends, strict=True)]
         places = [(entry.ipc or 0) * shift for entry in entries]
@@ -44,8 +44,8 @@ def plot_curves(panel: Panel, styles: dict[str, int]) -> Figure:
     return figure
 
 
-def _interval(entry: Entry) -> tuple[float, float] | None:
-    """Return the 95 % t interval of the mean over distilled sets, None for a single one."""
+def interval_of(entry: Entry) -> tuple[float, float] | None:
+    """Return the 95 % t interval of the mean accuracy over distilled sets, in percent; None for a single set."""
     means = [sum(values) / len(values) for values in values_by_seed(entry.ok, "test_accuracy").values()]
     if len(means) < 2:
         return None

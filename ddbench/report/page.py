@@ -20,7 +20,7 @@ from ddbench.report.pictures import Gallery, make_gallery
 from ddbench.report.plot_style import INK, number_rows
 from ddbench.report.plots import inline_svg, plots_of
 from ddbench.tables.formats import NAME_COLUMNS
-from ddbench.tables.html import TEMPLATES, page_templates
+from ddbench.tables.html import joined, page_templates
 from ddbench.tables.layout import entry_text, group_rows, ipc_name
 from ddbench.tables.table import Panel, Table, make_table
 
@@ -124,8 +124,8 @@ def render_page(table: Table, gallery: Gallery, verdicts: Sequence[Verdict] = ()
         frame_rows=_frame_rows,
         number_text=lambda value: GAP if value is None else f"{value:.3g}",
         counts_text=_counts_text,
-        css=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
-        script=Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),
+        css=Markup(joined("report.css")),
+        script=Markup(joined("page.js", "report.js")),
     )
     return page + "\n"
 

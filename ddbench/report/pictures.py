@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import zip_longest
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from PIL import Image
@@ -27,6 +28,14 @@ LOSSLESS_SIDE = 16  # up to here pixels are kept as they are
 QUALITY = 80  # of WebP above that
 SETS = 120  # pictures in a page
 TOTAL_BYTES = 6 * 2**20  # of all pictures in a page, as written into it
+
+
+class HasEntries(Protocol):
+    """A part of a page whose entries may have pictures."""
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """In the order of the page."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +74,11 @@ def make_gallery(panels: Sequence[Panel], sources: Iterable[Path], data_dir: Pat
 
     Panels take turns until the limit of sets or bytes is reached. A set that cannot be shown is a note, not an error.
     """
-    folders = find_sets(sources)
-    infos = _Infos(data_dir)
+    return gallery_of(panels, find_sets(sources), Infos(data_dir))
+
+
+def gallery_of(panels: Sequence[HasEntries], folders: Mapping[str, Path], infos: Infos) -> Gallery:
+    """Return the same as `make_gallery` from folders of sets by the key of their cell, for several pages of a site."""
     made: dict[int, dict[int, Picture]] = {}
     notes: list[str] = []
     used = left_out = 0
@@ -103,7 +115,7 @@ def find_sets(sources: Iterable[Path]) -> dict[str, Path]:
     return found
 
 
-class _Infos:
+class Infos:
     """Class names, means and spreads of data sets, each read once; None for data that is not on this machine."""
 
     def __init__(self, data_dir: Path | None) -> None:
@@ -111,6 +123,7 @@ class _Infos:
         self.known: dict[str, DatasetInfo | None] = {}
 
     def get(self, name: str) -> DatasetInfo | None:
+        """Return what is known of a data set by its name."""
         if name not in self.known:
             try:
                 self.known[name] = load_dataset(name, self.data_dir).info
@@ -119,7 +132,7 @@ class _Infos:
         return self.known[name]
 
 
-def _in_turns(panels: Sequence[Panel], folders: dict[str, Path]) -> Iterator[tuple[int, int, Result, Entry]]:
+def _in_turns(panels: Sequence[HasEntries], folders: Mapping[str, Path]) -> Iterator[tuple[int, int, Result, Entry]]:
     """Yield panel index, position in the panel, result and entry; the panels' first entries come first."""
     columns = []
     for index, panel in enumerate(panels):
@@ -129,7 +142,7 @@ def _in_turns(panels: Sequence[Panel], folders: dict[str, Path]) -> Iterator[tup
         yield from (found for found in turn if found is not None)
 
 
-def _make_picture(entry: Entry, result: Result, distilled: DistilledDataset, infos: _Infos) -> Picture:
+def _make_picture(entry: Entry, result: Result, distilled: DistilledDataset, infos: Infos) -> Picture:
     info = infos.get(result.dataset)
     notes = []
     if info is None or (info.num_classes, info.channels) != (distilled.num_classes, distilled.images.shape[1]):

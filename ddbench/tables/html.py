@@ -1,4 +1,4 @@
-"""The templates of pages: of the report and of a table alone."""
+"""The templates of pages: of the report, of a site and of a table alone."""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ def page_templates() -> Environment:
 
     loader = FileSystemLoader(TEMPLATES, encoding="utf-8")
     return Environment(autoescape=True, finalize=_visible, trim_blocks=True, lstrip_blocks=True, loader=loader)
+
+
+def joined(*names: str) -> str:
+    """Return style sheets or scripts of the templates' folder as one text."""
+    return "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in names)
 
 
 def _visible(value: object) -> object:

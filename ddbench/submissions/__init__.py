@@ -1,0 +1,1 @@
+"""Results that somebody submits: what a file of them must be, and whether a number comes out again."""
