@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
+from ddbench.cli import _completion as completion
 from ddbench.errors import BadInputError
 from ddbench.inputs.paths import as_path
 
@@ -22,10 +24,30 @@ def path(text: str) -> Path:
         raise typer.BadParameter(str(error)) from error
 
 
+def jobs(text: str) -> int | Literal["auto"]:
+    """Return what a number of cells at once means on the command line."""
+    if text == "auto":
+        return "auto"
+    if not text.isascii() or not text.isdigit() or not int(text[:9]) >= 1 or len(text) > 6:
+        raise typer.BadParameter(f"expected a number of cells from 1, or auto, got {text!r}")
+    return int(text)
+
+
+@dataclass(frozen=True)
+class RunWhere:
+    """Where cells run, as the command line says it: see `ddbench.runner.RunnerOptions`."""
+
+    runner: str = "local"
+    jobs: int | Literal["auto"] | None = None
+    address: str | None = None
+    devices: int = 1
+
+
+HERE = RunWhere()
+
 app = typer.Typer(
     help="A benchmark for dataset distillation: run methods, compare them across images per class, check claims.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -37,8 +59,32 @@ DataDir = Annotated[
     ),
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:<index>.", show_default="a GPU if there is one")]
+Jobs = Annotated[
+    Any,
+    typer.Option(
+        parser=jobs,
+        metavar="N|auto",
+        help="Cells at once: a number, or auto for one a GPU, on a processor as many as its threads allow.",
+    ),
+]
+Devices = Annotated[
+    int,
+    typer.Option(metavar="N", min=1, help="GPUs that the students of one set are spread over; on a CPU, processes."),
+]
 PresetName = Annotated[
-    str | None, typer.Option("--preset", help="Settings to start from: one of `ddbench list presets`, or a .toml file.")
+    str | None,
+    typer.Option(
+        "--preset",
+        help="Settings to start from: one of `ddbench list presets`, or a .toml file.",
+        autocompletion=completion.presets,
+    ),
+]
+Loggers = Annotated[
+    list[str] | None,
+    typer.Option("--logger", help="Tracker that what is logged goes to, of `ddbench list loggers`; repeatable."),
+]
+LogEvery = Annotated[
+    int, typer.Option(metavar="N", min=1, help="With --logger: keep every Nth value that is logged under one name.")
 ]
 TableFormat = Annotated[
     Literal["terminal", "md", "csv", "latex", "html", "json"],

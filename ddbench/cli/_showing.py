@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ddbench.cli._app import HERE, RunWhere
 from ddbench.cli.streams import naming_the_output
 from ddbench.errors import tidy
 
@@ -24,14 +25,29 @@ if TYPE_CHECKING:
     from ddbench.tables.table import Table
 
 
-def run_cells(suite: Suite, results: Path, device: str | None, data_dir: Path | None) -> list[Result]:
+def run_cells(
+    suite: Suite,
+    results: Path,
+    device: str | None,
+    data_dir: Path | None,
+    where: RunWhere = HERE,
+    loggers: Sequence[str] = (),
+    log_every: int = 1,
+) -> list[Result]:
     """Run the cells of a suite that have no result yet, with progress, and return the results of all."""
-    from ddbench.cli.progress import run_cells as run_with_bars
+    from ddbench.cli.progress import run_cells as run_and_show
     from ddbench.host.cache_contents import clear_cache
+    from ddbench.host.machine import resolve_device
+    from ddbench.runner import RunnerOptions, make_runner
     from ddbench.runs.distill import RunOptions
 
+    options = RunOptions(
+        data_dir=data_dir, device=device, loggers=tuple(loggers), log_every=log_every, devices=where.devices
+    )
+    chosen = RunnerOptions(resolve_device(device), where.jobs, where.address, where.devices)
+    runner = make_runner(where.runner, chosen)
     clear_cache()
-    return run_with_bars(suite, results, RunOptions(data_dir=data_dir, device=device))
+    return run_and_show(suite, results, options, runner)
 
 
 def report_unfinished(results: Sequence[Result]) -> int:

@@ -17,13 +17,20 @@ import typer
 
 from ddbench.cli._app import app
 from ddbench.cli.signals import EndedBySignal, end_like, signals_end_the_run
-from ddbench.cli.streams import PIPE_CLOSED, let_go_of_output, naming_the_output, prepare_streams
+from ddbench.cli.streams import (
+    PIPE_CLOSED,
+    let_go_of_errors_nobody_reads,
+    let_go_of_output,
+    naming_the_output,
+    prepare_streams,
+)
 from ddbench.errors import DDBenchError, tidy
 
 # Some releases of typer carry a copy of click: the base of their usage errors is found through a public one.
 UsageMistake: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 INTERRUPTED = 130  # exit code after Ctrl+C
+COMPLETION_VARIABLE = "_DDBENCH_COMPLETE"  # by which the script of `--install-completion` asks; typer's word for it
 
 commands = import_module("ddbench.cli.commands")  # by name: they stand on this room, not it on them
 for found in iter_modules(commands.__path__, f"{commands.__name__}."):
@@ -37,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: those of the program where None, which then also ends as a signal does that told it to.
     """
     prepare_streams()
+    if arguments is None and os.environ.get(COMPLETION_VARIABLE):
+        return _complete()
     if arguments is None:
         os.environ["PYTHONSAFEPATH"] = "1"  # of processes that are started: they look for no modules in a folder
     plain, warnings.formatwarning = warnings.formatwarning, _format_warning
@@ -68,7 +77,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(f"cannot use {place}: {error.strerror or error}; choose a place that is writable and not full")
         return 2
     finally:
+        let_go_of_errors_nobody_reads()
         warnings.formatwarning = plain
+
+
+def _complete() -> int:
+    """Print what can follow the words that a shell asks about; where something is broken, nothing: it is mid-typing."""
+    try:
+        app(args=[], prog_name="ddbench")
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else 1
+    except Exception:
+        return 1
+    return 0
 
 
 def _run(arguments: Sequence[str] | None) -> int:
@@ -81,9 +102,11 @@ def _run(arguments: Sequence[str] | None) -> int:
             return 0
         _say(text)
         return 2
-    except SystemExit as error:  # how typer ends where nobody reads any more
+    except SystemExit as error:  # how typer ends where nobody reads any more, or when it has shown its completion
         if isinstance(error.__context__, BrokenPipeError):
             raise error.__context__ from error
+        if isinstance(error.code, int):
+            return error.code
         raise
     except (MemoryError, RuntimeError) as error:
         from ddbench.engine.chunks import explain_out_of_memory, is_out_of_memory

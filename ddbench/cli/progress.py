@@ -1,22 +1,27 @@
-"""What the command line shows on a terminal: progress bars, one line per cell, tables."""
+"""What the command line shows while work runs: bars or a table of the cells, and a line for each that ends."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
 from rich.console import Console
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-from ddbench.host.meter import Pace, Stopwatch
+from ddbench.cli._running_lines import running_lines
+from ddbench.host.meter import Pace
 from ddbench.method import Resumable
 from ddbench.records import Result
+from ddbench.runner import Runner
+from ddbench.runs.dispatch import CellEvent
 from ddbench.runs.distill import RunOptions
+from ddbench.runs.running import Loop
 from ddbench.runs.suite import Suite
-from ddbench.runs.suite_runner import CellEvent, run_suite
+from ddbench.runs.suite_runner import run_suite
 from ddbench.tables.escaping import visible
 from ddbench.tables.quantities import duration_text
 
@@ -24,35 +29,6 @@ T = TypeVar("T")
 
 
 SECONDS_BETWEEN_LINES = 300.0  # of a run whose progress goes into a file
-
-
-@dataclass
-class Loop:
-    """A loop that runs: what it does, how many of its items are done, of how many where that is known, since when."""
-
-    description: str
-    total: int | None
-    watch: Stopwatch
-    done: int = 0
-    resumed: tuple[float, int] = (0.0, 0)  # seconds and items when a rerun had passed what an earlier run did
-
-    def __str__(self) -> str:
-        return f"{self.description} {self.done:,}" + (f" of {self.total:,}" if self.total else "")
-
-    @property
-    def left(self) -> str:
-        """How long the rest will take at this pace, in words; empty where that cannot be said."""
-        seconds, before = self.resumed
-        if not self.total or self.done <= before:
-            return ""
-        of_one = (self.watch.seconds - seconds) / (self.done - before)
-        return f", {duration_text(of_one * (self.total - self.done))} left"
-
-    def step(self) -> None:
-        """Count an item. What an earlier run did is passed at once: the pace is of what comes after a second."""
-        self.done += 1
-        if self.watch.seconds < 1:
-            self.resumed = (self.watch.seconds, self.done)
 
 
 @dataclass
@@ -68,7 +44,7 @@ class Bars:
         """Yield the items and move a bar that disappears at the end; what is kept for a rerun is the runner's work."""
         total = len(iterable) if isinstance(iterable, Sized) else None
         task = self.progress.add_task(description, total=total)
-        loop = Loop(description, total, Stopwatch())
+        loop = Loop(description, total)
         self.loops.append(loop)
         try:
             for item in iterable:
@@ -76,16 +52,22 @@ class Bars:
                 self.progress.advance(task)
                 loop.step()
                 if self.progress.disable and self.pace.is_due():
-                    outermost = self.loops[0]
-                    self.say(f"{self.place}{', '.join(map(str, self.loops))}{outermost.left}")
+                    left = self.loops[0].left_seconds
+                    words = "" if left is None else f", {duration_text(left)} left"
+                    self.say(f"{self.place}{', '.join(map(str, self.loops))}{words}")
         finally:
             self.loops.remove(loop)
             self.progress.remove_task(task)
 
     def say(self, line: str) -> None:
         """Print a line above the bars."""
-        with suppress(OSError):  # a full or closed error stream ends no run
-            self.progress.console.print(visible(line), soft_wrap=True, markup=False, highlight=False)
+        say_above(self.progress.console, line)
+
+
+def say_above(console: Console, line: str) -> None:
+    """Print a line above what is shown on a console for the time being."""
+    with suppress(OSError):  # a full or closed error stream ends no run
+        console.print(visible(line), soft_wrap=True, markup=False, highlight=False)
 
 
 class _Errors(Console):
@@ -110,27 +92,66 @@ def progress_bars() -> Iterator[Bars]:
         yield Bars(progress)
 
 
-def run_cells(suite: Suite, results: Path, options: RunOptions) -> list[Result]:
-    """Run a suite with a bar over its cells, a bar inside the running one and a line for each that ends."""
+def run_cells(suite: Suite, results: Path, options: RunOptions, runner: Runner) -> list[Result]:
+    """Run a suite and show how far it is: with bars where cells run in this process, else with a table of them."""
+    return (
+        _run_with_bars(suite, results, options, runner) if runner.here else _run_aside(suite, results, options, runner)
+    )
+
+
+def _run_with_bars(suite: Suite, results: Path, options: RunOptions, runner: Runner) -> list[Result]:
     with progress_bars() as bars:
         task = bars.progress.add_task(suite.name, total=None)
+        tell = _teller(bars.say)
 
         def show(event: CellEvent) -> None:
-            bars.progress.update(task, total=event.total, completed=event.index, description=visible(event.cell.title))
-            bars.place = f"[{event.index + 1}/{event.total}] {event.cell.title}: "
-            if event.result is not None and not event.was_there:
-                bars.say(describe_cell(event))
+            bars.progress.update(task, total=event.total, completed=event.ended, description=visible(event.cell.title))
+            bars.place = place_of(event)
+            tell(event)
 
-        return run_suite(suite, results, replace(options, track=bars.track), show)
+        return run_suite(suite, results, replace(options, track=bars.track), show, runner=runner)
+
+
+def _run_aside(suite: Suite, results: Path, options: RunOptions, runner: Runner) -> list[Result]:
+    console = _Errors(stderr=True)
+    tell = _teller(lambda line: say_above(console, line))
+    if not console.is_terminal:
+        return run_suite(suite, results, options, tell, runner=runner)
+    with Live(
+        console=console,
+        transient=True,
+        refresh_per_second=2,
+        get_renderable=lambda: running_lines(results, console.height),
+    ):
+        return run_suite(suite, results, options, tell, runner=runner)
+
+
+def _teller(say: Callable[[str], None]) -> Callable[[CellEvent], None]:
+    """Return what says a line for every cell that ends, and once for each that another run is at work on."""
+    told: set[int] = set()
+
+    def tell(event: CellEvent) -> None:
+        if event.elsewhere and event.index not in told:
+            told.add(event.index)
+            say(f"{place_of(event)}another run is at work on it; waiting")
+        if event.result is not None and not event.was_there:
+            say(describe_cell(event))
+
+    return tell
+
+
+def place_of(event: CellEvent) -> str:
+    """Return how a line about a cell begins: which of how many it is, by the order in which they end, and its title."""
+    number = event.ended if event.result is not None else event.ended + 1
+    return f"[{number}/{event.total}] {event.cell.title}: "
 
 
 def describe_cell(event: CellEvent) -> str:
     """One line about a cell that has ended."""
-    place = f"[{event.index + 1}/{event.total}] {event.cell.title}"
-    result = event.result
+    place, result = place_of(event), event.result
     if result is None or result.status != "ok":
-        return f"{place}: {result.status.replace('_', ' ')}, {result.reason}" if result else place
+        return f"{place}{result.status.replace('_', ' ')}, {result.reason}" if result else place
     accuracy = result.metric("test_accuracy")
     text = f"{100 * accuracy.mean:.1f} %" if accuracy else "done"
     seconds = {phase.name: phase.reading.seconds for phase in result.phases}
-    return f"{place}: {text} (distill {seconds.get('distill', 0):.1f} s, evaluate {seconds.get('evaluate', 0):.1f} s)"
+    return f"{place}{text} (distill {seconds.get('distill', 0):.1f} s, evaluate {seconds.get('evaluate', 0):.1f} s)"

@@ -77,11 +77,24 @@ def naming_the_output() -> Iterator[None]:
 
 def let_go_of_output() -> None:
     """Let what is still to be written to the standard output go nowhere: its place is full or gone."""
+    _let_go_of(sys.stdout)
+
+
+def _let_go_of(stream: TextIO) -> None:
     with suppress(OSError, ValueError):
-        descriptor = sys.stdout.fileno()
+        descriptor = stream.fileno()
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, descriptor)
         os.close(nowhere)
+
+
+def let_go_of_errors_nobody_reads() -> None:
+    """Let what the error stream could not take go nowhere, for Python would fail at its end over it."""
+    try:
+        if not sys.stderr.closed:
+            sys.stderr.flush()
+    except OSError:
+        _let_go_of(sys.stderr)
 
 
 def _plain(character: str) -> str:

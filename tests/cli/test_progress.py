@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from ddbench.cli.progress import Loop, progress_bars
+from ddbench.cli.progress import progress_bars
 from ddbench.host.meter import Pace, Stopwatch
+from ddbench.runs.running import Loop
+from ddbench.tables.quantities import duration_text
 
 
 def test_loops_inside_each_other_stand_in_one_line(capsys):
@@ -21,10 +23,10 @@ def test_loops_inside_each_other_stand_in_one_line(capsys):
 def test_a_loop_says_how_long_the_rest_takes_at_its_pace(monkeypatch):
     monkeypatch.setattr(Stopwatch, "seconds", 30.0)
     watch = Stopwatch()
-    assert Loop("steps", 1000, watch, done=100).left == ", 4 min 30 s left"
+    assert Loop("steps", 1000, watch, done=100).left_seconds == 270
     assert str(Loop("steps", 1000, watch, done=100)) == "steps 100 of 1,000"
-    assert Loop("steps", 1000, watch).left == ""
-    assert Loop("steps", None, watch, done=3).left == ""
+    assert Loop("steps", 1000, watch).left_seconds is None
+    assert Loop("steps", None, watch, done=3).left_seconds is None
 
 
 def test_what_an_earlier_run_did_is_left_out_of_the_pace(monkeypatch):
@@ -35,7 +37,7 @@ def test_what_an_earlier_run_did_is_left_out_of_the_pace(monkeypatch):
     monkeypatch.setattr(Stopwatch, "seconds", 300.1)
     for _ in range(10):
         loop.step()
-    assert loop.left == ", 45 min left"
+    assert duration_text(loop.left_seconds) == "45 min"
 
 
 def test_nothing_is_said_of_what_is_quick(capsys):

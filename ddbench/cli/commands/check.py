@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
+from ddbench.cli import _completion as completion
 from ddbench.cli._app import app
 from ddbench.cli._showing import say
 
@@ -19,13 +20,15 @@ def check(
         list[str],
         typer.Argument(
             metavar="[KIND] NAME",
-            help="KIND is method (where none is given), network, dataset, evaluator, protocol, importer or "
-            "exporter; NAME is a registered one, a plug-in's too, such as dm, network convnet-d3 or dataset digits.",
+            help="KIND is method (where none is given), network, dataset, evaluator, protocol, importer, "
+            "exporter, runner or logger; NAME is a registered one, a plug-in's too, such as dm, network convnet-d3 or "
+            "dataset digits.",
+            autocompletion=completion.contract_entries,
         ),
     ],
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show where a rule that failed did so.")] = False,
 ) -> int:
-    """Check that a method, network, data set, evaluator, protocol, importer or exporter keeps its contract."""
+    """Check that a method, network, data set or another plug-in keeps the contract of its kind."""
     from ddbench.testing.running import Kind, run_contract
 
     if len(what) > 2:

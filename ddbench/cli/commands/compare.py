@@ -11,6 +11,7 @@ from ddbench.cli._app import TableFile, TableFormat, app, path
 from ddbench.cli._showing import Problems, show_or_write
 from ddbench.errors import BadInputError
 from ddbench.inputs.paths import as_path
+from ddbench.registry import METHODS
 
 if TYPE_CHECKING:
     from ddbench.analysis.comparison import Comparison
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
 
 @app.command()
 def compare(
-    a: Annotated[str, typer.Argument(help="A method; without RESULTS, a results folder.")],
-    b: Annotated[str, typer.Argument(help="What it is compared with, of the same sort.")],
+    a: Annotated[
+        str, typer.Argument(help="A method; without RESULTS, a results folder.", autocompletion=METHODS.names)
+    ],
+    b: Annotated[str, typer.Argument(help="What it is compared with, of the same sort.", autocompletion=METHODS.names)],
     results: Annotated[
         list[Path] | None,
         typer.Argument(parser=path, help="Results folders, cells or .jsonl files that hold both methods."),

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ddbench.cli._app import DataDir, Device, PresetName, app, path
+from ddbench.cli._app import DataDir, Device, LogEvery, Loggers, PresetName, app, path
 from ddbench.cli._folders import taken_back_if_empty
 from ddbench.cli._showing import progress, say
 from ddbench.errors import BadInputError, DDBenchError, DivergedError
 from ddbench.inputs.values import LARGEST_SEED
+from ddbench.registry import DATASETS, METHODS
 
 if TYPE_CHECKING:
     from ddbench.records import DistilledDataset
@@ -24,8 +26,11 @@ LONGEST_VALUE = 4096  # characters of a setting, which may be a path
 
 @app.command()
 def distill(
-    method: Annotated[str, typer.Argument(help="Registered method.")],
-    dataset: Annotated[str, typer.Option(help="Data set, such as cifar10 or image_folder:PATH,size=64.")],
+    method: Annotated[str, typer.Argument(help="Registered method.", autocompletion=METHODS.names)],
+    dataset: Annotated[
+        str,
+        typer.Option(help="Data set, such as cifar10 or image_folder:PATH,size=64.", autocompletion=DATASETS.names),
+    ],
     ipc: Annotated[int, typer.Option(help="Images per class.")],
     out: Annotated[Path, typer.Option(parser=path, help="New folder for the distilled set.")],
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Distillation seed.")] = 0,
@@ -36,20 +41,26 @@ def distill(
     device: Device = None,
     data_dir: DataDir = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a distilled set that lies there.")] = False,
+    logger: Loggers = None,
+    log_every: LogEvery = 1,
 ) -> None:
-    """Distil a data set and keep the result as a folder."""
+    """Distil a data set and keep the result as a folder; loggers write into `logs` beside it."""
     from ddbench.dataset import load_dataset
     from ddbench.host.machine import resolve_device
+    from ddbench.logger import check_loggers
     from ddbench.method import make_method
     from ddbench.report.grid import save_grid
     from ddbench.runs.distill import check_supported
     from ddbench.runs.distill import distill as run_distill
     from ddbench.runs.presets import preset_settings
+    from ddbench.runs.results_store import LOGS_FOLDER
     from ddbench.tables.quantities import bytes_text
 
     if not (name := out.resolve().name):
         raise BadInputError(f"{out} is no place for a distilled set; name a new folder")
     last_good = out.resolve().with_name(f"{name}-last-good")
+    loggers, logs = tuple(logger or ()), out.resolve().with_name(LOGS_FOLDER)
+    check_loggers(loggers)
     chosen = parse_settings(settings or [])
     if preset is not None:
         chosen = preset_settings(preset, method, chosen)
@@ -71,6 +82,7 @@ def distill(
             raise BadInputError(f"{last_good} holds images of a run that diverged; move it, or use --overwrite")
         try:
             with progress() as options:
+                options = replace(options, loggers=loggers, log_every=log_every, log_dir=logs)
                 distilled = run_distill(method, real, ipc, seed, chosen, device, options=options)
         except DivergedError as error:
             error.last_good.save(last_good)
@@ -82,6 +94,8 @@ def distill(
         raise BadInputError(f"{out} holds the distilled set, whole, but without its picture: {error}") from error
     say(f"{len(distilled.images)} images, {bytes_text(distilled.num_bytes)} -> {out} (picture: {out / 'images.png'})")
     say(_times(distilled.provenance["phases"]))
+    if loggers:
+        say(f"logs: {', '.join(str(logs / name) for name in loggers)}")
     say(f"next: ddbench evaluate {out} --dataset {dataset}")
 
 

@@ -8,11 +8,14 @@ import typer
 
 from ddbench.cli._app import DataDir, app
 from ddbench.cli._showing import say
+from ddbench.registry import DATASETS
 
 
 @app.command()
 def doctor(
-    download: Annotated[str | None, typer.Option(help="Fetch this data set into the data folder.")] = None,
+    download: Annotated[
+        str | None, typer.Option(help="Fetch this data set into the data folder.", autocompletion=DATASETS.names)
+    ] = None,
     data_dir: DataDir = None,
 ) -> int:
     """Describe the environment: versions, devices, data found or missing with what fixes it."""

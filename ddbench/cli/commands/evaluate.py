@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ddbench.cli._app import DataDir, Device, app, path
+from ddbench.cli._app import DataDir, Device, Devices, app, path
 from ddbench.cli._folders import taken_back_if_empty
 from ddbench.cli._showing import progress, say, show_table
 from ddbench.errors import BadInputError
 from ddbench.inputs.values import LARGEST_SEED, MOST_STUDENTS
+from ddbench.registry import DATASETS, EVALUATORS, NETWORKS, PROTOCOLS
 
 if TYPE_CHECKING:
     from ddbench.records import DistilledDataset, Result
@@ -24,26 +26,39 @@ NEAR_CHANCE = 1.2  # times chance: a small test split's luck, and still far belo
 @app.command()
 def evaluate(
     folders: Annotated[list[Path], typer.Argument(parser=path, help="Folders of distilled sets.")],
-    dataset: Annotated[str | None, typer.Option(help="Data set.", show_default="the one each was made from")] = None,
-    protocol: Annotated[str, typer.Option(help="How students are trained.")] = "dsa",
-    network: Annotated[str | None, typer.Option(help="Student network.", show_default="the protocol's")] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Data set.", show_default="the one each was made from", autocompletion=DATASETS.names),
+    ] = None,
+    protocol: Annotated[str, typer.Option(help="How students are trained.", autocompletion=PROTOCOLS.names)] = "dsa",
+    network: Annotated[
+        str | None,
+        typer.Option(help="Student network.", show_default="the protocol's", autocompletion=NETWORKS.names),
+    ] = None,
     networks: Annotated[
         str | None, typer.Option(metavar="A,B,...", help="Further networks: cross-architecture accuracies.")
     ] = None,
     students: Annotated[int, typer.Option(min=1, max=MOST_STUDENTS, help="Students trained.")] = 5,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Evaluation seed.")] = 0,
     evaluator: Annotated[
-        list[str] | None, typer.Option(help="What to measure; repeatable.", show_default="accuracy and its cost")
+        list[str] | None,
+        typer.Option(
+            help="What to measure; repeatable.",
+            show_default="accuracy and its cost",
+            autocompletion=EVALUATORS.names,
+        ),
     ] = None,
     device: Device = None,
+    devices: Devices = 1,
     data_dir: DataDir = None,
     results: Annotated[Path | None, typer.Option(parser=path, help="Also keep the results in this folder.")] = None,
 ) -> None:
     """Train students on distilled sets and print their test accuracy and its cost."""
     from ddbench.host.file_digests import recomputed_digests
     from ddbench.runs.cell import evaluate as run_evaluate
-    from ddbench.runs.distill import check_fits, check_values, load_real
+    from ddbench.runs.distill import load_real
     from ddbench.runs.results_store import Store
+    from ddbench.runs.set_checks import check_fits, check_values
     from ddbench.runs.suite import DEFAULT_EVALUATORS
 
     sets = [(folder, *_open(folder, dataset)) for folder in folders]
@@ -64,7 +79,7 @@ def evaluate(
             for folder, distilled, name in sets:
                 result = run_evaluate(
                     distilled, name, protocol, network, students, seed, device,
-                    evaluators=chosen, cross_networks=further, options=options,
+                    evaluators=chosen, cross_networks=further, options=replace(options, devices=devices),
                 )  # fmt: skip
                 _warn_of_other_data(folder, distilled, result)
                 found.append(result)

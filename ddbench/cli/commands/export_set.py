@@ -11,6 +11,7 @@ import typer
 from ddbench.cli._app import DataDir, app, path
 from ddbench.cli._folders import taken_back_if_empty
 from ddbench.cli._showing import Problems, say
+from ddbench.registry import DATASETS, EXPORTERS
 
 PIXEL_LOSSES = ("clipped", "mean_change", "largest_change")
 
@@ -18,9 +19,14 @@ PIXEL_LOSSES = ("clipped", "mean_change", "largest_change")
 @app.command("export-set")
 def export_set(
     folder: Annotated[Path, typer.Argument(parser=path, help="Folder of a distilled set.")],
-    form: Annotated[str, typer.Option("--as", help="Form: one of `ddbench list exporters`.")],
+    form: Annotated[
+        str, typer.Option("--as", help="Form: one of `ddbench list exporters`.", autocompletion=EXPORTERS.names)
+    ],
     out: Annotated[Path, typer.Option(parser=path, help="New folder.")],
-    dataset: Annotated[str | None, typer.Option(help="Data set.", show_default="the one it was made from")] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Data set.", show_default="the one it was made from", autocompletion=DATASETS.names),
+    ] = None,
     results: Annotated[
         list[Path] | None, typer.Option(parser=path, help="Results that state its accuracy on a card; repeatable.")
     ] = None,

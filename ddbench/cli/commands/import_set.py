@@ -12,13 +12,16 @@ from ddbench.cli._folders import taken_back_if_empty
 from ddbench.cli._showing import say
 from ddbench.errors import BadInputError
 from ddbench.inputs.values import LARGEST_SEED
+from ddbench.registry import DATASETS, IMPORTERS
 
 
 @app.command("import")
 def import_sets(
     source: Annotated[Path, typer.Argument(parser=path, help="File or folder that another program wrote.")],
-    form: Annotated[str, typer.Option("--as", help="Its format: one of `ddbench list importers`.")],
-    dataset: Annotated[str, typer.Option(help="Data set that the sets stand for.")],
+    form: Annotated[
+        str, typer.Option("--as", help="Its format: one of `ddbench list importers`.", autocompletion=IMPORTERS.names)
+    ],
+    dataset: Annotated[str, typer.Option(help="Data set that the sets stand for.", autocompletion=DATASETS.names)],
     out: Annotated[Path, typer.Option(parser=path, help="New folder; of several sets, one folder each in it.")],
     method: Annotated[str | None, typer.Option(help="Name in tables.", show_default="the files' own")] = None,
     seed: Annotated[int | None, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the (first) set.")] = None,

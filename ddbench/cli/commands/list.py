@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from ddbench.cli._app import DataDir, app
 from ddbench.cli._showing import console, list_of
 from ddbench.errors import BadInputError
+from ddbench.registry import DATASETS, REGISTRIES
 
-Kind = Literal["methods", "datasets", "networks", "evaluators", "protocols", "importers", "exporters", "presets"]
+Kind = Literal[
+    "methods",
+    "datasets",
+    "networks",
+    "evaluators",
+    "protocols",
+    "importers",
+    "exporters",
+    "runners",
+    "loggers",
+    "presets",
+]
 
 
 @app.command("list")
@@ -21,29 +33,24 @@ def list_names(
         Kind | None, typer.Argument(case_sensitive=False, help="What to list; everything if nothing is named.")
     ] = None,
     classes: Annotated[
-        str | None, typer.Option(metavar="DATASET", help="Print the classes of a data set instead, each by its label.")
+        str | None,
+        typer.Option(
+            metavar="DATASET",
+            help="Print the classes of a data set instead, each by its label.",
+            autocompletion=DATASETS.names,
+        ),
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """List the registered methods, data sets, networks, evaluators, protocols and formats, and the shipped presets."""
+    """List what is registered, of all kinds or of one, and the shipped presets."""
     if classes is not None:
         if kind is not None:
             raise BadInputError(f"--classes prints the classes of one data set: leave out {kind}")
         _show_classes(classes, data_dir)
         return
-    from ddbench.registry import DATASETS, EVALUATORS, EXPORTERS, IMPORTERS, METHODS, NETWORKS, PROTOCOLS, Registry
     from ddbench.runs.presets import load_preset, preset_names
 
-    everything: dict[str, Registry[Any]] = {
-        "methods": METHODS,
-        "datasets": DATASETS,
-        "networks": NETWORKS,
-        "evaluators": EVALUATORS,
-        "protocols": PROTOCOLS,
-        "importers": IMPORTERS,
-        "exporters": EXPORTERS,
-    }
-    for name, registry in everything.items():
+    for name, registry in REGISTRIES.items():
         if kind in (None, name):
             _show_names(name, {entry: registry.summary(entry) for entry in registry.names()})
     if kind in (None, "presets"):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ddbench.cli._app import Device, app, path
+from ddbench.cli._app import Device, Jobs, LogEvery, Loggers, RunWhere, app, path
 from ddbench.cli._showing import report_unfinished, run_cells, say, show_table
 
 
@@ -17,6 +17,9 @@ def quickstart(
         Path, typer.Option(parser=path, help="Folder for results, pictures and the report; a rerun continues in it.")
     ] = Path("quickstart"),
     device: Device = None,
+    jobs: Jobs = "auto",
+    logger: Loggers = None,
+    log_every: LogEvery = 1,
 ) -> int:
     """Run every baseline on the embedded digits, print the table and keep results, sets, pictures and a report."""
     from ddbench.dataset import load_dataset
@@ -31,7 +34,7 @@ def quickstart(
 
     suite = load_suite(baselines_dir() / "suites" / "digits_quick.yaml")
     store = Store(out / "results")
-    done = run_cells(suite, store.root, device, None)
+    done = run_cells(suite, store.root, device, None, RunWhere(jobs=jobs), logger or (), log_every)
     info = load_dataset("digits").info
     pictures = out / "pictures"
     pictures.mkdir(exist_ok=True)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ddbench.cli._app import DataDir, Device, app, path
+from ddbench.cli import _completion as completion
+from ddbench.cli._app import DataDir, Device, Devices, Jobs, LogEvery, Loggers, RunWhere, app, path
 from ddbench.cli._forecast_table import show_forecast
 from ddbench.cli._showing import report_unfinished, run_cells, show_table
 from ddbench.errors import BadInputError
@@ -19,12 +20,21 @@ if TYPE_CHECKING:
 
 @app.command()
 def run(
-    suite: Annotated[str, typer.Argument(help="Suite file, or the name of one that ddbench ships.")],
+    suite: Annotated[
+        str,
+        typer.Argument(help="Suite file, or the name of one that ddbench ships.", autocompletion=completion.suites),
+    ],
     results: Annotated[Path, typer.Option(parser=path, help="Folder of results; a rerun continues in it.")] = Path(
         "results"
     ),
     device: Device = None,
     data_dir: DataDir = None,
+    jobs: Jobs = "1",
+    devices: Devices = 1,
+    runner: Annotated[str, typer.Option(help="Where cells run: one of `ddbench list runners`.")] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="With --runner ray: the cluster's, such as auto or ray://HOST:10001.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what each cell will cost, and which are done.")
     ] = False,
@@ -38,10 +48,13 @@ def run(
             help="With --dry-run: forecast for the machine whose measurements this folder holds (tests/gpu).",
         ),
     ] = None,
+    logger: Loggers = None,
+    log_every: LogEvery = 1,
 ) -> int:
     """Run every cell of a suite that has no result yet; exit code 1 if any cell has no number."""
     from ddbench.host.file_digests import recomputed_digests
-    from ddbench.runs.suite import find_suite, load_suite
+    from ddbench.runs.suite import load_suite
+    from ddbench.runs.suite_files import find_suite
 
     loaded = load_suite(find_suite(suite))
     if calibration is not None and not dry_run:
@@ -50,7 +63,8 @@ def run(
         if dry_run:
             _forecast(loaded, results, device, data_dir, calibration)
             return 0
-        done = run_cells(loaded, results, device, data_dir)
+        where = RunWhere(runner, jobs, address, devices)
+        done = run_cells(loaded, results, device, data_dir, where, logger or (), log_every)
     show_table(done, published=False)
     return report_unfinished(done)
 
