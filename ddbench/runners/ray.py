@@ -81,11 +81,8 @@ class RayRunner(Runner):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._cluster.ended.set()
-        if not self._cluster.is_gone:  # one that is gone would be waited for
-            for reference in self._running:
-                self._ray.cancel(reference, force=True)
         self._running.clear()
-        self._ray.shutdown()
+        self._ray.shutdown()  # ends what its tasks run in; to cancel one that is just ending can crash Ray 2.x
 
     def has_room(self, needs: Needs) -> bool:
         """Return whether the cluster has processors or GPUs for a task that nothing has been promised."""

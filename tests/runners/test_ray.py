@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -139,15 +140,38 @@ def test_a_run_that_is_killed_goes_on_and_without_its_cluster_it_says_so_in_one_
 
 
 @pytest.mark.slow
-def test_interrupted_it_leaves_nothing_running(tmp_path, cluster):
-    suite, root = forty_cells(tmp_path / "s.yaml"), tmp_path / "r"
+@pytest.mark.parametrize("students", [1, 2000], ids=["cells that are just ending", "cells of minutes"])
+def test_interrupted_it_leaves_nothing_running(tmp_path, cluster, students):
+    suite = write_suite(tmp_path / "s.yaml", distill_seeds=40, students=students, networks=["mlp-w4"])
+    root = tmp_path / "r"
     run = start_run(suite, root, cluster.address)
-    wait_for(root, 3)
+    if students == 1:
+        wait_for(root, 3)
+    else:
+        wait_until(lambda: running_tasks(suite))
     run.send_signal(signal.SIGINT)
     _, said = run.communicate(timeout=60)
     assert run.returncode == 130, said
     assert said.strip().splitlines()[-1] == "ddbench: interrupted; rerun the same command to continue"
     assert not list(root.glob(".running/*"))
+    wait_until(lambda: not running_tasks(suite))
+
+
+def wait_until(met):
+    deadline = time.monotonic() + 40
+    while not met():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def running_tasks(suite):
+    """The titles of Ray's processes that do a cell of a suite."""
+    keys = {cell.key for cell in load_suite(suite).cells()}
+    titles = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            titles.append((process / "cmdline").read_bytes().decode(errors="replace"))
+    return [title for title in titles if title.startswith("ray::") and any(key in title for key in keys)]
 
 
 @pytest.mark.slow
