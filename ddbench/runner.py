@@ -142,6 +142,10 @@ class Runner(ABC):
             DDBenchError: nothing can run any more, such as where a cluster is gone.
         """
 
+    def processors(self, needs: Needs) -> int:
+        """Return how many of this machine's processors a task takes that other runs here may want; 0 for none."""
+        return 0
+
     def roomier(self, needs: Needs) -> Needs | None:
         """Return what a task needs that ran out of memory with `needs`, None where there is no larger place."""
         return None

@@ -128,9 +128,12 @@ def _run_aside(suite: Suite, results: Path, options: RunOptions, runner: Runner)
 
 def _teller(say: Callable[[str], None]) -> Callable[[CellEvent], None]:
     """Return what says a line for every cell that ends, and once for each that another run is at work on."""
-    told: set[int] = set()
+    told: set[int | str] = set()
 
     def tell(event: CellEvent) -> None:
+        if event.no_processor and "no processor" not in told:
+            told.add("no processor")
+            say(f"{place_of(event)}other runs on this folder use every processor of this machine; waiting")
         if event.elsewhere and event.index not in told:
             told.add(event.index)
             say(f"{place_of(event)}another run is at work on it; waiting")

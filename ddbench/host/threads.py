@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import torch
 from threadpoolctl import threadpool_limits
 
+_GROUP = Path("/sys/fs/cgroup")
 _before: list[int] = []  # what was at hand before work was given a number of its own
+
+
+def processors_at_hand() -> tuple[int, ...]:
+    """Return the numbers of the processors that this process may use: the machine's, or fewer where a limit is set."""
+    is_told = hasattr(os, "sched_getaffinity")
+    numbers = sorted(os.sched_getaffinity(0)) if is_told else range(os.cpu_count() or 1)
+    quota = float("inf")
+    with suppress(OSError, ValueError):  # no container, or one without a limit, which is `max`
+        share, period = (_GROUP / "cpu.max").read_text(encoding="ascii").split()
+        quota = float(share) / float(period)
+    return tuple(numbers)[: max(1, int(min(quota, len(numbers))))]
 
 
 def threads_at_hand() -> int:

@@ -9,7 +9,6 @@ stands the colour that the file has there. What has no certain range (32-bit int
 from __future__ import annotations
 
 import io
-import os
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +22,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional
 
 from ddbench.errors import DataMismatchError
+from ddbench.host.threads import processors_at_hand
 
 Pixels = np.ndarray[Any, np.dtype[Any]]
 
@@ -88,7 +88,7 @@ def cores() -> int:
 
     A thread a core: Pillow decodes and resizes beside other threads, so that processes would win nothing.
     """
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return len(processors_at_hand())
 
 
 def _decode(encoded: bytes | Path, name: str, channels: int, size: int, resize: bool) -> Pixels:

@@ -57,6 +57,10 @@ class LocalRunner(Runner):
         threads = sum(other.threads for other in running) + needs.threads
         return threads <= self._jobs and memory <= SHARE_OF_MEMORY * (memory_at_hand() or float("inf"))
 
+    def processors(self, needs: Needs) -> int:
+        """Return a processor a thread; none where the user has said how many cells run at once, or on a GPU."""
+        return 0 if self._gpus or (self._jobs > 1 and not self._counts) else needs.threads
+
     def start(self, task: Task) -> None:
         """Begin a task: in this process when `wait` is called, else at once in a worker."""
         if self.here:

@@ -16,11 +16,12 @@ from ddbench.host.meter import Pace, Stopwatch, utc_now
 from ddbench.host.threads import threads_at_hand
 from ddbench.method import untracked
 from ddbench.records import DatasetInfo, Result, Status
-from ddbench.runner import Outcome, Runner, Task
+from ddbench.runner import Needs, Outcome, Runner, Task
 from ddbench.runs.cell import unfinished_result
 from ddbench.runs.cell_work import CellWork
 from ddbench.runs.distill import RunOptions
 from ddbench.runs.jobs import JobMaker
+from ddbench.runs.places import Places
 from ddbench.runs.results_store import Store, write_result
 from ddbench.runs.running import CellFile, RunFile
 from ddbench.runs.schedule import Job, Schedule, WorkLeft
@@ -30,6 +31,7 @@ from ddbench.runs.turns import FINISHED, Turns
 
 MOST_TRIES, AGAIN_SECONDS = 3, 10.0  # of a cell whose machine was lost, and until it is tried again
 POLL_SECONDS, ELSEWHERE_SECONDS = 0.5, 5.0  # between looks at what runs here, and at what another run has
+PROCESSOR_SECONDS = 0.05  # between looks for a processor that another run gives up
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class CellEvent:
     """A cell that is about to run (`result` None) or has ended.
 
     `was_there` marks one that another run finished, `elsewhere` one that another run is at work on and that is waited
-    for. `index` is its place in the suite, `ended` how many cells of it have ended, this one included.
+    for, `no_processor` one that waits while other runs on the folder have all processors. `index` is its place in the
+    suite, `ended` how many cells of it have ended, this one included.
     """
 
     cell: Cell
@@ -46,6 +49,7 @@ class CellEvent:
     result: Result | None = None
     was_there: bool = False
     elsewhere: bool = False
+    no_processor: bool = False
     ended: int = 0
 
 
@@ -70,6 +74,7 @@ class Dispatch:
         given: folders of the sets that are there, by key of their cells.
         store: the results folder.
         turns: at its cells, among the runs that share it.
+        places: processors of this machine, among the same.
         runner: runs them.
         options: data folder, device, progress.
         file: of this run, for watchers.
@@ -84,6 +89,7 @@ class Dispatch:
         given: Mapping[str, Path],
         store: Store,
         turns: Turns,
+        places: Places,
         runner: Runner,
         options: RunOptions,
         file: RunFile,
@@ -91,6 +97,7 @@ class Dispatch:
         on_event: Callable[[CellEvent], None],
     ) -> None:
         self._cells, self._infos, self._given, self._store, self._turns = cells, infos, given, store, turns
+        self._places, self._waits = places, False  # for a processor
         self._runner, self._options, self._file = runner, options, file
         self._earlier, self._on_event = earlier, on_event
         self._done: dict[int, Result] = {}
@@ -118,7 +125,7 @@ class Dispatch:
             check_not_told_to_end()
             self._start_what_fits()
             if self._running:
-                for outcome in self._runner.wait(POLL_SECONDS):
+                for outcome in self._runner.wait(PROCESSOR_SECONDS if self._waits else POLL_SECONDS):
                     self._take(outcome)
             elif self._schedule or self._elsewhere:
                 self._wait_for_others()
@@ -149,7 +156,8 @@ class Dispatch:
             if not self._runner.has_room(self._again[0][1].needs):
                 break
             self._runner.start(self._again.pop(0)[1])
-        while (job := self._schedule.take(self._runner.has_room)) is not None:
+        self._waits = False
+        while (job := self._schedule.take(self._has_room)) is not None:
             check_not_told_to_end()
             cell = self._cells[job.index]
             if not self._turns.take(cell):
@@ -162,6 +170,15 @@ class Dispatch:
                 self._note(job.index, found, was_there=True)
             else:
                 self._start(job, cell)
+        if not self._waits:
+            self._places.let_go()
+
+    def _has_room(self, needs: Needs) -> bool:
+        """Return whether a cell can begin here; where other runs have the processors, this one is the next."""
+        if not self._runner.has_room(needs):
+            return False
+        self._waits = not self._places.reserve(self._runner.processors(needs))
+        return not self._waits
 
     def _start(self, job: Job, cell: Cell) -> None:
         self._on_event(CellEvent(cell, job.index, len(self._cells), ended=len(self._done)))
@@ -177,6 +194,7 @@ class Dispatch:
         closing.callback(file.remove)
         self._running[cell.key] = _Running(job, folder, closing, file)
         file({})
+        self._places.take(cell.key)
         options = self._options if self._runner.here else replace(self._options, track=untracked)
         work = CellWork(cell, options, None if self._runner.here else threads_at_hand())
         self._runner.start(Task(cell.key, work, job.needs, folder, reuse, file))
@@ -195,6 +213,7 @@ class Dispatch:
                 return
             result = self._given_up(outcome, running)
         del self._running[task.name]
+        self._places.end(task.name)
         cell, job = self._cells[running.job.index], running.job
         with running.closing:
             write_result(result, running.folder)
@@ -227,8 +246,11 @@ class Dispatch:
             job = self._elsewhere[0]
             cell, ended = self._cells[job.index], len(self._done)
             self._on_event(CellEvent(cell, job.index, len(self._cells), elsewhere=True, ended=ended))
+        elif self._waits and (job := self._schedule.next) is not None:
+            cell, ended = self._cells[job.index], len(self._done)
+            self._on_event(CellEvent(cell, job.index, len(self._cells), no_processor=True, ended=ended))
         self._runner.wait(0)
-        Event().wait(POLL_SECONDS)
+        Event().wait(PROCESSOR_SECONDS if self._waits else POLL_SECONDS)
 
 
 def _empty(folder: Path) -> None:

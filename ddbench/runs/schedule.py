@@ -51,6 +51,11 @@ class Schedule:
         """Jobs that have not been given out."""
         return self._left
 
+    @property
+    def next(self) -> Job | None:
+        """The job that is next, None where all that are left wait for what others make."""
+        return self._ready[0][1] if self._ready else None
+
     def take(self, has_room: Callable[[Needs], bool]) -> Job | None:
         """Return the next job, None where there is no room for it or all wait for work that others are making.
 

@@ -13,12 +13,14 @@ from ddbench.errors import BadInputError
 from ddbench.host.leftovers import this_place
 from ddbench.host.machine import resolve_device
 from ddbench.host.meter import utc_now
+from ddbench.host.threads import processors_at_hand
 from ddbench.inputs.paths import as_path
 from ddbench.inputs.values import as_function, shown
 from ddbench.records import DatasetInfo, Result
 from ddbench.runner import Runner, RunnerOptions, make_runner
 from ddbench.runs.dispatch import CellEvent, Dispatch
 from ddbench.runs.distill import RunOptions, with_device
+from ddbench.runs.places import Places
 from ddbench.runs.results_store import LOGS_FOLDER, Store
 from ddbench.runs.running import RunFile, RunningRun
 from ddbench.runs.suite import Cell, Suite, load_suite
@@ -31,7 +33,7 @@ from ddbench.runs.suite_checks import (
     of_data,
 )
 from ddbench.runs.suite_sets import cells_of_sets
-from ddbench.runs.turns import Turns
+from ddbench.runs.turns import LOCKS_FOLDER, Turns
 
 
 def ignore_event(event: CellEvent) -> None:
@@ -50,7 +52,8 @@ def run_suite(
 
     Failed and out-of-memory cells of an earlier run are tried again, and those whose result is damaged or was altered,
     whose folder is set aside. Several runs at once, on one machine or on several that share the folder, share the cells
-    (`ddbench.runs.turns`). A cell that fails is a Result with its reason, and the run goes on.
+    (`ddbench.runs.turns`) and each machine's processors (`ddbench.runs.places`). A cell that fails is a Result with its
+    reason, and the run goes on.
 
     Args:
         suite: a suite, or its file.
@@ -92,9 +95,10 @@ def run_suite(
         earlier = check_recorded(cells, store, infos)
         given = {key: folder for key, (_, folder) in sets.items()}
         turns = stack.enter_context(Turns(store, earlier))
+        places = stack.enter_context(Places(results / LOCKS_FOLDER, processors_at_hand()))
         run = RunningRun(place=this_place(), process=os.getpid(), since=utc_now(), suite=suite.name, total=len(cells))
         file = stack.enter_context(RunFile(results, run))
-        dispatch = Dispatch(cells, infos, given, store, turns, chosen, options, file, earlier, on_event)
+        dispatch = Dispatch(cells, infos, given, store, turns, places, chosen, options, file, earlier, on_event)
         with dispatch, chosen:
             return dispatch.run()
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 from threadpoolctl import threadpool_info
 
-from ddbench.host.threads import given_threads, threads_at_hand
+from ddbench.host import threads
+from ddbench.host.threads import given_threads, processors_at_hand, threads_at_hand
 
 
 def pools():
@@ -32,3 +35,20 @@ def test_an_error_gives_them_back_too():
     with pytest.raises(RuntimeError, match="on purpose"), given_threads(5):
         raise RuntimeError("on purpose")
     assert torch.get_num_threads() == before == threads_at_hand()
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs processes bound to a processor")
+def test_processors_are_those_that_the_process_is_bound_to():
+    own = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {max(own)})
+        assert processors_at_hand() == (max(own),)
+    finally:
+        os.sched_setaffinity(0, own)
+
+
+@pytest.mark.parametrize(("limit", "most"), [("100000 100000", 1), ("50000 100000", 1), ("max 100000", None)])
+def test_a_container_may_have_fewer(limit, most, tmp_path, monkeypatch):
+    (tmp_path / "cpu.max").write_text(limit)
+    monkeypatch.setattr(threads, "_GROUP", tmp_path)
+    assert len(processors_at_hand()) == (most or len(os.sched_getaffinity(0)))
