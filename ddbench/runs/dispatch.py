@@ -242,13 +242,11 @@ class Dispatch:
 
     def _wait_for_others(self) -> None:
         """Wait a moment for a cell that another run is at work on, or for room, with nothing else left to do."""
-        if self._elsewhere:
-            job = self._elsewhere[0]
-            cell, ended = self._cells[job.index], len(self._done)
-            self._on_event(CellEvent(cell, job.index, len(self._cells), elsewhere=True, ended=ended))
-        elif self._waits and (job := self._schedule.next) is not None:
-            cell, ended = self._cells[job.index], len(self._done)
-            self._on_event(CellEvent(cell, job.index, len(self._cells), no_processor=True, ended=ended))
+        job = self._elsewhere[0] if self._elsewhere else self._schedule.next
+        if job is not None and (self._elsewhere or self._waits):
+            cell, ended, elsewhere = self._cells[job.index], len(self._done), bool(self._elsewhere)
+            waits = {"elsewhere": elsewhere, "no_processor": not elsewhere}
+            self._on_event(CellEvent(cell, job.index, len(self._cells), ended=ended, **waits))
         self._runner.wait(0)
         Event().wait(PROCESSOR_SECONDS if self._waits else POLL_SECONDS)
 
