@@ -244,9 +244,9 @@ class Dispatch:
         """Wait a moment for a cell that another run is at work on, or for room, with nothing else left to do."""
         job = self._elsewhere[0] if self._elsewhere else self._schedule.next
         if job is not None and (self._elsewhere or self._waits):
-            cell, ended, elsewhere = self._cells[job.index], len(self._done), bool(self._elsewhere)
-            waits = {"elsewhere": elsewhere, "no_processor": not elsewhere}
-            self._on_event(CellEvent(cell, job.index, len(self._cells), ended=ended, **waits))
+            cell, total, is_elsewhere = self._cells[job.index], len(self._cells), bool(self._elsewhere)
+            ended, no_processor = len(self._done), not is_elsewhere
+            self._on_event(CellEvent(cell, job.index, total, None, False, is_elsewhere, no_processor, ended))
         self._runner.wait(0)
         Event().wait(PROCESSOR_SECONDS if self._waits else POLL_SECONDS)
 
