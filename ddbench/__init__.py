@@ -20,10 +20,12 @@ from ddbench.lazy import lazy_names
 
 if TYPE_CHECKING:
     from ddbench.dataset import load_dataset
+    from ddbench.distilled.dataset import DistilledDataset
     from ddbench.evaluator import Evaluator
+    from ddbench.images import LabeledImages, RealDataset
     from ddbench.method import Method, RunContext
     from ddbench.peers.dd_ranking import to_dd_ranking
-    from ddbench.records import DistilledDataset, LabeledImages, Metric, RealDataset, Result
+    from ddbench.records import Metric, Result
     from ddbench.registry import DATASETS, EVALUATORS, EXPORTERS, IMPORTERS, LOGGERS, METHODS, NETWORKS, PROTOCOLS
     from ddbench.runs.cell import evaluate
     from ddbench.runs.distill import distill
@@ -43,12 +45,12 @@ _HOMES = {
     "METHODS": "registry",
     "NETWORKS": "registry",
     "PROTOCOLS": "registry",
-    "DistilledDataset": "records",
+    "DistilledDataset": "distilled.dataset",
     "Evaluator": "evaluator",
-    "LabeledImages": "records",
+    "LabeledImages": "images",
     "Method": "method",
     "Metric": "records",
-    "RealDataset": "records",
+    "RealDataset": "images",
     "Result": "records",
     "RunContext": "method",
     "SourceFacts": "runs.foreign_values",

@@ -18,11 +18,10 @@ from torch import Tensor
 
 from ddbench.errors import BadInputError, DataMismatchError
 from ddbench.host.files import digest_of
-from ddbench.images import CONTENT_PREFIX
+from ddbench.images import CONTENT_PREFIX, DatasetInfo, ImageSource, LabeledImages, RealDataset
 from ddbench.inputs.image_tensors import as_plain
 from ddbench.inputs.paths import as_path
 from ddbench.inputs.values import as_choice, as_flag, as_mapping, as_numbers, as_text, shown
-from ddbench.records import DatasetInfo, ImageSource, LabeledImages, RealDataset
 from ddbench.registry import DATASETS, suggest
 
 DATA_DIR_VARIABLE = "DDBENCH_DATA_DIR"

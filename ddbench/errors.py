@@ -7,7 +7,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ddbench.records import DistilledDataset
+    from ddbench.distilled.dataset import DistilledDataset
 
 
 LONGEST_MESSAGE, LONGEST_WORD, SHORTENED_WORD = 300, 160, 80

@@ -8,12 +8,14 @@ from typing import Any, ClassVar
 
 import torch
 
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.engine.passes import NetworkEngine
 from ddbench.errors import BadInputError
+from ddbench.images import RealDataset
 from ddbench.inputs.values import as_text
 from ddbench.method import RunContext
 from ddbench.protocol import Protocol
-from ddbench.records import DistilledDataset, Metric, Phase, Reading, RealDataset
+from ddbench.records import Metric, Phase, Reading
 from ddbench.registry import EVALUATORS
 from ddbench.students.soft_labels import SoftLabels
 from ddbench.students.spread import train_on_devices

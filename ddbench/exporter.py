@@ -15,11 +15,14 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.errors import DataMismatchError
 from ddbench.host.files import write_text
+from ddbench.images import DatasetInfo
 from ddbench.inputs.documents import read_json
+from ddbench.inputs.pixel_margin import UNBOUNDED
 from ddbench.inputs.problems import explain
-from ddbench.records import UNBOUNDED, DatasetInfo, DistilledDataset, Space
+from ddbench.records import Space
 from ddbench.registry import EXPORTERS
 
 __all__ = ["CARD", "EXPORTERS", "Card", "ExportPlan", "Exporter", "read_card", "write_card"]

@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from ddbench.records import DatasetInfo, Space, Whitening
+from ddbench.images import DatasetInfo, Whitening
+from ddbench.records import Space
 from ddbench.registry import IMPORTERS
 
 __all__ = ["IMPORTERS", "ForeignSet", "ImportOptions", "Importer"]

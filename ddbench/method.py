@@ -15,10 +15,11 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.errors import BadInputError
 from ddbench.host.source_code import Code, code_of_class, digest_of_code, has_file, read_code
+from ddbench.images import LabeledImages
 from ddbench.inputs.values import LARGEST_SEED, as_text, shown
-from ddbench.records import DistilledDataset, LabeledImages
 from ddbench.registry import METHODS, suggest
 from ddbench.work import MethodWork
 

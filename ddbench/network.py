@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from ddbench.errors import BadInputError, UnknownNameError
 from ddbench.host.source_code import digest_of_owner
+from ddbench.images import DatasetInfo
 from ddbench.inputs.values import as_count, as_kind, as_text, shown
-from ddbench.records import DatasetInfo
 from ddbench.registry import NETWORKS, suggest
 from ddbench.seeding import draw_seed
 

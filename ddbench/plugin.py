@@ -13,17 +13,18 @@ if TYPE_CHECKING:
     from ddbench.augment.dsa import Draw, apply_dsa, draw_dsa, dsa_augment
     from ddbench.augment.strategies import dsa_strategy
     from ddbench.dataset import load_dataset, make_real_dataset
+    from ddbench.distilled.dataset import DistilledDataset
     from ddbench.errors import BadInputError, DataMismatchError, DataMissingError, DivergedError, UnsupportedError
     from ddbench.evaluator import DistillRun, Evaluator, student_accuracies
     from ddbench.exporter import Exporter, ExportPlan
-    from ddbench.images import DatasetInfo
+    from ddbench.images import DatasetInfo, LabeledImages, RealDataset, Whitening
     from ddbench.importer import ForeignSet, Importer, ImportOptions
     from ddbench.logger import LoggedRun, Logger
     from ddbench.method import ADDED, Foundation, Method, Resumable, RunContext, Tracker, check_ipc
     from ddbench.methods._coresets.selection import draw_real, select_real
     from ddbench.network import InputShape, Network, make_network, parse_variant
     from ddbench.protocol import Protocol
-    from ddbench.records import DistilledDataset, LabeledImages, Metric, RealDataset, Whitening
+    from ddbench.records import Metric
     from ddbench.registry import (
         DATASETS,
         EVALUATORS,
@@ -71,7 +72,7 @@ _HOMES = {
     "DataMissingError": "errors",
     "DatasetInfo": "images",
     "DistillRun": "evaluator",
-    "DistilledDataset": "records",
+    "DistilledDataset": "distilled.dataset",
     "DivergedError": "errors",
     "Draw": "augment.dsa",
     "Evaluator": "evaluator",
@@ -83,7 +84,7 @@ _HOMES = {
     "ImportOptions": "importer",
     "Importer": "importer",
     "InputShape": "network",
-    "LabeledImages": "records",
+    "LabeledImages": "images",
     "LoggedRun": "logger",
     "Logger": "logger",
     "ManyClasses": "training_recipe",
@@ -96,7 +97,7 @@ _HOMES = {
     "Passes": "work",
     "PhaseWork": "work",
     "Protocol": "protocol",
-    "RealDataset": "records",
+    "RealDataset": "images",
     "Resumable": "method",
     "RunContext": "method",
     "Runner": "runner",
@@ -109,7 +110,7 @@ _HOMES = {
     "Tracker": "method",
     "TrainingPlan": "students.loop",
     "UnsupportedError": "errors",
-    "Whitening": "records",
+    "Whitening": "images",
     "apply_dsa": "augment.dsa",
     "check_ipc": "method",
     "draw_dsa": "augment.dsa",

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from ddbench.datasets import _decoded_cache
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.evaluator import DistillRun
 from ddbench.evaluators import _random_side, _rate_search
 from ddbench.features import feature_space
@@ -23,7 +24,6 @@ from ddbench.image_files.decode import decode_images
 from ddbench.images import DatasetInfo, LabeledImages, RealDataset
 from ddbench.method import RunContext, make_method
 from ddbench.protocol import PROTOCOLS
-from ddbench.records import DistilledDataset
 from ddbench.runs import preparation
 from ddbench.seeding import make_generator
 from ddbench.students import teacher

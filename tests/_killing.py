@@ -18,9 +18,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from ddbench.dataset import make_real_dataset
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.host.files import CACHE_DIR_VARIABLE, find_cache_dir
 from ddbench.method import Resumable, Tracker, untracked
-from ddbench.records import DistilledDataset
 from ddbench.runs.distill import RunOptions, distill
 
 ROOT = Path(__file__).parents[1]

@@ -4,8 +4,9 @@ import json
 
 import torch
 
-from ddbench.distilled import SIDECAR
-from ddbench.records import DistilledDataset, Whitening
+from ddbench.distilled.dataset import DistilledDataset
+from ddbench.distilled.files import SIDECAR
+from ddbench.images import Whitening
 
 IPC, CLASSES = 2, 3
 PROVENANCE = {

@@ -1,6 +1,6 @@
 """A small data set's identity, for tests that make images of their own."""
 
-from ddbench.records import DatasetInfo
+from ddbench.images import DatasetInfo
 
 INFO = DatasetInfo(
     name="toy",

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ddbench.dataset import make_real_dataset
-from ddbench.records import RealDataset
+from ddbench.images import RealDataset
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 OTHER = ((0.4, 0.5, 0.6), (0.2, 0.3, 0.25))

@@ -46,7 +46,7 @@ FLOORS = (
 # Found by name, never by an import statement.
 PLUGINS = tuple(REGISTRIES)
 # The one import that points back, made inside a function: by contract a distilled set has `save` and `load` of its own.
-BACKWARDS = {("records", "distilled")}
+BACKWARDS = {("distilled/dataset", "distilled/files")}
 FILES = {
     path.relative_to(ROOT).with_suffix("").as_posix().removesuffix("__init__"): path for path in ROOT.rglob("*.py")
 }

@@ -11,7 +11,9 @@ import pytest
 import torch
 from pydantic import Field
 
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.errors import BadInputError, DDBenchError, UnknownNameError
+from ddbench.images import DatasetInfo, LabeledImages
 from ddbench.method import (
     ADDED,
     METHODS,
@@ -24,7 +26,6 @@ from ddbench.method import (
     make_method,
     with_added,
 )
-from ddbench.records import DatasetInfo, DistilledDataset, LabeledImages
 
 
 @dataclass(frozen=True)

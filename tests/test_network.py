@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ddbench.errors import BadInputError, UnknownNameError
+from ddbench.images import DatasetInfo
 from ddbench.network import InputShape, Network, make_network, parse_variant, split_spec
-from ddbench.records import DatasetInfo
 from ddbench.registry import NETWORKS
 
 # Smaller relatives of families whose plain name is slow to build or, for timm, not enough.

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ddbench.errors import BadInputError, UnsupportedError
-from ddbench.records import DatasetInfo, LabeledImages, Whitening
+from ddbench.images import DatasetInfo, LabeledImages, Whitening
 
 EPS = 0.1  # added to every variance; source: utils.py of mtt-distillation
 MAX_SIDE = 64  # pixels; our choice: 576 MiB of matrix in colour, and 16 times that at twice the side

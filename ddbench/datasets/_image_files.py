@@ -21,7 +21,7 @@ from ddbench.host.file_digests import DigestedFiles, digest_files
 from ddbench.host.files import digest_of
 from ddbench.image_files.class_folders import Listing
 from ddbench.image_files.decode import decode_images
-from ddbench.records import ImageSource
+from ddbench.images import ImageSource
 
 # All splits together, decoded; our choice: a ten-class ImageNet subset at 128 pixels fits, one at 224 is streamed.
 IN_MEMORY_BYTES = 2**30

@@ -17,7 +17,7 @@ from ddbench.datasets._image_files import Split as FileSplit
 from ddbench.datasets._parquet import Split, find_parquet, read_parquet_names, read_parquet_split
 from ddbench.errors import DataMismatchError, DataMissingError
 from ddbench.image_files.class_folders import PassedOver, list_class_folders
-from ddbench.records import ImageSource, RealDataset
+from ddbench.images import ImageSource, RealDataset
 
 # (WordNet id, name) in label order.
 Classes = tuple[tuple[str, str], ...]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ddbench.dataset import make_real_dataset
 from ddbench.datasets._cifar import load_cifar
-from ddbench.records import RealDataset
+from ddbench.images import RealDataset
 from ddbench.registry import DATASETS
 
 # fmt: off

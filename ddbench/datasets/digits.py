@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from ddbench.dataset import make_real_dataset
-from ddbench.records import RealDataset
+from ddbench.images import RealDataset
 from ddbench.registry import DATASETS
 
 

@@ -10,7 +10,7 @@ from ddbench.dataset import check_size, make_real_dataset
 from ddbench.datasets._image_files import IMAGENET_MEAN, IMAGENET_STD, open_images
 from ddbench.errors import BadInputError, DataMismatchError, DataMissingError
 from ddbench.image_files.class_folders import PassedOver, class_names_in, list_class_folders, same_but_for_spelling
-from ddbench.records import RealDataset
+from ddbench.images import RealDataset
 from ddbench.registry import DATASETS
 
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ddbench.datasets._imagenet_layout import DEFAULT_SIZE, Classes, load_imagenet_subset
-from ddbench.records import RealDataset
+from ddbench.images import RealDataset
 from ddbench.registry import DATASETS
 
 

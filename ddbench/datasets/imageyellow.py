@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ddbench.datasets._imagenet_layout import DEFAULT_SIZE, Classes, load_imagenet_subset
-from ddbench.records import RealDataset
+from ddbench.images import RealDataset
 from ddbench.registry import DATASETS
 
 CLASSES: Classes = (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ddbench.dataset import make_real_dataset
 from ddbench.datasets._mnist_family import load_mnist_family
-from ddbench.records import RealDataset
+from ddbench.images import RealDataset
 from ddbench.registry import DATASETS
 
 TRAIN_COUNTS = (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949)

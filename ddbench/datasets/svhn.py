@@ -11,7 +11,7 @@ from ddbench.datasets._fetch import missing, read_or_fetch
 from ddbench.datasets._parquet import Split, find_parquet, read_parquet_split
 from ddbench.errors import DataMismatchError
 from ddbench.host.file_digests import note_files
-from ddbench.records import RealDataset
+from ddbench.images import RealDataset
 from ddbench.registry import DATASETS
 
 TRAIN_COUNTS = (4948, 13861, 10585, 8497, 7458, 6882, 5727, 5595, 5045, 4659)

@@ -10,8 +10,8 @@ from ddbench.dataset import make_real_dataset
 from ddbench.datasets._image_files import IMAGENET_MEAN, IMAGENET_STD, open_images
 from ddbench.errors import BadInputError, DataMismatchError, DataMissingError
 from ddbench.image_files.class_folders import Listing, class_names_in, list_class_folders
+from ddbench.images import RealDataset
 from ddbench.inputs.documents import read_text
-from ddbench.records import RealDataset
 from ddbench.registry import DATASETS
 
 FOLDER = "tiny-imagenet-200"

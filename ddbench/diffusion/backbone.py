@@ -22,9 +22,9 @@ from ddbench.diffusion.codec import Codec, PixelCodec, VaeCodec
 from ddbench.diffusion.denoiser import Denoiser
 from ddbench.diffusion.original_checkpoint import load_original, read_shape
 from ddbench.errors import BadInputError, DataMismatchError, DataMissingError
+from ddbench.images import DatasetInfo
 from ddbench.inputs.documents import read_json
 from ddbench.pretrained.imagenet import IMAGENET_CLASSES, imagenet_places
-from ddbench.records import DatasetInfo
 
 NO_VAE = "none"
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "diffusion_pytorch_model"

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ddbench.diffusion.foundation import BackboneConfig, foundation_of, load_inputs
+from ddbench.images import LabeledImages
 from ddbench.method import RunContext
-from ddbench.records import LabeledImages
 from ddbench.seeding import make_generator
 
 

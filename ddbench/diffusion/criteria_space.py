@@ -20,9 +20,9 @@ from ddbench.diffusion.inputs import InputSource
 from ddbench.engine.chunks import in_chunks
 from ddbench.errors import BadInputError
 from ddbench.features.feature_space import default_extractor, train_extractor
+from ddbench.images import DatasetInfo, LabeledImages
 from ddbench.method import RunContext
 from ddbench.network import Network
-from ddbench.records import DatasetInfo, LabeledImages
 
 SpaceName = Literal["inputs", "centred", "features"]
 SAMPLE_PER_CLASS = 64  # the first of a class, for mean, deviation and unit; as many as a memory holds; our choice

@@ -35,8 +35,8 @@ from ddbench.diffusion.scratch import (
     train_from_scratch,
 )
 from ddbench.errors import BadInputError, DataMismatchError
+from ddbench.images import LabeledImages
 from ddbench.method import ADDED, Foundation, RunContext
-from ddbench.records import LabeledImages
 from ddbench.training_recipe import MethodPrecision
 
 SCRATCH = "scratch"

@@ -12,8 +12,8 @@ from torch import Tensor
 from ddbench.diffusion.codec import Codec
 from ddbench.host.files import load_tensors
 from ddbench.host.kept_files import is_kept_whole, save_kept
+from ddbench.images import LabeledImages
 from ddbench.method import Tracker
-from ddbench.records import LabeledImages
 
 ENCODED_AT_ONCE = 16
 

@@ -35,11 +35,12 @@ from ddbench.diffusion.guidance import Guide
 from ddbench.diffusion.inputs import InputSource
 from ddbench.diffusion.quality import warn_of_poor_backbone
 from ddbench.diffusion.sampling import Sampler, SamplingPlan, draw_images, sampling_batches, split_evenly
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.engine.chunks import in_chunks
 from ddbench.host.files import load_tensors
 from ddbench.host.kept_files import is_kept_whole, save_kept
+from ddbench.images import LabeledImages
 from ddbench.method import Foundation, Method, RunContext
-from ddbench.records import DistilledDataset, LabeledImages
 from ddbench.seeding import draw_seed
 
 

@@ -20,6 +20,7 @@ from ddbench.diffusion.denoiser import Denoiser
 from ddbench.diffusion.inputs import InputSource
 from ddbench.diffusion.noising import NUM_TIMESTEPS, NoiseSchedule, diffusion_loss
 from ddbench.diffusion.sampling import SamplingPlan, draw_images
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.features.feature_space import (
     FeatureSpace,
     as_normalised,
@@ -29,8 +30,8 @@ from ddbench.features.feature_space import (
 )
 from ddbench.features.set_measures import expected_coverage, frechet_distance
 from ddbench.host.files import write_text
+from ddbench.images import LabeledImages
 from ddbench.method import RunContext
-from ddbench.records import DistilledDataset, LabeledImages
 from ddbench.seeding import make_generator
 
 QUALITY_FILE = "quality.json"

@@ -20,8 +20,8 @@ from ddbench.diffusion.inputs import ChosenInputs, InputSource
 from ddbench.diffusion.quality import denoising_loss, measure_backbone
 from ddbench.host.files import staged_folder
 from ddbench.host.kept_files import is_kept_folder, is_kept_whole, read_kept, save_kept, seal
+from ddbench.images import LabeledImages
 from ddbench.method import RunContext
-from ddbench.records import LabeledImages
 from ddbench.seeding import draw_seed
 from ddbench.training_recipe import MethodPrecision
 from ddbench.work import TRAINING

@@ -16,15 +16,16 @@ import torch
 from torch import Tensor
 
 from ddbench.augment.zca import whiten
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.errors import BadInputError
 from ddbench.evaluator import DistillRun
 from ddbench.host.cached_work import WorkKey, cached_work
 from ddbench.host.meter import Meter
+from ddbench.images import LabeledImages, RealDataset
 from ddbench.method import RunContext
 from ddbench.methods._coresets.selection import draw_distinct
 from ddbench.network import plugin_code
 from ddbench.protocol import Protocol, Schedule
-from ddbench.records import DistilledDataset, LabeledImages, RealDataset
 from ddbench.seeding import make_generator
 from ddbench.students.label_regimes import LabelledSet, label_set
 from ddbench.students.teacher import ReadyTeacher, find_teacher

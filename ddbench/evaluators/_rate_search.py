@@ -13,9 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.evaluator import DistillRun
 from ddbench.evaluators._random_side import UNCHANGED, RandomSide, check_random_side
-from ddbench.records import DistilledDataset, LabeledImages, RealDataset
+from ddbench.images import LabeledImages, RealDataset
 from ddbench.seeding import make_generator
 from ddbench.training_recipe import Regime
 

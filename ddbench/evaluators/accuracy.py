@@ -8,8 +8,9 @@ compared with those papers and with nothing else.
 from __future__ import annotations
 
 from ddbench.evaluator import EVALUATORS, DistillRun, Evaluator, train_students_of
+from ddbench.images import RealDataset
 from ddbench.method import RunContext
-from ddbench.records import Metric, RealDataset
+from ddbench.records import Metric
 
 
 @EVALUATORS.register("accuracy")

@@ -12,8 +12,9 @@ from ddbench.evaluator import EVALUATORS, DistillRun, Evaluator
 from ddbench.evaluators._random_side import UNCHANGED, RandomSide
 from ddbench.evaluators._rate_search import check_searched, choose_own_rate, choose_random_rate
 from ddbench.evaluators._scores import normalised_score
+from ddbench.images import RealDataset
 from ddbench.method import RunContext
-from ddbench.records import Metric, RealDataset
+from ddbench.records import Metric
 
 WEIGHT = 0.5  # of the gain with augmentation; source: metrics/aug_robust.py
 PLAIN: dict[str, Any] = {

@@ -20,8 +20,9 @@ from ddbench.features.feature_space import (
     find_feature_space,
     measure_set,
 )
+from ddbench.images import RealDataset
 from ddbench.method import RunContext
-from ddbench.records import Metric, RealDataset
+from ddbench.records import Metric
 
 # In the order of the table, with units: a fraction is shown in percent.
 UNITS = {

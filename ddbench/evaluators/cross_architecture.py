@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from ddbench.errors import BadInputError
 from ddbench.evaluator import EVALUATORS, DistillRun, Evaluator, student_accuracies
+from ddbench.images import RealDataset
 from ddbench.method import RunContext
-from ddbench.records import Metric, RealDataset
+from ddbench.records import Metric
 
 
 @EVALUATORS.register("cross_architecture")

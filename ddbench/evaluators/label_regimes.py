@@ -11,9 +11,10 @@ from typing import ClassVar
 from ddbench.errors import BadInputError
 from ddbench.evaluator import EVALUATORS, DistillRun, Evaluator
 from ddbench.evaluators._random_side import RandomSide, check_random_side
+from ddbench.images import RealDataset
 from ddbench.inputs.values import shown
 from ddbench.method import RunContext
-from ddbench.records import Metric, RealDataset
+from ddbench.records import Metric
 from ddbench.students.label_regimes import can_label
 from ddbench.training_recipe import REGIMES, Regime
 

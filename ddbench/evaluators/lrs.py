@@ -17,15 +17,17 @@ from typing import ClassVar
 
 import torch
 
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.errors import BadInputError
 from ddbench.evaluator import EVALUATORS, DistillRun, Evaluator
 from ddbench.evaluators._random_side import RandomSide
 from ddbench.evaluators._rate_search import check_searched, choose_own_rate, choose_random_rate
 from ddbench.evaluators._scores import normalised_score
+from ddbench.images import RealDataset
 from ddbench.inputs.values import shown
 from ddbench.method import RunContext
 from ddbench.network import plugin_code
-from ddbench.records import DistilledDataset, Metric, RealDataset
+from ddbench.records import Metric
 from ddbench.students.label_regimes import LabelledSet
 
 WEIGHT = 0.5  # of the gain on random, against that of what hard labels lose; source: metrics/hard_label.py

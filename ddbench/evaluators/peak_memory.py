@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ddbench.evaluator import EVALUATORS, DistillRun, Evaluator
+from ddbench.images import RealDataset
 from ddbench.method import RunContext
-from ddbench.records import Metric, RealDataset
+from ddbench.records import Metric
 
 KINDS = ("peak_allocated_bytes", "peak_reserved_bytes", "peak_host_bytes")
 

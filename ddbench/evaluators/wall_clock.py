@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ddbench.evaluator import EVALUATORS, DistillRun, Evaluator
+from ddbench.images import RealDataset
 from ddbench.method import RunContext
-from ddbench.records import Metric, RealDataset
+from ddbench.records import Metric
 
 
 @EVALUATORS.register("wall_clock")

@@ -18,15 +18,16 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ddbench.augment.zca import unwhiten
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.engine.arithmetic import arithmetic_of
 from ddbench.engine.chunks import in_chunks
 from ddbench.features.set_measures import NEIGHBOURS, measure_class, neighbour_radii
 from ddbench.host.cached_work import WorkKey, cached_work
 from ddbench.host.files import load_tensors
+from ddbench.images import DatasetInfo, LabeledImages
 from ddbench.method import RunContext
 from ddbench.network import InputShape, Network, make_network, plugin_code, split_spec
 from ddbench.protocol import Schedule
-from ddbench.records import DatasetInfo, DistilledDataset, LabeledImages
 from ddbench.seeding import make_generator
 from ddbench.students.loop import TrainingPlan, TrainingSet, channels_last, chunk_size
 from ddbench.students.trainer import train_network

@@ -16,9 +16,9 @@ from ddbench.engine.arithmetic import arithmetic_of
 from ddbench.engine.passes import NetworkEngine, channels_last, plan_engine
 from ddbench.errors import DDBenchError
 from ddbench.host.meter import Meter
+from ddbench.images import DatasetInfo, LabeledImages
 from ddbench.network import InputShape, Network, make_network
 from ddbench.protocol import Schedule
-from ddbench.records import DatasetInfo, LabeledImages
 from ddbench.students.loop import TrainingPlan, TrainingSet, chunk_size, train_student
 from ddbench.training_recipe import Precision
 from ddbench.work import FORWARD, TRAINING, Passes, profile_network

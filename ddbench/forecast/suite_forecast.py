@@ -32,12 +32,13 @@ from ddbench.host.cached_work import is_kept
 from ddbench.host.machine import describe_machine, resolve_device
 from ddbench.host.meter import Meter
 from ddbench.host.threads import given_threads, threads_at_hand
+from ddbench.images import RealDataset
 from ddbench.inputs.documents import read_json
 from ddbench.inputs.problems import explain
 from ddbench.method import Method, make_method
 from ddbench.network import InputShape
 from ddbench.protocol import PROTOCOLS
-from ddbench.records import RealDataset, Result
+from ddbench.records import Result
 from ddbench.runs.distill import RunOptions, check_supported, load_real
 from ddbench.runs.preparation import foundation_keys, prepared_key
 from ddbench.runs.results_store import RESULT_FILE, Store

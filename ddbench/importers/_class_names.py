@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ddbench.errors import BadInputError
-from ddbench.records import DatasetInfo
+from ddbench.images import DatasetInfo
 
 SHOWN = 4
 MOST_DIGITS = 10

@@ -20,13 +20,13 @@ from torch import Tensor
 
 from ddbench.errors import BadInputError
 from ddbench.exporter import CARD, Card, read_card
+from ddbench.images import Whitening
 from ddbench.importer import IMPORTERS, ForeignSet, Importer, ImportOptions
 from ddbench.importers._carded import renumbered, told_by
 from ddbench.importers._class_names import match_classes
 from ddbench.importers._encoded import decode_all
 from ddbench.inputs.paths import check_regular
 from ddbench.inputs.tensors import read_tensors
-from ddbench.records import Whitening
 
 IMAGE_COLUMNS, LABEL_COLUMNS = ("image", "img", "images"), ("label", "labels", "fine_label")
 TENSOR, SOFT = "tensor", "soft_label"

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from ddbench.errors import BadInputError
 from ddbench.exporter import read_card
+from ddbench.images import Whitening
 from ddbench.importer import IMPORTERS, ForeignSet, Importer, ImportOptions
 from ddbench.importers._carded import labels_by_card, told_by
 from ddbench.importers._saved_tensors import as_rate, as_tensor, read_arrays, read_saved
 from ddbench.inputs.tensors import read_tensors
-from ddbench.records import Whitening
 
 NAMES = {  # by what stands in the file, the first that is there
     "images": ("images", "image", "image_syn", "syn_images", "image_tensor", "data", "x"),

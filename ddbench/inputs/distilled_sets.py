@@ -11,8 +11,6 @@ from ddbench.errors import BadInputError
 from ddbench.inputs.image_tensors import as_hard_labels, as_laid_out, as_plain
 from ddbench.inputs.values import as_count
 
-UNBOUNDED = "unbounded"  # a `pixel_margin` without end: of methods that learn pixels freely
-PIXEL_MARGIN = 3.0  # widths of the range 0..1; our choice: DM and DC leave it by one on digits, pixels 0..255 by 60
 PIXEL_TOLERANCE = 1 / 255  # of float pixels in space `pixels`: one step of a byte, as rounding leaves
 LARGEST_NORMALISED = 100.0  # of a set whose mean and std are not known yet: those of real images reach 5, at most 20
 SUM_TOLERANCE = 1e-3  # of a row of soft labels

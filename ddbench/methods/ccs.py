@@ -15,10 +15,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from ddbench.distilled.dataset import DistilledDataset
+from ddbench.images import LabeledImages
 from ddbench.method import METHODS, RunContext
 from ddbench.methods._coresets.selection import select_real
 from ddbench.methods._coresets.training_scores import ScoreConfig, ScoreMethod
-from ddbench.records import DistilledDataset, LabeledImages
 
 
 def share_out(count: int, sizes: Tensor) -> Tensor:

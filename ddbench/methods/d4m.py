@@ -19,8 +19,8 @@ from torch import Tensor
 from ddbench.diffusion.clusters import class_centers
 from ddbench.diffusion.method import DiffusionConfig, DiffusionMethod
 from ddbench.diffusion.sampling import SamplingPlan
+from ddbench.images import LabeledImages
 from ddbench.method import METHODS, RunContext, check_ipc
-from ddbench.records import LabeledImages
 
 
 @METHODS.register("d4m")

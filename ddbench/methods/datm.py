@@ -26,13 +26,13 @@ from torch.nn.utils import vector_to_parameters
 
 from ddbench.engine.chunks import in_chunks
 from ddbench.errors import BadInputError
+from ddbench.images import LabeledImages, Whitening
 from ddbench.method import METHODS, RunContext
 from ddbench.methods._coresets.selection import draw_distinct
 from ddbench.methods._trajectories.expert_files import Expert
 from ddbench.methods._trajectories.flat_minima import FlatExpertConfig, FlatExpertMethod
 from ddbench.methods._trajectories.matching import MatchingConfig, MatchingMethod, images_in_space
 from ddbench.network import InputShape, Network, make_network
-from ddbench.records import LabeledImages, Whitening
 
 CHUNK = 256  # images that an expert classifies at once; as DATM.py
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ddbench.images import LabeledImages
 from ddbench.method import METHODS, RunContext
 from ddbench.methods._gradient_matching.iteration import GradientMatching
-from ddbench.records import LabeledImages
 
 
 @METHODS.register("dc")

@@ -21,14 +21,16 @@ from torch import Tensor
 
 from ddbench.augment.dsa import Draw, apply_dsa, draw_dsa
 from ddbench.augment.strategies import dsa_strategy
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.engine.arithmetic import send_network
 from ddbench.engine.chunks import in_chunks
 from ddbench.engine.compiled import in_precision
+from ddbench.images import LabeledImages
+from ddbench.inputs.pixel_margin import UNBOUNDED
 from ddbench.method import METHODS, Method, RunContext
 from ddbench.methods._coresets.selection import draw_distinct, draw_real
 from ddbench.methods._learning.learner import Learner
 from ddbench.network import InputShape, Network, has_batch_norm, make_network
-from ddbench.records import UNBOUNDED, DistilledDataset, LabeledImages
 from ddbench.students.loop import channels_last, chunk_size
 from ddbench.training_recipe import MethodPrecision
 from ddbench.work import BY_IMAGES, MethodWork, Passes, PhaseWork, image_bytes

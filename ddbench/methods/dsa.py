@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from ddbench.augment.strategies import dsa_strategy
+from ddbench.images import LabeledImages
 from ddbench.method import METHODS, RunContext, check_ipc
 from ddbench.methods._coresets.selection import draw_real
 from ddbench.methods._gradient_matching.iteration import GradientMatching
-from ddbench.records import LabeledImages
 
 
 @METHODS.register("dsa")

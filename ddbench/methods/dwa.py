@@ -22,6 +22,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from ddbench.distilled.dataset import DistilledDataset
+from ddbench.images import DatasetInfo, LabeledImages
 from ddbench.method import METHODS, RunContext, check_ipc
 from ddbench.methods._coresets.selection import draw_real
 from ddbench.methods._teacher.batch_statistics import watched_statistics
@@ -29,7 +31,6 @@ from ddbench.methods._teacher.class_recovery import ClassRecoveryMethod, Recipe,
 from ddbench.methods._teacher.recipes import recipe_for
 from ddbench.methods._teacher.recovery import FIRST_FACTOR, new_recovery, recover
 from ddbench.network import Network
-from ddbench.records import DatasetInfo, DistilledDataset, LabeledImages
 from ddbench.students.loop import channels_last
 
 EPS = 1e-12

@@ -6,10 +6,11 @@ Paper: Toneva et al., "An Empirical Study of Example Forgetting during Deep Neur
 
 from __future__ import annotations
 
+from ddbench.distilled.dataset import DistilledDataset
+from ddbench.images import LabeledImages
 from ddbench.method import METHODS, RunContext
 from ddbench.methods._coresets.selection import select_real
 from ddbench.methods._coresets.training_scores import ScoreMethod, highest
-from ddbench.records import DistilledDataset, LabeledImages
 
 
 @METHODS.register("forgetting")

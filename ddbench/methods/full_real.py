@@ -9,8 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ddbench.distilled.dataset import DistilledDataset
+from ddbench.images import LabeledImages
 from ddbench.method import METHODS, Method, RunContext
-from ddbench.records import DistilledDataset, LabeledImages
 from ddbench.work import MethodWork, PhaseWork
 
 

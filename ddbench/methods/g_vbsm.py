@@ -23,7 +23,9 @@ from pydantic import Field
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.host.files import load_tensors
+from ddbench.images import DatasetInfo, LabeledImages
 from ddbench.method import METHODS, RunContext
 from ddbench.methods._teacher.layer_statistics import ConvSums
 from ddbench.methods._teacher.moving_statistics import MovingStatistics, watched_teachers
@@ -31,7 +33,6 @@ from ddbench.methods._teacher.recipes import recipe_for
 from ddbench.methods._teacher.recovery import FIRST_FACTOR, new_recovery, recover
 from ddbench.methods._teacher.several import TeachersConfig, TeachersMethod, load_teachers
 from ddbench.methods._teacher.views import enlarged, rolled, shifted
-from ddbench.records import DatasetInfo, DistilledDataset, LabeledImages
 from ddbench.students.loop import channels_last
 from ddbench.work import BY_IMAGES, MethodWork, Passes, PhaseWork
 

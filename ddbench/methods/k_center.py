@@ -10,10 +10,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ddbench.distilled.dataset import DistilledDataset
+from ddbench.images import LabeledImages
 from ddbench.method import METHODS, RunContext
 from ddbench.methods._coresets.features import FeatureMethod
 from ddbench.methods._coresets.selection import select_real
-from ddbench.records import DistilledDataset, LabeledImages
 
 
 def choose_centers(features: Tensor, count: int) -> Tensor:

@@ -12,10 +12,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from ddbench.distilled.dataset import DistilledDataset
+from ddbench.images import LabeledImages
 from ddbench.method import METHODS, RunContext
 from ddbench.methods._coresets.features import FeatureConfig, FeatureMethod
 from ddbench.methods._coresets.selection import select_real
-from ddbench.records import DistilledDataset, LabeledImages
 from ddbench.seeding import draw_seed
 
 

@@ -28,8 +28,8 @@ from torch import Tensor
 from ddbench.diffusion.clusters import class_centers
 from ddbench.diffusion.guidance import Guide, GuidedStep
 from ddbench.diffusion.method import DiffusionConfig, DiffusionMethod
+from ddbench.images import LabeledImages
 from ddbench.method import METHODS, RunContext, check_ipc
-from ddbench.records import LabeledImages
 
 
 def towards_modes(modes: Mapping[int, Tensor], scale: float, stop: int) -> Guide:

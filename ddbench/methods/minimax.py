@@ -24,8 +24,8 @@ from ddbench.diffusion.criteria_space import CriteriaSpace, SpaceName, space_mak
 from ddbench.diffusion.fine_tuning import Keeps, TuningPlan
 from ddbench.diffusion.inputs import InputSource
 from ddbench.diffusion.method import DiffusionConfig, DiffusionMethod
+from ddbench.images import LabeledImages
 from ddbench.method import ADDED, METHODS, RunContext
-from ddbench.records import LabeledImages
 
 
 @METHODS.register("minimax")

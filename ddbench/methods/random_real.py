@@ -6,9 +6,10 @@ Paper: none; the "Random" row of Zhao, Bilen, "Dataset Condensation with Distrib
 
 from __future__ import annotations
 
+from ddbench.distilled.dataset import DistilledDataset
+from ddbench.images import LabeledImages
 from ddbench.method import METHODS, Method, RunContext
 from ddbench.methods._coresets.selection import draw_real, select_real
-from ddbench.records import DistilledDataset, LabeledImages
 from ddbench.work import MethodWork, PhaseWork
 
 

@@ -17,12 +17,13 @@ from pydantic import Field
 from torch import Tensor
 from torchvision.transforms.v2.functional import resized_crop
 
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.engine.chunks import in_chunks
+from ddbench.images import LabeledImages
 from ddbench.method import METHODS, RunContext
 from ddbench.methods._coresets.selection import Chosen, draw_distinct
 from ddbench.methods._teacher.choice import TeacherChoice, TeacherChoiceMethod
 from ddbench.network import Network
-from ddbench.records import DistilledDataset, LabeledImages
 from ddbench.students.loop import channels_last, chunk_size
 from ddbench.work import MethodWork, Passes, PhaseWork
 

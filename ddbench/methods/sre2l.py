@@ -18,11 +18,12 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from ddbench.distilled.dataset import DistilledDataset
+from ddbench.images import LabeledImages
 from ddbench.method import METHODS, RunContext
 from ddbench.methods._teacher.batch_statistics import watched_statistics
 from ddbench.methods._teacher.class_recovery import ClassRecoveryMethod, Recipe, augment
 from ddbench.methods._teacher.recovery import FIRST_FACTOR, new_recovery, recover
-from ddbench.records import DistilledDataset, LabeledImages
 from ddbench.students.loop import channels_last
 
 

@@ -13,9 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ddbench.augment.pixels import as_pixels
+from ddbench.distilled.dataset import DistilledDataset
+from ddbench.distilled.pixels import as_pixels
 from ddbench.errors import UnsupportedError
-from ddbench.records import DatasetInfo, DistilledDataset
+from ddbench.images import DatasetInfo
 from ddbench.registry import DATASETS, NETWORKS
 
 # The constants that it normalises by; CIFAR-100 by those of CIFAR-10. Any other data set by ours.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ddbench.errors import BadInputError
-from ddbench.records import DatasetInfo
+from ddbench.images import DatasetInfo
 
 IMAGENET_CLASSES = 1000
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ddbench.errors import BadInputError, DataMismatchError
 from ddbench.host.files import sha256_of
+from ddbench.images import DatasetInfo
 from ddbench.inputs.paths import check_regular
 from ddbench.network import InputShape, Network, make_network
 from ddbench.pretrained.imagenet import IMAGENET_CLASSES, imagenet_places
@@ -17,7 +18,6 @@ from ddbench.pretrained.model_files import find_weights
 from ddbench.pretrained.normalisation import renormalised
 from ddbench.pretrained.published import Published, find_published
 from ddbench.pretrained.state_dict import find_head, misfit, read_state_dict, rename
-from ddbench.records import DatasetInfo
 from ddbench.training_recipe import TeacherNetwork
 
 TRAIN = "train one for this data set"

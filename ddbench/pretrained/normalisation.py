@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ddbench.images import DatasetInfo
 from ddbench.network import Network
-from ddbench.records import DatasetInfo
 
 
 class Renormalised(Network):

@@ -10,9 +10,10 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from ddbench.augment.pixels import as_bytes, as_pixels
+from ddbench.distilled.dataset import DistilledDataset
+from ddbench.distilled.pixels import as_bytes, as_pixels
 from ddbench.host.files import staged_file
-from ddbench.records import DatasetInfo, DistilledDataset
+from ddbench.images import DatasetInfo
 
 COLUMNS = 10  # images shown per class; more would be too small to see
 ROWS = 100  # classes shown; more make a picture that few programs open

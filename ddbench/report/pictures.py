@@ -15,9 +15,11 @@ from PIL import Image
 
 from ddbench.analysis.aggregate import Entry
 from ddbench.dataset import load_dataset
-from ddbench.distilled import load_distilled
+from ddbench.distilled.dataset import DistilledDataset
+from ddbench.distilled.files import load_distilled
 from ddbench.errors import DDBenchError
-from ddbench.records import DatasetInfo, DistilledDataset, Result
+from ddbench.images import DatasetInfo
+from ddbench.records import Result
 from ddbench.report.grid import COLUMNS, display_pixels
 from ddbench.runs.results_store import DISTILLED_FOLDER, RESULT_FILE
 from ddbench.tables.table import Panel

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 
 from ddbench.augment.imagenet import changes_colours
-from ddbench.distilled import content_digest, load_distilled, save_distilled
+from ddbench.distilled.dataset import DistilledDataset
+from ddbench.distilled.files import content_digest, load_distilled, save_distilled
 from ddbench.engine.arithmetic import arithmetic_of
 from ddbench.engine.chunks import explain_out_of_memory, is_out_of_memory, shrunk_chunks
 from ddbench.errors import (
@@ -30,11 +31,11 @@ from ddbench.evaluator import DistillRun, Evaluator, make_evaluator
 from ddbench.host.machine import describe_machine, describe_versions, git_commit, resolve_device
 from ddbench.host.meter import Meter, utc_now
 from ddbench.host.threads import given_threads, threads_at_hand
-from ddbench.images import is_of_content
+from ddbench.images import RealDataset, is_of_content
 from ddbench.inputs.values import MOST_STUDENTS, as_count, as_kind, as_seed, as_text, as_texts
 from ddbench.network import InputShape, make_network, split_spec
 from ddbench.protocol import PROTOCOLS, Protocol
-from ddbench.records import SET_DIGEST, DistilledDataset, Metric, Phase, Reading, RealDataset, Result, Status
+from ddbench.records import SET_DIGEST, Metric, Phase, Reading, Result, Status
 from ddbench.runs.distill import RunOptions, check_dataset, distill, load_real, with_device
 from ddbench.runs.logged_values import describe_cell, describe_evaluation, outcome_of_result
 from ddbench.runs.phase_threads import threads_of_students, threads_of_teachers

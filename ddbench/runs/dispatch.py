@@ -14,8 +14,9 @@ from types import TracebackType
 from ddbench.errors import check_not_told_to_end
 from ddbench.host.meter import Pace, Stopwatch, utc_now
 from ddbench.host.threads import threads_at_hand
+from ddbench.images import DatasetInfo
 from ddbench.method import untracked
-from ddbench.records import DatasetInfo, Result, Status
+from ddbench.records import Result, Status
 from ddbench.runner import Needs, Outcome, Runner, Task
 from ddbench.runs.cell import unfinished_result
 from ddbench.runs.cell_work import CellWork

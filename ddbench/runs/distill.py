@@ -15,6 +15,7 @@ import torch
 from ddbench.augment.dsa import dsa_augment
 from ddbench.augment.strategies import DSA_STRATEGY
 from ddbench.dataset import check_held, find_data_dir, load_dataset
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.engine.arithmetic import arithmetic_of
 from ddbench.engine.chunks import shrunk_chunks
 from ddbench.engine.native import native_passes
@@ -25,6 +26,7 @@ from ddbench.host.files import digest_of, find_cache_dir
 from ddbench.host.machine import describe_machine, describe_versions, git_commit, resolve_device
 from ddbench.host.meter import Meter
 from ddbench.host.threads import given_threads
+from ddbench.images import DatasetInfo, RealDataset
 from ddbench.inputs.paths import as_path
 from ddbench.inputs.values import (
     as_count,
@@ -40,7 +42,7 @@ from ddbench.inputs.values import (
 from ddbench.logger import check_loggers
 from ddbench.method import Foundation, Method, RunContext, Tracker, config_of, make_method, unlogged, untracked
 from ddbench.network import InputShape, make_network
-from ddbench.records import DatasetInfo, DistilledDataset, Phase, Reading, RealDataset
+from ddbench.records import Phase, Reading
 from ddbench.runs.logged_values import describe_distillation, is_images, outcome_of_set
 from ddbench.runs.phase_threads import threads_of_method
 from ddbench.runs.preparation import make_foundations, prepare_once

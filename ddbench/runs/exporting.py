@@ -6,13 +6,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ddbench.augment.pixels import as_bytes, as_pixels
-from ddbench.distilled import content_digest
+from ddbench.distilled.dataset import DistilledDataset
+from ddbench.distilled.files import content_digest
+from ddbench.distilled.pixels import as_bytes, as_pixels
 from ddbench.errors import BadInputError, DDBenchError
 from ddbench.exporter import CARD, EXPORTERS, ExportPlan, read_card, write_card
 from ddbench.host.files import make_folder, staged_folder
+from ddbench.images import RealDataset
 from ddbench.inputs.paths import as_path
-from ddbench.records import SET_DIGEST, DistilledDataset, RealDataset, Result
+from ddbench.records import SET_DIGEST, Result
 from ddbench.runs.distill import RunOptions, check_dataset, load_real, with_device
 from ddbench.runs.set_checks import check_fits, check_values
 

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from ddbench.errors import BadInputError
+from ddbench.images import RealDataset
 from ddbench.importer import ForeignSet
 from ddbench.inputs.distilled_sets import FLOATS
 from ddbench.inputs.values import as_choice, as_count, as_flag, as_numbers, as_positive, as_seed, as_text, shown
-from ddbench.records import RealDataset, Space
+from ddbench.records import Space
 from ddbench.registry import METHODS
 
 SUFFIX = "imported"

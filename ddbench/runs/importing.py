@@ -10,17 +10,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ddbench.augment.zca import fit_zca
-from ddbench.distilled import SIDECAR, check_target, save_distilled, write_distilled
+from ddbench.distilled.dataset import DistilledDataset
+from ddbench.distilled.files import SIDECAR, check_target, save_distilled, write_distilled
 from ddbench.errors import BadInputError, DDBenchError
 from ddbench.host.files import make_folder, sha256_of, staged_folder
 from ddbench.host.machine import resolve_device
+from ddbench.images import RealDataset, Whitening
 from ddbench.importer import IMPORTERS, ForeignSet, ImportOptions
 from ddbench.inputs.distilled_sets import LARGEST_FACTOR
 from ddbench.inputs.documents import read_json
 from ddbench.inputs.paths import as_path
+from ddbench.inputs.pixel_margin import UNBOUNDED
 from ddbench.inputs.values import as_count, as_positive, shown
 from ddbench.inputs.yaml import read_yaml
-from ddbench.records import UNBOUNDED, DistilledDataset, RealDataset, Whitening
 from ddbench.registry import METHODS
 from ddbench.runs.distill import RunOptions, check_dataset, load_real, with_device
 from ddbench.runs.foreign_values import SUFFIX, SourceFacts, budget_of, images_of, labels_of

@@ -11,10 +11,10 @@ from ddbench.errors import UnsupportedError, check_not_told_to_end
 from ddbench.host.cached_work import is_kept
 from ddbench.host.files import digest_of
 from ddbench.host.threads import threads_at_hand
+from ddbench.images import RealDataset
 from ddbench.method import Method, make_method
 from ddbench.network import InputShape
 from ddbench.protocol import PROTOCOLS, Protocol
-from ddbench.records import RealDataset
 from ddbench.runner import Needs
 from ddbench.runs.distill import RunOptions, check_supported, load_real
 from ddbench.runs.phase_threads import threads_of_method, threads_of_students, threads_of_teachers

@@ -13,12 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ddbench.augment.pixels import as_bytes, as_pixels
-from ddbench.distilled import content_digest
+from ddbench.distilled.dataset import DistilledDataset
+from ddbench.distilled.files import content_digest
+from ddbench.distilled.pixels import as_bytes, as_pixels
 from ddbench.host.files import digest_of
+from ddbench.images import DatasetInfo, RealDataset
 from ddbench.method import config_of, make_method
 from ddbench.protocol import Protocol
-from ddbench.records import SET_DIGEST, DatasetInfo, DistilledDataset, Phase, RealDataset, Result
+from ddbench.records import SET_DIGEST, Phase, Result
 from ddbench.runs.suite import Cell
 
 MOST_IMAGES, MOST_PIXELS = 100, 2**20  # of a picture: more are too small to see, and slow to write

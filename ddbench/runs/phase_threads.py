@@ -11,10 +11,10 @@ import torch
 
 from ddbench.engine.threads import threads_for_step, threads_that_pay
 from ddbench.host.threads import threads_at_hand
+from ddbench.images import RealDataset
 from ddbench.method import Method
 from ddbench.network import InputShape
 from ddbench.protocol import Protocol
-from ddbench.records import RealDataset
 from ddbench.students.evaluation_work import evaluation_work, training_work
 from ddbench.students.loop import chunk_size
 from ddbench.students.teacher import untrained_teachers

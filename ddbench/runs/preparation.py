@@ -14,9 +14,10 @@ from ddbench.host.cached_work import WorkKey, cached_work
 from ddbench.host.checkpoint import CHECKPOINT_SECONDS, UNFINISHED_FOLDER, Checkpoints
 from ddbench.host.meter import Meter
 from ddbench.host.source_code import digest_of_owner
+from ddbench.images import LabeledImages
 from ddbench.method import Foundation, Method, RunContext, config_of
 from ddbench.network import plugin_code
-from ddbench.records import LabeledImages, Phase, Reading
+from ddbench.records import Phase, Reading
 from ddbench.seeding import make_generator
 
 # Of ddbench's own code below the methods. `tests/test_cache_versions.py` says when a version must be raised.

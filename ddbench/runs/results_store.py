@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ddbench.distilled import SIDECAR, TENSORS
+from ddbench.distilled.files import SIDECAR, TENSORS
 from ddbench.errors import BadInputError
 from ddbench.host.files import digest_of, is_special, make_folder, staged_folder, write_text
 from ddbench.host.leftovers import all_leftovers, clear_leftovers, staging_path

@@ -14,9 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.errors import tidy
+from ddbench.images import DatasetInfo
 from ddbench.logger import LOGGERS, LoggedRun, Logger, State
-from ddbench.records import DatasetInfo, DistilledDataset
 from ddbench.runs.logged_values import Outcome, as_number, flat_settings, is_images, picture_of, picture_of_set
 from ddbench.runs.results_store import LOGS_FOLDER
 

@@ -6,9 +6,10 @@ import math
 
 import torch
 
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.errors import BadInputError, DataMismatchError
+from ddbench.images import RealDataset
 from ddbench.inputs.distilled_sets import check_normalised, check_whitened
-from ddbench.records import DistilledDataset, RealDataset
 
 
 def check_fits(distilled: DistilledDataset, real: RealDataset, side: int | None = None) -> None:

@@ -6,10 +6,11 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from ddbench.distilled import load_distilled
+from ddbench.distilled.dataset import DistilledDataset
+from ddbench.distilled.files import load_distilled
 from ddbench.errors import DDBenchError
 from ddbench.host.files import digest_of
-from ddbench.records import DatasetInfo, DistilledDataset
+from ddbench.images import DatasetInfo
 from ddbench.runs.results_store import SET_FIELDS, Store
 from ddbench.runs.suite import Cell
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from ddbench.engine.arithmetic import check_precision
 from ddbench.errors import BadInputError, DataMismatchError
 from ddbench.host.machine import resolve_device
+from ddbench.images import DatasetInfo
 from ddbench.network import InputShape, make_network
 from ddbench.protocol import PROTOCOLS
-from ddbench.records import DatasetInfo
 from ddbench.runs.distill import RunOptions, load_real
 from ddbench.runs.results_store import Store
 from ddbench.runs.suite import Cell

@@ -14,9 +14,10 @@ from ddbench.host.leftovers import this_place
 from ddbench.host.machine import resolve_device
 from ddbench.host.meter import utc_now
 from ddbench.host.threads import processors_at_hand
+from ddbench.images import DatasetInfo
 from ddbench.inputs.paths import as_path
 from ddbench.inputs.values import as_function, shown
-from ddbench.records import DatasetInfo, Result
+from ddbench.records import Result
 from ddbench.runner import Runner, RunnerOptions, make_runner
 from ddbench.runs.dispatch import CellEvent, Dispatch
 from ddbench.runs.distill import RunOptions, with_device

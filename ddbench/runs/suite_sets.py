@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 
-from ddbench.distilled import SIDECAR, content_digest, load_distilled, save_distilled
+from ddbench.distilled.dataset import DistilledDataset
+from ddbench.distilled.files import SIDECAR, content_digest, load_distilled, save_distilled
 from ddbench.errors import BadInputError
+from ddbench.images import DatasetInfo
 from ddbench.inputs.paths import as_path
 from ddbench.protocol import PROTOCOLS
-from ddbench.records import SET_DIGEST, DatasetInfo, DistilledDataset
+from ddbench.records import SET_DIGEST
 from ddbench.runs.distill import RunOptions
 from ddbench.runs.foreign_values import SourceFacts
 from ddbench.runs.importing import import_set

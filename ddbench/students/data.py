@@ -10,7 +10,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ddbench.records import DatasetInfo, DistilledDataset, ImageSource, LabeledImages
+from ddbench.distilled.dataset import DistilledDataset
+from ddbench.images import DatasetInfo, ImageSource, LabeledImages
 from ddbench.students.decoding import FILL, decode_images, decode_labels
 
 FEW_VALUES = 16 * 2**20  # normalised once and not in every epoch: 64 MiB in float32, 5,000 images of 3x32x32

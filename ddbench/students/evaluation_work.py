@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from ddbench.images import RealDataset
 from ddbench.network import InputShape
 from ddbench.protocol import Protocol
-from ddbench.records import RealDataset, Result
+from ddbench.records import Result
 from ddbench.students.loop import TrainingPlan
 from ddbench.work import FORWARD, TRAINING, VALUE_BYTES, Passes, PhaseWork, image_bytes
 

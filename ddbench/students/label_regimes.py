@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.engine.arithmetic import arithmetic_of
 from ddbench.engine.chunks import in_chunks
-from ddbench.records import DatasetInfo, DistilledDataset
+from ddbench.images import DatasetInfo
 from ddbench.students.data import TrainingSet
 from ddbench.students.loop import channels_last, chunk_size
 from ddbench.students.soft_labels import SoftLabels

@@ -23,11 +23,11 @@ from ddbench.augment.zca import whiten
 from ddbench.engine.chunks import in_chunks
 from ddbench.engine.passes import NetworkEngine, channels_last
 from ddbench.errors import DivergenceError
+from ddbench.images import DatasetInfo, LabeledImages, Whitening
 from ddbench.inputs.values import as_choice, as_count, as_flag, as_kind, as_number, as_text
 from ddbench.method import Resumable, Tracker, untracked
 from ddbench.network import Network
 from ddbench.protocol import Protocol, Schedule
-from ddbench.records import DatasetInfo, LabeledImages, Whitening
 from ddbench.students.data import TrainingSet
 from ddbench.students.optimiser import WeightAverage, change_lr, make_optimiser, norms_moved_by
 from ddbench.students.resuming import TrainingState

@@ -8,9 +8,10 @@ import torch
 from PIL import Image
 from torchvision.transforms.functional import pil_to_tensor
 
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.errors import BadInputError, DataMismatchError
+from ddbench.images import DatasetInfo
 from ddbench.protocol import Protocol
-from ddbench.records import DatasetInfo, DistilledDataset
 
 
 def at_size_of(distilled: DistilledDataset, info: DatasetInfo, protocol: Protocol) -> DistilledDataset:

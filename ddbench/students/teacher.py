@@ -13,11 +13,12 @@ from ddbench.host.cached_work import WorkKey, cached_work, is_kept
 from ddbench.host.checkpoint import CHECKPOINT_SECONDS, UNFINISHED_FOLDER, Checkpoints
 from ddbench.host.files import load_tensors, sha256_of, staged_file
 from ddbench.host.meter import Meter
+from ddbench.images import DatasetInfo, RealDataset
 from ddbench.method import Tracker, untracked
 from ddbench.network import InputShape, Network, make_network, plugin_code
 from ddbench.pretrained.loading import load_given
 from ddbench.protocol import Protocol, Schedule
-from ddbench.records import DatasetInfo, Phase, Reading, RealDataset, Record, TeacherRecord
+from ddbench.records import Phase, Reading, Record, TeacherRecord
 from ddbench.seeding import make_generator
 from ddbench.students.averaged import Averaged
 from ddbench.students.loop import TrainingPlan, measure_accuracy

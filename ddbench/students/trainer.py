@@ -9,15 +9,17 @@ from typing import Any
 
 import torch
 
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.engine.chunks import in_chunks
 from ddbench.engine.passes import NetworkEngine, plan_engine
 from ddbench.errors import BadInputError
 from ddbench.host.meter import Meter
+from ddbench.images import LabeledImages, RealDataset, Whitening
 from ddbench.inputs.values import as_count, as_function, as_kind, shown
 from ddbench.method import Resumable, Tracker, unlogged, untracked
 from ddbench.network import InputShape, Network, make_network
 from ddbench.protocol import Protocol, Schedule
-from ddbench.records import DistilledDataset, LabeledImages, Reading, RealDataset, Whitening
+from ddbench.records import Reading
 from ddbench.seeding import make_generator
 from ddbench.students.batched import MOST_AT_ONCE, students_at_once, together_unsupported, train_students
 from ddbench.students.data import TrainingSet

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from ddbench.dataset import load_dataset
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.errors import UnsupportedError
 from ddbench.exporter import CARD, Exporter, read_card
-from ddbench.records import DistilledDataset, RealDataset
+from ddbench.images import RealDataset
 from ddbench.registry import EXPORTERS
 from ddbench.runs.exporting import export_set
 

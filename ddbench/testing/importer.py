@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from ddbench.dataset import load_dataset
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.errors import DDBenchError
+from ddbench.images import RealDataset
 from ddbench.importer import Importer, ImportOptions
-from ddbench.records import DistilledDataset, RealDataset
 from ddbench.registry import IMPORTERS
 from ddbench.runs.foreign_values import SourceFacts
 from ddbench.runs.importing import import_set

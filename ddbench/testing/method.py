@@ -15,11 +15,12 @@ import pytest
 import torch
 
 from ddbench.dataset import load_dataset
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.host.cached_work import digest_of_file, is_kept, read_manifest
 from ddbench.host.kept_files import digest_of_tensors
+from ddbench.images import LabeledImages, RealDataset
 from ddbench.inputs.tensors import read_tensors
 from ddbench.method import Method, config_of, make_method
-from ddbench.records import DistilledDataset, LabeledImages, RealDataset
 from ddbench.registry import METHODS
 from ddbench.runs.distill import distill
 from ddbench.runs.preparation import foundation_keys, prepared_key

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from ddbench.augment.dsa import draw_dsa
 from ddbench.dataset import make_real_dataset
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.errors import BadInputError, DDBenchError
 from ddbench.images import RealDataset
 from ddbench.network import InputShape, make_network
 from ddbench.protocol import Protocol, Schedule
-from ddbench.records import DistilledDataset
 from ddbench.registry import PROTOCOLS
 from ddbench.runs.cell import evaluate
 from ddbench.seeding import make_generator

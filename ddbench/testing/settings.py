@@ -9,8 +9,8 @@ from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from ddbench.errors import DDBenchError
+from ddbench.images import LabeledImages
 from ddbench.method import Method, make_method
-from ddbench.records import LabeledImages
 
 
 def changed_settings(

@@ -17,7 +17,7 @@ from ddbench.augment import zca
 from ddbench.augment.zca import EPS, MAX_SIDE, fit_zca, unwhiten, whiten, zca_unsupported
 from ddbench.dataset import load_dataset
 from ddbench.errors import BadInputError, UnsupportedError
-from ddbench.records import DatasetInfo, LabeledImages, Whitening
+from ddbench.images import DatasetInfo, LabeledImages, Whitening
 from tests.golden._naive_whitening import naive_fit
 
 

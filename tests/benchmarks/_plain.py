@@ -11,9 +11,9 @@ from torch.func import functional_call
 from torch.utils.data import DataLoader, TensorDataset
 
 from ddbench.augment.dsa import Draw, apply_dsa, dsa_augment
+from ddbench.images import LabeledImages
 from ddbench.methods._trajectories.meta_gradient import Segment, StudentBatch, matching_loss
 from ddbench.network import Network
-from ddbench.records import LabeledImages
 from ddbench.students.loop import TrainingPlan
 
 CPU = torch.device("cpu")

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ddbench.engine.passes import channels_last, plan_engine
+from ddbench.images import DatasetInfo
 from ddbench.network import InputShape, make_network
 from ddbench.protocol import Schedule
-from ddbench.records import DatasetInfo
 from ddbench.students.loop import TrainingPlan, TrainingSet, train_student
 from ddbench.students.soft_labels import SoftLabels
 from tests.benchmarks._pairs import alternate, report

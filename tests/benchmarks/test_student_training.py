@@ -17,9 +17,9 @@ from torch.utils.data import DataLoader, TensorDataset
 from ddbench.augment.dsa import dsa_augment
 from ddbench.augment.strategies import DSA_STRATEGY
 from ddbench.engine.passes import NetworkEngine, plan_engine
+from ddbench.images import DatasetInfo, LabeledImages
 from ddbench.network import InputShape, Network, make_network
 from ddbench.protocol import Schedule
-from ddbench.records import DatasetInfo, LabeledImages
 from ddbench.students.loop import TrainingPlan, TrainingSet, measure_accuracy, train_student
 from tests.benchmarks._pairs import alternate, first_seconds, report, take_turns
 from tests.benchmarks._roof import convolution_roof

@@ -17,11 +17,12 @@ import torch
 
 from ddbench import distill, load_dataset
 from ddbench.analysis.significance import equivalence
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.engine.passes import NetworkEngine, plan_engine
 from ddbench.host.allocator import keeping_freed_memory
+from ddbench.images import RealDataset
 from ddbench.network import InputShape, make_network
 from ddbench.protocol import PROTOCOLS
-from ddbench.records import DistilledDataset, RealDataset
 from ddbench.seeding import make_generator
 from ddbench.students.loop import TrainingPlan, TrainingSet, measure_accuracy, train_student
 from tests.benchmarks._plain import measure_plainly, train_plainly

@@ -22,13 +22,14 @@ from ddbench.augment.zca import fit_zca
 from ddbench.cli.main import main
 from ddbench.datasets._decoded_cache import cached_tensors, rows_file
 from ddbench.datasets._row_cache import RowCache
-from ddbench.distilled import load_distilled, save_distilled
+from ddbench.distilled.dataset import DistilledDataset
+from ddbench.distilled.files import load_distilled, save_distilled
 from ddbench.features.feature_space import find_feature_space
 from ddbench.host.file_digests import digest_files
 from ddbench.image_files.decode import decode_images
 from ddbench.method import RunContext, config_of, make_method
 from ddbench.protocol import PROTOCOLS
-from ddbench.records import DistilledDataset, Metric, Phase, Reading, Result
+from ddbench.records import Metric, Phase, Reading, Result
 from ddbench.runs.distill import RunOptions, distill
 from ddbench.runs.results_store import DISTILLED_FOLDER, Store, write_lines, write_result
 from ddbench.runs.set_reuse import find_reusable

@@ -14,11 +14,10 @@ import torch
 from ddbench import DistilledDataset, LabeledImages, Metric, RealDataset, distill, evaluate, load_dataset, run_suite
 from ddbench.dataset import make_real_dataset
 from ddbench.evaluator import make_evaluator
-from ddbench.images import DatasetInfo
+from ddbench.images import DatasetInfo, Whitening
 from ddbench.method import make_method
 from ddbench.network import InputShape, make_network
 from ddbench.protocol import Protocol, Schedule
-from ddbench.records import Whitening
 from ddbench.runs.distill import RunOptions
 from ddbench.runs.suite import Suite
 from ddbench.students.loop import TrainingPlan

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ddbench.distilled import load_distilled
+from ddbench.distilled.files import load_distilled
 from ddbench.errors import DDBenchError
 from ddbench.records import Result
 from tests.campaigns._forked import Call, Forks

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from ddbench.cli.main import main
-from ddbench.distilled import load_distilled
+from ddbench.distilled.files import load_distilled
 from ddbench.errors import DDBenchError
 from tests.campaigns._forked import Call, Forks, can_mount
 

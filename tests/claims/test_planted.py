@@ -4,9 +4,9 @@ import pytest
 
 from ddbench.claims import load_claims
 from ddbench.cli.main import main
-from ddbench.distilled import load_distilled
+from ddbench.distilled.dataset import DistilledDataset
+from ddbench.distilled.files import load_distilled
 from ddbench.host.files import baselines_dir
-from ddbench.records import DistilledDataset
 from ddbench.runs.results_store import read_results, write_lines
 
 FOLDER = baselines_dir() / "results" / "xeon_2_cores"

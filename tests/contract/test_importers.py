@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from ddbench.dataset import load_dataset
-from ddbench.records import DistilledDataset
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.registry import IMPORTERS
 from ddbench.runs.exporting import export_set
 from ddbench.runs.foreign_values import SourceFacts

@@ -24,7 +24,7 @@ from ddbench.diffusion.backbone import (
 )
 from ddbench.diffusion.codec import PixelCodec, VaeCodec
 from ddbench.errors import BadInputError, DataMismatchError, DataMissingError
-from ddbench.records import DatasetInfo
+from ddbench.images import DatasetInfo
 from tests.diffusion._original_dit import random_state
 from tests.diffusion._small_models import random_call, random_denoiser, random_vae
 

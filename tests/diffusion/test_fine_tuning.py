@@ -22,8 +22,8 @@ from ddbench.diffusion.fine_tuning import FineTuning, TuningPlan, load_trained, 
 from ddbench.diffusion.inputs import PixelInputs
 from ddbench.diffusion.noising import NoiseSchedule, diffusion_loss, split_output, variational_bound
 from ddbench.errors import DenoiserDivergedError
+from ddbench.images import DatasetInfo, LabeledImages
 from ddbench.method import RunContext
-from ddbench.records import DatasetInfo, LabeledImages
 from tests.diffusion._small_models import random_denoiser
 
 SHAPE = DenoiserShape(8, 3, 3, patch_size=4, width=16, depth=2, heads=2)

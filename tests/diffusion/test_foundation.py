@@ -21,8 +21,8 @@ from ddbench.diffusion.foundation import (
 )
 from ddbench.errors import BadInputError, UnsupportedError
 from ddbench.host.files import find_cache_dir
+from ddbench.images import DatasetInfo, LabeledImages, RealDataset
 from ddbench.method import RunContext, make_method
-from ddbench.records import DatasetInfo, LabeledImages, RealDataset
 from ddbench.runs.distill import distill
 from ddbench.runs.preparation import make_foundations
 from tests.diffusion._original_dit import random_state

@@ -7,8 +7,8 @@ from safetensors.torch import load_file
 from ddbench.diffusion.codec import PixelCodec, VaeCodec
 from ddbench.diffusion.inputs import EncodedInputs, PixelInputs, encode_classes
 from ddbench.errors import DataMismatchError
+from ddbench.images import DatasetInfo, LabeledImages
 from ddbench.method import untracked
-from ddbench.records import DatasetInfo, LabeledImages
 from tests.diffusion._small_models import random_vae
 
 CPU = torch.device("cpu")

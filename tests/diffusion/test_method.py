@@ -14,10 +14,11 @@ from ddbench.diffusion.backbone import load_denoiser
 from ddbench.diffusion.codec import PixelCodec
 from ddbench.diffusion.fine_tuning import FineTuning
 from ddbench.diffusion.sampling import SamplingPlan, draw_images
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.errors import BadInputError, UnsupportedError
 from ddbench.host.cached_work import MANIFEST
+from ddbench.images import RealDataset
 from ddbench.method import make_method
-from ddbench.records import DistilledDataset, RealDataset
 from ddbench.runs.distill import RunOptions, distill
 from ddbench.seeding import draw_seed, make_generator
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.host.files import CACHE_DIR_VARIABLE
 from ddbench.method import Tracker, untracked
-from ddbench.records import DistilledDataset
 from tests._killing import ITEM_SECONDS, Loop, distil_toy, kill_in_loops, run_whole, slowly
 
 pytestmark = [

@@ -18,7 +18,7 @@ from ddbench.claims.judging import judge
 from ddbench.datasets import _imagenet_layout
 from ddbench.datasets.imagewoof import CLASSES
 from ddbench.diffusion.denoiser import DenoiserShape, make_denoiser
-from ddbench.distilled import load_distilled
+from ddbench.distilled.files import load_distilled
 from ddbench.errors import DataMismatchError
 from ddbench.host.files import baselines_dir
 from ddbench.method import make_method

@@ -20,7 +20,7 @@ from ddbench.diffusion.quality import (
     save_quality,
     warn_of_poor_backbone,
 )
-from ddbench.records import LabeledImages
+from ddbench.images import LabeledImages
 from tests.diffusion._small_models import random_denoiser
 
 SHAPE = DenoiserShape(8, 1, 10, patch_size=8, width=16, depth=2, heads=2)

@@ -5,9 +5,9 @@ import torch
 
 from ddbench.augment.strategies import DSA_STRATEGY
 from ddbench.engine.passes import NetworkEngine, derivatives_chunk, plan_engine
+from ddbench.images import DatasetInfo
 from ddbench.network import InputShape, make_network
 from ddbench.protocol import Schedule
-from ddbench.records import DatasetInfo
 from ddbench.students.loop import TrainingPlan, TrainingSet, train_student
 from ddbench.students.soft_labels import SoftLabels
 

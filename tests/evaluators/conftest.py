@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from ddbench.dataset import load_dataset
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.evaluator import DistillRun
-from ddbench.records import DistilledDataset, Phase, Reading, RealDataset
+from ddbench.images import RealDataset
+from ddbench.records import Phase, Reading
 from ddbench.testing import SMOKE_PROTOCOL
 
 

@@ -7,11 +7,11 @@ import torch
 from safetensors.torch import save_file
 
 from ddbench.augment.zca import fit_zca, whiten
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.errors import BadInputError
 from ddbench.evaluators._random_side import RandomSide
 from ddbench.evaluators.label_regimes import LabelRegimes
 from ddbench.network import InputShape, make_network
-from ddbench.records import DistilledDataset
 from ddbench.registry import EVALUATORS, PROTOCOLS
 from ddbench.runs.cell import evaluate
 from ddbench.runs.distill import distill

@@ -9,7 +9,8 @@ import torch
 
 from ddbench.augment.zca import fit_zca, whiten
 from ddbench.dataset import load_dataset
-from ddbench.records import DistilledDataset, RealDataset
+from ddbench.distilled.dataset import DistilledDataset
+from ddbench.images import RealDataset
 
 KINDS = ("pixels", "float pixels", "normalised", "half", "soft", "zca", "uneven", "decoded")
 

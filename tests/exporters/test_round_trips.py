@@ -7,10 +7,10 @@ import pytest
 import torch
 from torchvision.datasets import ImageFolder
 
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.errors import BadInputError, DataMismatchError, UnsupportedError
 from ddbench.exporter import CARD
 from ddbench.images import DatasetInfo
-from ddbench.records import DistilledDataset
 from ddbench.registry import EXPORTERS, IMPORTERS
 from ddbench.runs.exporting import export_set
 from ddbench.runs.foreign_values import SourceFacts

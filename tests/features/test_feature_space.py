@@ -9,6 +9,7 @@ import torch
 
 from ddbench import load_dataset
 from ddbench.augment.zca import fit_zca, whiten
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.features.feature_space import (
     as_normalised,
     default_extractor,
@@ -16,7 +17,6 @@ from ddbench.features.feature_space import (
     measure_set,
     train_extractor,
 )
-from ddbench.records import DistilledDataset
 
 SMALL = "convnet-d1-w8"
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ddbench.records import DatasetInfo, LabeledImages
+from ddbench.images import DatasetInfo, LabeledImages
 
 
 class DoubleImages(LabeledImages):

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ddbench.images import LabeledImages
 from ddbench.network import InputShape, make_network
-from ddbench.records import LabeledImages
 from tests.golden._naive import Parameters, augmented, drawn, loss_of
 
 

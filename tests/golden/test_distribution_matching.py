@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from ddbench.images import DatasetInfo
 from ddbench.method import RunContext, make_method
 from ddbench.methods import dm
 from ddbench.network import InputShape, Network, make_network
 from ddbench.networks import convnet
-from ddbench.records import DatasetInfo
 from tests.golden._agreement import difference, golden
 from tests.golden._double import DoubleImages
 from tests.golden._hashed import digest, draw, fill, images

@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from ddbench.images import LabeledImages
 from ddbench.method import RunContext, make_method
 from ddbench.methods._gradient_matching import iteration
 from ddbench.networks import convnet
-from ddbench.records import LabeledImages
 from tests.golden._agreement import difference
 from tests.golden._double import DoubleImages
 from tests.golden._naive_matching import Matching, draw_real, naive_matching

@@ -13,9 +13,9 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from ddbench.augment import dsa
 from ddbench.engine.passes import NetworkEngine
+from ddbench.images import DatasetInfo
 from ddbench.network import InputShape, Network, make_network
 from ddbench.protocol import PROTOCOLS, Schedule
-from ddbench.records import DatasetInfo
 from ddbench.students import batched
 from ddbench.students.batched import train_students
 from ddbench.students.loop import TrainingPlan, TrainingSet, measure_accuracy, train_student

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ddbench.augment.dsa import Draw
+from ddbench.images import LabeledImages
 from ddbench.method import RunContext, make_method
 from ddbench.methods._trajectories.expert_files import Expert, save_expert
 from ddbench.methods._trajectories.experts import ExpertConfig, ExpertTraining
@@ -17,7 +18,6 @@ from ddbench.methods._trajectories.flat_network import FlatNetwork
 from ddbench.methods._trajectories.meta_gradient import META_GRADIENTS, Segment, StudentBatch
 from ddbench.network import InputShape, Network, make_network
 from ddbench.networks import convnet
-from ddbench.records import LabeledImages
 from ddbench.students.loop import TrainingSet
 from tests.golden import _hashed as hashed
 from tests.golden._agreement import difference

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ddbench.augment.zca import fit_zca, unwhiten, whiten
-from ddbench.records import DatasetInfo, LabeledImages
+from ddbench.images import DatasetInfo, LabeledImages
 from tests.golden import _hashed as hashed
 from tests.golden._agreement import difference
 from tests.golden._naive_whitening import naive_fit

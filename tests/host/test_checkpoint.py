@@ -12,12 +12,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.errors import DenoiserDivergedError, DivergedError
 from ddbench.host.checkpoint import SPENT_FILE, Checkpoints
 from ddbench.host.files import digest_of
 from ddbench.host.meter import Meter
 from ddbench.method import untracked
-from ddbench.records import DistilledDataset, Reading
+from ddbench.records import Reading
 
 CPU = torch.device("cpu")
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ddbench.dataset import load_dataset
-from ddbench.records import DistilledDataset, RealDataset
+from ddbench.distilled.dataset import DistilledDataset
+from ddbench.images import RealDataset
 from ddbench.runs.foreign_values import SourceFacts
 from ddbench.runs.importing import Imported, import_set
 

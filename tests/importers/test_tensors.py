@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.errors import BadInputError
 from ddbench.images import DatasetInfo, LabeledImages, RealDataset
-from ddbench.records import DistilledDataset
 from ddbench.runs.exporting import export_set
 from ddbench.runs.importing import import_set
 

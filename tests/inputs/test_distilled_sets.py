@@ -7,8 +7,8 @@ import torch
 
 from ddbench.augment.zca import whiten
 from ddbench.errors import BadInputError
+from ddbench.images import Whitening
 from ddbench.inputs import distilled_sets
-from ddbench.records import Whitening
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 

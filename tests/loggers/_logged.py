@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from ddbench.dataset import load_dataset
-from ddbench.distilled import load_distilled
+from ddbench.distilled.files import load_distilled
 from ddbench.records import Result
 from ddbench.registry import PROTOCOLS
 from ddbench.runs.cell import run_cell

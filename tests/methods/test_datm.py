@@ -14,14 +14,15 @@ from torch import Tensor
 
 from ddbench.augment.dsa import Draw
 from ddbench.augment.strategies import DSA_STRATEGY
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.errors import BadInputError, DivergedError
+from ddbench.images import LabeledImages
 from ddbench.method import RunContext, config_of, make_method
 from ddbench.methods._trajectories.expert_files import save_expert
 from ddbench.methods._trajectories.flat_network import FlatNetwork
 from ddbench.methods._trajectories.learned_set import LearnedSet
 from ddbench.methods._trajectories.meta_gradient import META_GRADIENTS, MetaGradient, Segment, StudentBatch
 from ddbench.network import InputShape, make_network
-from ddbench.records import DistilledDataset, LabeledImages
 from ddbench.runs.presets import load_preset
 from tests._keeper import Keeper, KilledError
 from tests.golden._naive import augmented, drawn, logits_of

@@ -13,6 +13,7 @@ from torch import Tensor
 from ddbench.augment.dsa import Draw, apply_dsa, draw_dsa
 from ddbench.augment.strategies import DSA_STRATEGY, DSA_STRATEGY_NO_FLIP
 from ddbench.errors import BadInputError
+from ddbench.images import DatasetInfo, LabeledImages
 from ddbench.method import RunContext, config_of, make_method
 from ddbench.methods import dm
 from ddbench.methods.dm import (
@@ -23,7 +24,6 @@ from ddbench.methods.dm import (
     mean_synthetic_embeddings,
 )
 from ddbench.network import InputShape, Network, make_network
-from ddbench.records import DatasetInfo, LabeledImages
 from ddbench.work import count_bytes
 
 SMALL = {"network": "convnet-d1-w8", "steps": 1, "real_batch_size": 5}

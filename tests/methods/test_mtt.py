@@ -12,13 +12,14 @@ from torch import Tensor
 from ddbench.augment.dsa import draw_dsa
 from ddbench.augment.strategies import DSA_STRATEGY, DSA_STRATEGY_NO_FLIP
 from ddbench.augment.zca import whiten
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.engine.native import find_compiler
 from ddbench.errors import BadInputError, DivergedError
+from ddbench.images import LabeledImages
 from ddbench.method import RunContext, config_of, make_method
 from ddbench.methods._trajectories import matching
 from ddbench.methods._trajectories.expert_files import find_whitening
 from ddbench.methods._trajectories.meta_gradient import META_GRADIENTS, MetaGradient, Segment, StudentBatch
-from ddbench.records import DistilledDataset, LabeledImages
 from tests._keeper import Keeper, KilledError
 
 pytestmark = pytest.mark.usefixtures("own_cache")

@@ -8,8 +8,9 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
+from ddbench.distilled.dataset import DistilledDataset
+from ddbench.images import LabeledImages
 from ddbench.method import RunContext, make_method
-from ddbench.records import DistilledDataset, LabeledImages
 
 
 def drawn(toy: LabeledImages, context: RunContext, ipc: int, seed: int = 0) -> DistilledDataset:

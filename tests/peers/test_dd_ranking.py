@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.errors import UnsupportedError
 from ddbench.images import DatasetInfo
 from ddbench.peers.dd_ranking import CONSTANTS, differences, equivalent_command, network_name, to_dd_ranking
-from ddbench.records import DistilledDataset
 
 
 def info_of(name, channels=3):

@@ -27,11 +27,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ddbench import distill, evaluate, import_set, load_dataset
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.host.files import sha256_of
+from ddbench.images import LabeledImages, RealDataset
 from ddbench.network import InputShape, make_network
 from ddbench.peers.dd_ranking import constants_of, to_dd_ranking
 from ddbench.protocol import PROTOCOLS, Protocol, Schedule
-from ddbench.records import DistilledDataset, LabeledImages, RealDataset
 from ddbench.seeding import make_generator
 from ddbench.students.loop import TrainingPlan
 from ddbench.students.trainer import train_network

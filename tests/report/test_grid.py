@@ -11,7 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from ddbench.augment.zca import fit_zca, whiten
-from ddbench.records import DatasetInfo, DistilledDataset, LabeledImages
+from ddbench.distilled.dataset import DistilledDataset
+from ddbench.images import DatasetInfo, LabeledImages
 from ddbench.report.grid import BACKGROUND, COLUMNS, GAP, MIN_SIDE, display_pixels, save_grid, shown_classes
 
 COLOUR = DatasetInfo("toy", ("cat", "dog", "electric ray"), 3, 8, (0.4, 0.5, 0.6), (0.2, 0.3, 0.25), "")

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from ddbench.dataset import load_dataset
-from ddbench.distilled import save_distilled
-from ddbench.records import DistilledDataset
+from ddbench.distilled.dataset import DistilledDataset
+from ddbench.distilled.files import save_distilled
 from ddbench.report import pictures
 from ddbench.report.pictures import find_sets, make_gallery
 from ddbench.runs.results_store import write_result

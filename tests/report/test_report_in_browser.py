@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from ddbench.analysis.aggregate import GAP
-from ddbench.distilled import save_distilled
-from ddbench.records import DistilledDataset
+from ddbench.distilled.dataset import DistilledDataset
+from ddbench.distilled.files import save_distilled
 from ddbench.report.page import write_report
 from ddbench.runs.results_store import read_results
 from tests.report._results import recorded, varied

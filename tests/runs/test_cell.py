@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from ddbench import PROTOCOLS, distill, evaluate, load_dataset
-from ddbench.distilled import load_distilled
+from ddbench.distilled.dataset import DistilledDataset
+from ddbench.distilled.files import load_distilled
 from ddbench.engine.chunks import explain_out_of_memory
 from ddbench.errors import BadInputError, DataMismatchError, DivergedError, UnsupportedError
-from ddbench.records import DistilledDataset
 from ddbench.registry import METHODS
 from ddbench.runs.cell import _check_protocol, run_cell
 from ddbench.runs.distill import RunOptions

@@ -19,13 +19,14 @@ from safetensors.torch import load_file
 from ddbench import PROTOCOLS
 from ddbench.cli.main import main
 from ddbench.dataset import load_dataset
-from ddbench.distilled import load_distilled
+from ddbench.distilled.dataset import DistilledDataset
+from ddbench.distilled.files import load_distilled
 from ddbench.errors import DivergedError
 from ddbench.host import file_digests
 from ddbench.host.cached_work import MANIFEST
 from ddbench.host.files import CACHE_DIR_VARIABLE
 from ddbench.method import METHODS, Foundation, Method, NoConfig, Tracker, untracked
-from ddbench.records import DistilledDataset, Reading
+from ddbench.records import Reading
 from ddbench.runs import distill as distilling
 from ddbench.runs.cell import run_cell
 from ddbench.runs.distill import RunOptions, distill, load_real

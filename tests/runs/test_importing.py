@@ -7,9 +7,9 @@ import torch
 
 from ddbench.analysis.aggregate import make_entries
 from ddbench.dataset import load_dataset
-from ddbench.distilled import load_distilled
+from ddbench.distilled.dataset import DistilledDataset
+from ddbench.distilled.files import load_distilled
 from ddbench.errors import BadInputError, UnknownNameError
-from ddbench.records import DistilledDataset
 from ddbench.runs.cell import evaluate
 from ddbench.runs.foreign_values import SourceFacts
 from ddbench.runs.importing import check_import_target, import_set, recognise, save_imported

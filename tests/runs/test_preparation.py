@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from ddbench.dataset import make_real_dataset
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.host.cached_work import MANIFEST
 from ddbench.method import Foundation, Method, RunContext
-from ddbench.records import DistilledDataset
 from ddbench.runs.preparation import make_foundations, prepare_once
 from ddbench.seeding import make_generator
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import torch
 from ddbench.method import METHODS, Method
-from ddbench.records import DistilledDataset
+from ddbench.distilled.dataset import DistilledDataset
 from PACKAGE._weights import weight
 
 

@@ -6,9 +6,10 @@ import shutil
 import pytest
 import torch
 
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.errors import BadInputError
 from ddbench.host.leftovers import staging_path, this_place
-from ddbench.records import DistilledDataset, Metric, Result
+from ddbench.records import Metric, Result
 from ddbench.runs.results_store import (
     DISTILLED_FOLDER,
     RESULT_FILE,

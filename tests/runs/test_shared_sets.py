@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ddbench.distilled import load_distilled
+from ddbench.distilled.files import load_distilled
 from ddbench.registry import METHODS
 from ddbench.runs.distill import RunOptions
 from ddbench.runs.suite_runner import run_suite

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from ddbench.dataset import load_dataset
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.errors import BadInputError, DDBenchError
 from ddbench.forecast.suite_forecast import forecast_suite
-from ddbench.records import DistilledDataset
 from ddbench.runs.distill import RunOptions, distill
 from ddbench.runs.results_store import Store
 from ddbench.runs.suite import Suite, load_suite

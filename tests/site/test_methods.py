@@ -5,8 +5,8 @@ import re
 import pytest
 import torch
 
-from ddbench.distilled import save_distilled
-from ddbench.records import DistilledDataset
+from ddbench.distilled.dataset import DistilledDataset
+from ddbench.distilled.files import save_distilled
 from ddbench.report.pictures import Infos, find_sets
 from ddbench.site.methods import Pages, name_files
 from ddbench.site.rankings import panels_of, rankings_of

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from ddbench.augment.zca import fit_zca, whiten
 from ddbench.dataset import make_real_dataset
+from ddbench.distilled.dataset import DistilledDataset
+from ddbench.images import RealDataset
 from ddbench.protocol import Protocol, Schedule
-from ddbench.records import DistilledDataset, RealDataset
 from ddbench.students.trainer import StudentTrainer
 from ddbench.training_recipe import Teacher
 

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from ddbench.augment.strategies import DSA_STRATEGY
+from ddbench.distilled.dataset import DistilledDataset
+from ddbench.images import LabeledImages
 from ddbench.network import InputShape, make_network
 from ddbench.protocol import PROTOCOLS, Schedule
-from ddbench.records import DistilledDataset, LabeledImages
 from ddbench.students.data import TrainingSet
 from ddbench.students.loop import TrainingPlan, train_student
 from tests._toy import INFO

@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.images import DatasetInfo
-from ddbench.records import DistilledDataset
 from ddbench.students.data import TrainingSet
 from ddbench.students.decoding import FILL, decode_images, decode_labels
 

@@ -7,8 +7,8 @@ import torch
 
 from ddbench.augment.zca import fit_zca, whiten
 from ddbench.dataset import load_dataset
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.protocol import PROTOCOLS
-from ddbench.records import DistilledDataset
 from ddbench.students.label_regimes import can_label, label_set, teacher_labels
 from ddbench.students.teacher import find_teacher
 from ddbench.training_recipe import REGIMES, Schedule, Teacher

@@ -16,10 +16,11 @@ from ddbench.augment.dsa import dsa_augment
 from ddbench.augment.imagenet import imagenet_augment
 from ddbench.augment.strategies import DSA_STRATEGY
 from ddbench.augment.zca import fit_zca, whiten
+from ddbench.distilled.dataset import DistilledDataset
+from ddbench.images import LabeledImages
 from ddbench.method import untracked
 from ddbench.network import InputShape, Network, make_network
 from ddbench.protocol import PROTOCOLS, Schedule
-from ddbench.records import DistilledDataset, LabeledImages
 from ddbench.students.loop import (
     StudentDivergedError,
     TrainingPlan,

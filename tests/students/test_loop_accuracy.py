@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ddbench.augment.zca import fit_zca, whiten
-from ddbench.records import LabeledImages
+from ddbench.images import LabeledImages
 from ddbench.students import loop
 from ddbench.students.loop import (
     TrainingSet,

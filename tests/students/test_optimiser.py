@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from ddbench.images import DatasetInfo
 from ddbench.network import InputShape, make_network
 from ddbench.protocol import Schedule
-from ddbench.records import DatasetInfo
 from ddbench.students.loop import TrainingPlan, TrainingSet, train_student
 from ddbench.students.optimiser import WeightAverage, change_lr, make_optimiser, norms_moved_by, parameter_groups
 from ddbench.training_recipe import BestOf, Mixup

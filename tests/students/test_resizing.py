@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.errors import BadInputError, DataMismatchError
 from ddbench.protocol import PROTOCOLS
-from ddbench.records import DistilledDataset
 from ddbench.students.resizing import at_size_of
 from tests._toy import INFO
 

@@ -19,9 +19,10 @@ from ddbench.errors import BadInputError, DataMismatchError
 from ddbench.host.cached_work import MANIFEST
 from ddbench.host.checkpoint import UNFINISHED_FOLDER
 from ddbench.host.files import baselines_dir
+from ddbench.images import RealDataset
 from ddbench.network import InputShape, make_network
 from ddbench.protocol import PROTOCOLS, Protocol, Schedule
-from ddbench.records import RealDataset, Result
+from ddbench.records import Result
 from ddbench.registry import DATASETS
 from ddbench.seeding import make_generator
 from ddbench.students import teacher as teachers

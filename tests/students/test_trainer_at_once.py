@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from ddbench.dataset import load_dataset
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.engine.chunks import shrunk_chunks
 from ddbench.protocol import Schedule
-from ddbench.records import DistilledDataset
 from ddbench.students import trainer as training
 from ddbench.students.batched import Together
 from ddbench.students.trainer import StudentTrainer

@@ -15,8 +15,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ddbench.dataset import load_dataset
+from ddbench.distilled.dataset import DistilledDataset
+from ddbench.images import LabeledImages
 from ddbench.method import Foundation, Method, RunContext
-from ddbench.records import DistilledDataset, LabeledImages
 
 SHARED = Path(tempfile.gettempdir())
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from ddbench.evaluator import DistillRun, Evaluator
+from ddbench.images import RealDataset
 from ddbench.method import RunContext
-from ddbench.records import Metric, RealDataset
+from ddbench.records import Metric
 from ddbench.registry import EVALUATORS
 from ddbench.testing import run_contract
 

@@ -19,7 +19,7 @@ from ddbench.inputs.values import LARGEST_SEED
 from ddbench.registry import DATASETS, METHODS
 
 if TYPE_CHECKING:
-    from ddbench.records import DistilledDataset
+    from ddbench.distilled.dataset import DistilledDataset
 
 LONGEST_VALUE = 4096  # characters of a setting, which may be a path
 
@@ -105,7 +105,7 @@ def check_free(folder: Path, *, overwrite: bool) -> DistilledDataset | None:
     Raises:
         BadInputError: a link, something else than a distilled set, a damaged one, or a place that cannot be written to.
     """
-    from ddbench.distilled import SIDECAR, check_target, load_distilled
+    from ddbench.distilled.files import SIDECAR, check_target, load_distilled
 
     if folder.is_symlink():
         raise BadInputError(f"{folder} is a link to {folder.readlink()}, and no link is followed; name a new folder")

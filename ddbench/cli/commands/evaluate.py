@@ -18,7 +18,8 @@ from ddbench.inputs.values import LARGEST_SEED, MOST_STUDENTS
 from ddbench.registry import DATASETS, EVALUATORS, NETWORKS, PROTOCOLS
 
 if TYPE_CHECKING:
-    from ddbench.records import DistilledDataset, Result
+    from ddbench.distilled.dataset import DistilledDataset
+    from ddbench.records import Result
 
 NEAR_CHANCE = 1.2  # times chance: a small test split's luck, and still far below what any working set gives
 
@@ -106,7 +107,7 @@ def _open(folder: Path, dataset: str | None) -> tuple[DistilledDataset, str]:
     Raises:
         BadInputError: no distilled set there, or one that does not say what it was made from.
     """
-    from ddbench.distilled import SIDECAR, load_distilled
+    from ddbench.distilled.files import SIDECAR, load_distilled
     from ddbench.runs.importing import recognise
 
     if (

@@ -38,7 +38,7 @@ def export_set(
     data_dir: DataDir = None,
 ) -> int:
     """Write a distilled set for another program, and say what that form cannot hold."""
-    from ddbench.distilled import load_distilled
+    from ddbench.distilled.files import load_distilled
     from ddbench.errors import BadInputError
     from ddbench.exporter import CARD
     from ddbench.runs.distill import RunOptions

@@ -77,7 +77,7 @@ def import_sets(
 
 def _describe(made: object) -> str:
     """Return in a few words what an imported set is."""
-    from ddbench.records import DistilledDataset
+    from ddbench.distilled.dataset import DistilledDataset
     from ddbench.tables.quantities import bytes_text
 
     assert isinstance(made, DistilledDataset)

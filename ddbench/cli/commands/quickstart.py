@@ -23,7 +23,7 @@ def quickstart(
 ) -> int:
     """Run every baseline on the embedded digits, print the table and keep results, sets, pictures and a report."""
     from ddbench.dataset import load_dataset
-    from ddbench.distilled import load_distilled
+    from ddbench.distilled.files import load_distilled
     from ddbench.host.files import baselines_dir, write_text
     from ddbench.report.grid import save_grid
     from ddbench.report.page import write_report

@@ -18,11 +18,11 @@ from torch import Tensor
 
 from ddbench.engine.chunks import in_chunks
 from ddbench.host.files import load_tensors
+from ddbench.images import LabeledImages
 from ddbench.method import Method, RunContext
 from ddbench.methods._coresets.selection import Chosen
 from ddbench.network import InputShape, Network, make_network
 from ddbench.protocol import Schedule
-from ddbench.records import LabeledImages
 from ddbench.students.loop import TrainingPlan, channels_last, chunk_size, forward_in_chunks
 from ddbench.students.trainer import train_network
 from ddbench.work import TRAINING, VALUE_BYTES, MethodWork, Passes, PhaseWork, profile_network

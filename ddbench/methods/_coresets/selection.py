@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ddbench.records import DistilledDataset, LabeledImages
+from ddbench.distilled.dataset import DistilledDataset
+from ddbench.images import LabeledImages
 
 
 class Chosen:

@@ -22,10 +22,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ddbench.engine.chunks import in_chunks
+from ddbench.images import LabeledImages
 from ddbench.method import Method, Resumable, RunContext, Tracker
 from ddbench.network import InputShape, make_network
 from ddbench.protocol import Schedule
-from ddbench.records import LabeledImages
 from ddbench.students.loop import TrainingPlan, channels_last, chunk_size
 from ddbench.students.trainer import train_network
 from ddbench.work import TRAINING, VALUE_BYTES, MethodWork, Passes, PhaseWork

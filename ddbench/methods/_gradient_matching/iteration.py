@@ -14,15 +14,17 @@ from pydantic import Field
 from torch import Tensor
 
 from ddbench.augment.dsa import apply_dsa, draw_dsa, dsa_augment
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.engine.arithmetic import send_network
 from ddbench.engine.chunks import even_size
 from ddbench.engine.compiled import compiling_pays
+from ddbench.images import LabeledImages
+from ddbench.inputs.pixel_margin import UNBOUNDED
 from ddbench.method import ADDED, Method, RunContext
 from ddbench.methods._coresets.selection import draw_distinct
 from ddbench.methods._gradient_matching.gradients import NetworkGradients, Tensors, gradient_chunk_size
 from ddbench.methods._learning.learner import Learner
 from ddbench.network import InputShape, has_batch_norm, make_network
-from ddbench.records import UNBOUNDED, DistilledDataset, LabeledImages
 from ddbench.training_recipe import MethodPrecision
 from ddbench.work import META, TRAINING, MethodWork, Passes, PhaseWork, image_bytes
 

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from ddbench.errors import DDBenchError
+from ddbench.images import LabeledImages
 from ddbench.inputs.tensors import read_tensors
 from ddbench.method import ADDED, Foundation, RunContext
 from ddbench.methods._teacher.foundation import (
@@ -23,7 +24,6 @@ from ddbench.network import InputShape, Network, make_network
 from ddbench.pretrained.loading import check_published, load_given, load_kept
 from ddbench.pretrained.model_files import find_weights
 from ddbench.pretrained.published import find_published
-from ddbench.records import LabeledImages
 from ddbench.training_recipe import TeacherNetwork
 from ddbench.work import PhaseWork
 

@@ -10,14 +10,15 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.engine.chunks import even_size
+from ddbench.images import DatasetInfo, LabeledImages
 from ddbench.method import RunContext
 from ddbench.methods._teacher.choice import TeacherChoice, TeacherChoiceMethod
 from ddbench.methods._teacher.recipes import recipe_for
 from ddbench.methods._teacher.recovery import cosine_rate
 from ddbench.methods._teacher.views import enlarged, rolled
 from ddbench.network import InputShape, make_network
-from ddbench.records import DatasetInfo, DistilledDataset, LabeledImages
 from ddbench.work import TRAINING, MethodWork, Passes, PhaseWork
 
 LEAST_AREA = 0.08

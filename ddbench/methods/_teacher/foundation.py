@@ -13,10 +13,10 @@ from safetensors.torch import save_file
 from ddbench.augment.strategies import without_flip
 from ddbench.errors import DivergenceError
 from ddbench.host.files import load_tensors
+from ddbench.images import DatasetInfo, LabeledImages
 from ddbench.method import Foundation, Method, RunContext
 from ddbench.network import InputShape, Network, make_network
 from ddbench.protocol import Schedule
-from ddbench.records import DatasetInfo, LabeledImages
 from ddbench.students.loop import StudentDivergedError, TrainingPlan
 from ddbench.students.trainer import train_network
 from ddbench.training_recipe import ImageAugmentation

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 
-from ddbench.records import DatasetInfo
+from ddbench.images import DatasetInfo
 
 R = TypeVar("R")  # a dataclass
 

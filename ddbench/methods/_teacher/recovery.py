@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from ddbench.augment.pixels import as_bytes
+from ddbench.distilled.pixels import as_bytes
 from ddbench.errors import DivergenceError
+from ddbench.images import DatasetInfo, LabeledImages
 from ddbench.method import Resumable, RunContext, part_of
-from ddbench.records import DatasetInfo, LabeledImages
 
 BETAS = (0.5, 0.9)
 FIRST_FACTOR = 10.0  # of the first layer's statistics

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar
 import torch
 from pydantic import Field
 
+from ddbench.images import LabeledImages
 from ddbench.method import ADDED, Foundation, Method, RunContext
 from ddbench.methods._teacher.choice import (
     TRAINED,
@@ -20,7 +21,6 @@ from ddbench.methods._teacher.choice import (
 )
 from ddbench.methods._teacher.foundation import TeacherConfig
 from ddbench.network import InputShape, Network, make_network
-from ddbench.records import LabeledImages
 from ddbench.work import TRAINING, Passes
 
 

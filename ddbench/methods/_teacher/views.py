@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ddbench.augment.imagenet import draw_imagenet, resized_crop
 from ddbench.augment.placement import draw_offsets, padded_crop
-from ddbench.records import DatasetInfo
+from ddbench.images import DatasetInfo
 from ddbench.training_recipe import ImageAugmentation
 
 SHIFTED_PART = 8  # of the side: 4 px of 32, 8 of 64

@@ -7,10 +7,10 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ddbench.distilled import load_whitening
+from ddbench.distilled.files import load_whitening
 from ddbench.errors import DataMismatchError
 from ddbench.host.kept_files import is_kept_whole, save_kept
-from ddbench.records import Whitening
+from ddbench.images import Whitening
 
 TRAJECTORY = "trajectory"
 ADVICE = "remove it to train that expert again"

@@ -19,10 +19,11 @@ from torch import Tensor
 from ddbench.augment.dsa import dsa_augment
 from ddbench.augment.strategies import dsa_strategy
 from ddbench.augment.zca import fit_zca, whiten, zca_unsupported
-from ddbench.distilled import save_whitening
+from ddbench.distilled.files import save_whitening
 from ddbench.engine.compiled import compiling_pays
 from ddbench.engine.passes import derivatives_chunk
 from ddbench.errors import DataMismatchError
+from ddbench.images import LabeledImages, Whitening
 from ddbench.method import Method, RunContext
 from ddbench.methods._trajectories.expert_files import (
     Expert,
@@ -34,7 +35,6 @@ from ddbench.methods._trajectories.expert_files import (
 )
 from ddbench.methods._trajectories.flat_network import FlatNetwork, flatten_parameters
 from ddbench.network import InputShape, make_network
-from ddbench.records import LabeledImages, Whitening
 from ddbench.seeding import draw_seed
 from ddbench.students.loop import TrainingSet, channels_last
 from ddbench.work import TRAINING, VALUE_BYTES, Passes, PhaseWork, image_bytes, profile_network

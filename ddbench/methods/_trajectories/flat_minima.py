@@ -19,11 +19,11 @@ from torch import Tensor
 
 from ddbench.engine.compiled import compiling_pays
 from ddbench.engine.passes import derivatives_chunk
+from ddbench.images import LabeledImages, Whitening
 from ddbench.method import RunContext
 from ddbench.methods._trajectories.experts import ExpertConfig, ExpertMethod
 from ddbench.methods._trajectories.flat_network import FlatNetwork
 from ddbench.network import InputShape, Network, make_network
-from ddbench.records import LabeledImages, Whitening
 from ddbench.work import PhaseWork
 
 EPS = 1e-12  # added to every divisor; source: gsam.py

@@ -16,11 +16,14 @@ from pydantic import Field
 from torch import Tensor
 
 from ddbench.augment.dsa import draw_dsa
-from ddbench.augment.pixels import as_bytes
 from ddbench.augment.strategies import dsa_strategy
 from ddbench.augment.zca import unwhiten, whiten
+from ddbench.distilled.dataset import DistilledDataset
+from ddbench.distilled.pixels import as_bytes
 from ddbench.engine.arithmetic import send
 from ddbench.errors import DivergedError
+from ddbench.images import LabeledImages, Whitening
+from ddbench.inputs.pixel_margin import UNBOUNDED
 from ddbench.method import RunContext
 from ddbench.methods._coresets.selection import draw_real
 from ddbench.methods._learning.learner import Learner
@@ -30,7 +33,6 @@ from ddbench.methods._trajectories.flat_network import FlatNetwork
 from ddbench.methods._trajectories.learned_set import LearnedSet, StepCheck
 from ddbench.methods._trajectories.meta_gradient import META_GRADIENTS, MetaGradient, Segment, StudentBatch
 from ddbench.network import InputShape
-from ddbench.records import UNBOUNDED, DistilledDataset, LabeledImages, Whitening
 from ddbench.work import META, TRAINING, VALUE_BYTES, MethodWork, PhaseWork, image_bytes, profile_network
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from ddbench.cli.main import main
-from ddbench.distilled import SIDECAR, load_distilled
+from ddbench.distilled.files import SIDECAR, load_distilled
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from ddbench.cli.main import main
 from ddbench.dataset import load_dataset
-from ddbench.records import DistilledDataset
+from ddbench.distilled.dataset import DistilledDataset
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ddbench.records import LabeledImages
+from ddbench.images import LabeledImages
 from tests.methods._trajectories._small_experts import make, seeded
 
 

@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ddbench.distilled import save_whitening
+from ddbench.distilled.files import save_whitening
 from ddbench.errors import BadInputError, DataMismatchError
+from ddbench.images import Whitening
 from ddbench.methods._trajectories.expert_files import Expert, expert_path, find_whitening, has_expert, save_expert
-from ddbench.records import Whitening
 from tests._peaks import peak_rises
 
 IDENTITY = {"dataset": "toy (f1)", "network": "mlp", "whitening": "none", "epochs": "3", "parameter count": "7"}

@@ -14,6 +14,7 @@ from torch import Tensor
 from ddbench.augment.dsa import apply_dsa, draw_dsa
 from ddbench.augment.strategies import DSA_STRATEGY, DSA_STRATEGY_NO_FLIP
 from ddbench.dataset import load_dataset
+from ddbench.images import LabeledImages, Whitening
 from ddbench.methods._trajectories import experts
 from ddbench.methods._trajectories.expert_files import Expert, expert_path, find_whitening
 from ddbench.methods._trajectories.experts import (
@@ -24,7 +25,6 @@ from ddbench.methods._trajectories.experts import (
 )
 from ddbench.methods._trajectories.flat_network import FlatNetwork, flatten_parameters
 from ddbench.network import InputShape, make_network
-from ddbench.records import LabeledImages, Whitening
 from ddbench.runs.distill import distill
 from ddbench.students.loop import TrainingSet
 from tests.methods._trajectories._small_experts import SMALL, SPEC, assert_same, make, seeded, trajectory, whole

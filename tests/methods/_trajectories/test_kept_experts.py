@@ -11,11 +11,11 @@ from safetensors.torch import save_file
 
 from ddbench.dataset import load_dataset
 from ddbench.errors import DataMismatchError
+from ddbench.images import LabeledImages
 from ddbench.method import RunContext
 from ddbench.methods._trajectories.expert_files import expert_path, find_whitening
 from ddbench.methods._trajectories.flat_network import flatten_parameters
 from ddbench.network import InputShape, make_network
-from ddbench.records import LabeledImages
 from ddbench.runs.distill import distill
 from tests.methods._trajectories._small_experts import SMALL, SPEC, assert_same, make, seeded, trajectory, whole
 

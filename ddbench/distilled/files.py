@@ -19,13 +19,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from ddbench.distilled.dataset import DistilledDataset
 from ddbench.errors import BadInputError, DataMismatchError
 from ddbench.host.cached_work import WorkKey, cached_work
 from ddbench.host.files import digest_of, make_folder, sha256_of, staged_file, staged_folder, write_text
+from ddbench.images import Whitening
 from ddbench.inputs.documents import read_json
 from ddbench.inputs.paths import as_path
 from ddbench.inputs.problems import explain
-from ddbench.records import DistilledDataset, Phase, Space, Whitening
+from ddbench.records import Phase, Space
 
 TENSORS = "distilled.safetensors"
 SIDECAR = "distilled.json"

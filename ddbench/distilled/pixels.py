@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from ddbench.augment.zca import unwhiten
-from ddbench.records import DatasetInfo, DistilledDataset
+from ddbench.distilled.dataset import DistilledDataset
+from ddbench.images import DatasetInfo
 
 
 def as_pixels(distilled: DistilledDataset, info: DatasetInfo) -> Tensor:

@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from ddbench import distilled as module
-from ddbench.distilled import PICTURE, SIDECAR, TENSORS, check_target, load_distilled
+from ddbench.distilled import files as module
+from ddbench.distilled.files import PICTURE, SIDECAR, TENSORS, check_target, load_distilled
 from ddbench.errors import BadInputError, DataMismatchError
 from ddbench.host.files import CACHE_DIR_VARIABLE
 from tests._sets import IPC, make_set, make_whitening

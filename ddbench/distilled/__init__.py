@@ -1,0 +1,1 @@
+"""Distilled sets: in memory, and as files."""
