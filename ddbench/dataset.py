@@ -18,7 +18,8 @@ from torch import Tensor
 
 from ddbench.errors import BadInputError, DataMismatchError
 from ddbench.host.files import digest_of
-from ddbench.images import CONTENT_PREFIX, DatasetInfo, ImageSource, LabeledImages, RealDataset
+from ddbench.images import DatasetInfo, ImageSource, LabeledImages, RealDataset
+from ddbench.inputs.fingerprints import CONTENT_PREFIX
 from ddbench.inputs.image_tensors import as_plain
 from ddbench.inputs.paths import as_path
 from ddbench.inputs.values import as_choice, as_flag, as_mapping, as_numbers, as_text, shown

@@ -16,14 +16,6 @@ from ddbench.errors import BadInputError, DataMismatchError
 from ddbench.inputs.image_tensors import as_hard_labels, as_plain
 from ddbench.inputs.values import as_count, as_flag, as_kind, as_numbers, as_text, as_texts, shown
 
-# Fingerprints that begin so are of pixels, labels and class names; older ones, 16 bare digits, were of counts alone.
-CONTENT_PREFIX = "c1-"
-
-
-def is_of_content(fingerprint: str) -> bool:
-    """Return whether a fingerprint follows from a data set's content, as all have since version 0.3."""
-    return fingerprint.startswith(CONTENT_PREFIX)
-
 
 class ImageSource(Protocol):
     """Images that may be a tensor or files decoded when asked for: (N, C, H, W) uint8."""

@@ -98,6 +98,11 @@ class Registry(Generic[T]):
         """Every known name, sorted; imports no implementation."""
         return tuple(sorted({*self._entries, *self._files, *self._plugins}))
 
+    def is_own(self, name: str) -> bool:
+        """Return whether a name is that of a file of ddbench's own, and of nothing else."""
+        own = name in self._files and name not in self._plugins
+        return own and (name not in self._entries or self._module(name) in sys.modules)
+
     def get(self, name: str) -> T:
         """Return the entry called `name`, importing its module first where needed.
 

@@ -5,7 +5,7 @@ import json
 import torch
 
 from ddbench.distilled.dataset import DistilledDataset
-from ddbench.distilled.files import SIDECAR
+from ddbench.distilled.names import SIDECAR
 from ddbench.images import Whitening
 
 IPC, CLASSES = 2, 3

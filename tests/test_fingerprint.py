@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ddbench.dataset import check_held, load_dataset, make_real_dataset
 from ddbench.distilled.dataset import DistilledDataset
 from ddbench.errors import BadInputError
-from ddbench.images import is_of_content
+from ddbench.inputs.fingerprints import is_of_content
 from ddbench.runs.cell import evaluate
 from ddbench.runs.distill import distill
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from ddbench.errors import BadInputError, UnknownNameError
 from ddbench.images import DatasetInfo
-from ddbench.network import InputShape, Network, make_network, parse_variant, split_spec
+from ddbench.inputs.network_names import split_spec
+from ddbench.network import InputShape, Network, make_network, parse_variant
 from ddbench.registry import NETWORKS
 
 # Smaller relatives of families whose plain name is slow to build or, for timm, not enough.

@@ -10,7 +10,7 @@ from statistics import fmean, median, stdev
 from typing import Any
 
 from ddbench.analysis.data_identity import DataIdentity
-from ddbench.images import is_of_content
+from ddbench.inputs.fingerprints import is_of_content
 from ddbench.records import OLDER_SET_DIGEST, SET_DIGEST, Reading, Result
 
 GAP = "\N{EN DASH}"  # shown where nothing was run or nothing applies

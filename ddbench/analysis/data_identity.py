@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from ddbench.images import is_of_content
+from ddbench.inputs.fingerprints import is_of_content
 from ddbench.records import Result
 
 

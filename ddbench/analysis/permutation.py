@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from ddbench.analysis.intervals import Alternative, Estimate, Values
 from ddbench.analysis.significance import (
@@ -34,6 +33,8 @@ def permutation_difference(
     Raises:
         BadInputError: values or options that give no test.
     """
+    from scipy import stats  # takes half a second to import
+
     test = paired_difference if paired else difference_of_means
     found = test(a, b, margin, alternative, level)
     upper, lower = np.asarray(a, np.float64) + margin, np.asarray(b, np.float64)

@@ -17,7 +17,6 @@ from itertools import permutations
 from math import comb, exp, log, log1p
 
 import numpy as np
-from scipy import stats
 
 from ddbench.analysis.intervals import (
     ALL_PAIRS,
@@ -211,6 +210,8 @@ def linearity(x: Values, y: Values, tolerance: float, level: float = 0.95) -> Es
             f"linearity needs three values or more at two or more different positive sizes, got {len(keys)} values at "
             f"{', '.join(f'{key:g}' for key in np.unique(keys))}; measure more sizes or seeds"
         )
+    from scipy import stats  # takes half a second to import, and most tables need none
+
     line = stats.linregress(np.log(keys), logs)
     fit = Fit(float(line.slope) - 1, float(line.stderr), len(keys) - 2, (len(keys),), LOG_LOG, size=1.0)
     found = fit.within(tolerance, level)

@@ -11,9 +11,9 @@ from ddbench.analysis.aggregate import MAKING, config_reader, drop_duplicates, v
 from ddbench.analysis.data_identity import DataIdentity
 from ddbench.claims.kinds import ANY_MACHINE, COST_METRIC, ClaimedEntry, is_cost
 from ddbench.errors import BadInputError
-from ddbench.images import is_of_content
-from ddbench.method import with_added
+from ddbench.inputs.fingerprints import is_of_content
 from ddbench.records import Reading, Result
+from ddbench.runs.known_settings import with_added
 
 Unjudged = Literal["not measured", "not comparable", "inconclusive"]
 

@@ -11,10 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ddbench.analysis.aggregate import PEAKS, PHASES
 from ddbench.analysis.published import find_published
 from ddbench.errors import BadInputError
-from ddbench.network import split_spec
-from ddbench.protocol import PROTOCOLS
+from ddbench.inputs.network_names import split_spec
 from ddbench.records import size_words
-from ddbench.registry import DATASETS, METHODS, suggest
+from ddbench.registry import DATASETS, METHODS, PROTOCOLS, suggest
 
 COST_METRIC = re.compile(rf"(?P<phase>making|{'|'.join(PHASES)})_(?P<kind>processor_seconds|seconds|{'|'.join(PEAKS)})")
 ANY_MACHINE = "any"
@@ -74,7 +73,9 @@ class ClaimedEntry(Strict):
             if name not in known:
                 raise BadInputError(f"unknown name {name!r}; {suggest(name, known)}")
         split_spec(self.network)
-        PROTOCOLS.get(self.protocol.partition("@")[0])
+        protocol = self.protocol.partition("@")[0]
+        if protocol not in PROTOCOLS.names():  # one with options, or none; reading one imports torch
+            PROTOCOLS.get(protocol)
 
 
 class Claim(Strict):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import sqrt
 from statistics import fmean, stdev
 
-from scipy import stats
+from scipy.special import stdtr, stdtrit
 
 from ddbench.analysis.intervals import ROUNDING, Estimate
 
@@ -38,7 +38,7 @@ class Prediction:
     def limit(self, level: float) -> float:
         """Return the difference from the recorded mean at which a gate of this error level closes."""
         df = self.estimate.n[1] - 1
-        return -self.sign * max(self.margin, float(stats.t.isf(level, df)) * self.error)
+        return -self.sign * max(self.margin, -float(stdtrit(df, level)) * self.error)
 
 
 def predict(
@@ -54,7 +54,7 @@ def predict(
     error = 0.0 if spread <= rounding else spread * sqrt(1 / len(recorded) + 1 / len(new))
     df = len(recorded) - 1
     exact = 0.0 if -sign * effect > rounding else 1.0
-    p = exact if error == 0 else float(stats.t.sf(-sign * effect / error, df))
-    half = float(stats.t.ppf((1 + confidence) / 2, df)) * error
+    p = exact if error == 0 else float(stdtr(df, sign * effect / error))
+    half = float(stdtrit(df, (1 + confidence) / 2)) * error
     estimate = Estimate(effect, effect - half, effect + half, p, (len(new), len(recorded)), PREDICTION)
     return Prediction(estimate, margin, error, sign)

@@ -25,9 +25,9 @@ from ddbench.claims.kinds import FEWEST_RECORDED
 from ddbench.claims.prediction import predict
 from ddbench.errors import BadInputError
 from ddbench.host.files import digest_of, staged_file
-from ddbench.images import is_of_content
-from ddbench.method import with_added
+from ddbench.inputs.fingerprints import is_of_content
 from ddbench.records import Result
+from ddbench.runs.known_settings import with_added
 
 LEVEL = 0.05
 # Losses that pass whatever the spread says: noise of these sizes comes from libraries, not from this code.

@@ -13,7 +13,7 @@ from itertools import permutations
 from math import exp, log
 from statistics import fmean
 
-from scipy import stats
+from scipy.special import stdtr, stdtrit
 
 from ddbench.analysis.intervals import ONE_SAMPLE_T, Estimate
 from ddbench.analysis.permutation import permutation_difference
@@ -212,10 +212,10 @@ def _speed(claim: SpeedClaim, sources: Sources, confidence: float) -> Finding:
 def _beyond_margin(found: Estimate, centre: float, margin: float, df: int, confidence: float) -> float:
     """Return p of |effect - centre| > margin, two-sided, from an estimate whose interval is a t interval."""
     excess = abs(found.effect - centre) - margin
-    error = (found.high - found.low) / 2 / float(stats.t.ppf((1 + confidence) / 2, df))
+    error = (found.high - found.low) / 2 / float(stdtrit(df, (1 + confidence) / 2))
     if error == 0:
         return 0.0 if found.p == 1 and excess > 0 else 1.0
-    return min(1.0, 2 * float(stats.t.sf(excess / error, df)))
+    return min(1.0, 2 * float(stdtr(df, -excess / error)))
 
 
 def _check_count(claim: AnyClaim, count: int, what: str) -> None:

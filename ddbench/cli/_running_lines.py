@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-from ddbench.host.meter import seconds_since_utc
+from ddbench.host.clock import seconds_since_utc
 from ddbench.runs.running import RunningCell, RunningRun, is_gone, running_cells, running_runs
 from ddbench.tables.escaping import visible
 from ddbench.tables.quantities import duration_text

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from ddbench.cli._running_lines import running_lines
-from ddbench.host.meter import Pace
+from ddbench.host.clock import Pace
 from ddbench.method import Resumable
 from ddbench.records import Result
 from ddbench.runner import Runner

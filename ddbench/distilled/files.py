@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ddbench.distilled.dataset import DistilledDataset
+from ddbench.distilled.names import PICTURE, SIDECAR, TENSORS
 from ddbench.errors import BadInputError, DataMismatchError
 from ddbench.host.cached_work import WorkKey, cached_work
 from ddbench.host.files import digest_of, make_folder, sha256_of, staged_file, staged_folder, write_text
@@ -29,9 +30,6 @@ from ddbench.inputs.paths import as_path
 from ddbench.inputs.problems import explain
 from ddbench.records import Phase, Space
 
-TENSORS = "distilled.safetensors"
-SIDECAR = "distilled.json"
-PICTURE = "images.png"  # made for people from the other files, not part of the set
 CACHE_VERSION = 1  # of the kept copies of whitenings, whose names follow from their content
 WHITENING = re.compile(r"whitening-[0-9a-f]{16}\.safetensors")
 

@@ -25,8 +25,9 @@ from ddbench.features.set_measures import NEIGHBOURS, measure_class, neighbour_r
 from ddbench.host.cached_work import WorkKey, cached_work
 from ddbench.host.files import load_tensors
 from ddbench.images import DatasetInfo, LabeledImages
+from ddbench.inputs.network_names import split_spec
 from ddbench.method import RunContext
-from ddbench.network import InputShape, Network, make_network, plugin_code, split_spec
+from ddbench.network import InputShape, Network, make_network, plugin_code
 from ddbench.protocol import Schedule
 from ddbench.seeding import make_generator
 from ddbench.students.loop import TrainingPlan, TrainingSet, channels_last, chunk_size

@@ -22,9 +22,10 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from ddbench.errors import DataMismatchError, DivergenceError
+from ddbench.host.clock import Pace
 from ddbench.host.files import digest_of, make_folder, write_text
 from ddbench.host.kept_files import read_kept, remove, save_kept
-from ddbench.host.meter import Meter, Pace
+from ddbench.host.meter import Meter
 from ddbench.records import Reading
 
 if TYPE_CHECKING:

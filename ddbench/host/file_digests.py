@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 
 from ddbench.errors import BadInputError, DataMismatchError
 from ddbench.host.cached_work import WorkKey, cached_work, is_kept
+from ddbench.host.clock import seconds_since
 from ddbench.host.file_index import DIGESTS_FILE, FileIndex, read_index, write_index
 from ddbench.host.file_list import FileList, Look, Looks, look_at, look_at_all, look_at_any
-from ddbench.host.meter import seconds_since
 from ddbench.inputs.paths import explain_os_error
 
 __all__ = [

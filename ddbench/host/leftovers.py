@@ -17,6 +17,8 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
+from ddbench.host.clock import seconds_since
+
 DAY = 24 * 3600.0
 BEAT_SECONDS = 600.0  # between signs of life of a folder that is being filled
 LONGEST_NAME = 120  # of a target's name as part of a temporary one: file systems end at 255 bytes
@@ -131,8 +133,6 @@ def _is_dead(path: Path, name: re.Match[str], *, mine: bool) -> bool:
 
 def _is_untouched(path: Path) -> bool:
     """Return whether nothing in a file or folder has changed for a day."""
-    from ddbench.host.meter import seconds_since  # which imports torch
-
     times = []
     for found in (path, *path.rglob("*")):
         with suppress(OSError):

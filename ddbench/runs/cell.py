@@ -28,12 +28,15 @@ from ddbench.errors import (
     tidy,
 )
 from ddbench.evaluator import DistillRun, Evaluator, make_evaluator
+from ddbench.host.clock import utc_now
 from ddbench.host.machine import describe_machine, describe_versions, git_commit, resolve_device
-from ddbench.host.meter import Meter, utc_now
+from ddbench.host.meter import Meter
 from ddbench.host.threads import given_threads, threads_at_hand
-from ddbench.images import RealDataset, is_of_content
+from ddbench.images import RealDataset
+from ddbench.inputs.fingerprints import is_of_content
+from ddbench.inputs.network_names import split_spec
 from ddbench.inputs.values import MOST_STUDENTS, as_count, as_kind, as_seed, as_text, as_texts
-from ddbench.network import InputShape, make_network, split_spec
+from ddbench.network import InputShape, make_network
 from ddbench.protocol import PROTOCOLS, Protocol
 from ddbench.records import SET_DIGEST, Metric, Phase, Reading, Result, Status
 from ddbench.runs.distill import RunOptions, check_dataset, distill, load_real, with_device

@@ -12,7 +12,7 @@ from threading import Event
 from types import TracebackType
 
 from ddbench.errors import check_not_told_to_end
-from ddbench.host.meter import Pace, Stopwatch, utc_now
+from ddbench.host.clock import Pace, Stopwatch, utc_now
 from ddbench.host.threads import threads_at_hand
 from ddbench.images import DatasetInfo
 from ddbench.method import untracked

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from ddbench.augment.zca import fit_zca
 from ddbench.distilled.dataset import DistilledDataset
-from ddbench.distilled.files import SIDECAR, check_target, save_distilled, write_distilled
+from ddbench.distilled.files import check_target, save_distilled, write_distilled
+from ddbench.distilled.names import SIDECAR
 from ddbench.errors import BadInputError, DDBenchError
 from ddbench.host.files import make_folder, sha256_of, staged_folder
 from ddbench.host.machine import resolve_device

@@ -14,6 +14,7 @@ from ddbench.inputs.documents import read_toml
 from ddbench.inputs.paths import as_path
 from ddbench.inputs.problems import explain
 from ddbench.registry import suggest
+from ddbench.runs.known_settings import default_settings
 
 SUFFIX = ".toml"
 
@@ -79,22 +80,13 @@ def preset_settings(name_or_path: str | Path, method: str, given: Mapping[str, A
     return {**preset.settings, **given}
 
 
-def published_config(method: str, dataset: str, ipc: int | None) -> dict[str, Any] | None:
+def published_settings(method: str, dataset: str, ipc: int | None) -> dict[str, Any] | None:
     """Return the settings behind a method's published numbers, every one; None where no preset says what they were."""
-    from ddbench.method import all_settings, make_method
-
     first = f"{method}_{dataset.split(',')[0]}_ipc"  # a preset is named after its content
     for preset in (load_preset(name) for name in preset_names() if name.startswith(first)):
         if ipc in preset.published_for:
-            return all_settings(make_method(method, preset.settings))
+            return {**(default_settings(method) or {}), **preset.settings}
     return None
-
-
-def default_config(method: str) -> dict[str, Any] | None:
-    """Return the defaults of a method's settings, every one; None for a method that is not registered."""
-    from ddbench.method import METHODS, all_settings, make_method
-
-    return all_settings(make_method(method)) if method in METHODS.names() else None
 
 
 def _folder() -> Path:

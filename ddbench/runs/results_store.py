@@ -18,11 +18,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ddbench.distilled.files import SIDECAR, TENSORS
+from ddbench.distilled.names import SIDECAR, TENSORS
 from ddbench.errors import BadInputError
+from ddbench.host.clock import Pace, Stopwatch
 from ddbench.host.files import digest_of, is_special, make_folder, staged_folder, write_text
 from ddbench.host.leftovers import all_leftovers, clear_leftovers, staging_path
-from ddbench.host.meter import Pace, Stopwatch
 from ddbench.inputs.documents import LARGEST, decode, parse_json, read_bytes
 from ddbench.inputs.paths import as_path, explain_os_error
 from ddbench.inputs.problems import explain

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 from pydantic import Field, ValidationError
 
 from ddbench.errors import BadInputError
+from ddbench.host.clock import Pace, Stopwatch, seconds_since
 from ddbench.host.files import make_folder
 from ddbench.host.leftovers import is_process_alive, this_place
-from ddbench.host.meter import Pace, Stopwatch, seconds_since
 from ddbench.inputs.documents import read_json
 from ddbench.method import Resumable, Tracker
 from ddbench.records import Record

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from ddbench.host.meter import Stopwatch
+from ddbench.host.clock import Stopwatch
 from ddbench.runner import Needs
 
 

@@ -11,12 +11,12 @@ from ddbench.errors import BadInputError
 from ddbench.evaluator import make_evaluator
 from ddbench.host.files import digest_of
 from ddbench.inputs.checked import Checked
+from ddbench.inputs.network_names import split_spec
 from ddbench.inputs.paths import as_path
 from ddbench.inputs.problems import explain
 from ddbench.inputs.values import MOST_STUDENTS
 from ddbench.inputs.yaml import read_yaml
 from ddbench.method import config_of, make_method
-from ddbench.network import split_spec
 from ddbench.protocol import PROTOCOLS
 from ddbench.records import Space, size_words
 from ddbench.registry import DATASETS

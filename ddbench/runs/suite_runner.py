@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ddbench.errors import BadInputError
+from ddbench.host.clock import utc_now
 from ddbench.host.leftovers import this_place
 from ddbench.host.machine import resolve_device
-from ddbench.host.meter import utc_now
 from ddbench.host.threads import processors_at_hand
 from ddbench.images import DatasetInfo
 from ddbench.inputs.paths import as_path

@@ -7,7 +7,8 @@ from dataclasses import fields
 from pathlib import Path
 
 from ddbench.distilled.dataset import DistilledDataset
-from ddbench.distilled.files import SIDECAR, content_digest, load_distilled, save_distilled
+from ddbench.distilled.files import content_digest, load_distilled, save_distilled
+from ddbench.distilled.names import SIDECAR
 from ddbench.errors import BadInputError
 from ddbench.images import DatasetInfo
 from ddbench.inputs.paths import as_path

@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Iterator
 
 from ddbench.errors import DDBenchError, UnknownNameError
+from ddbench.inputs.network_names import split_spec
 from ddbench.inputs.values import LARGEST_SEED, MOST_STUDENTS
 from ddbench.method import make_method, with_added
-from ddbench.network import split_spec
 from ddbench.records import OLDER_SET_DIGEST, SET_DIGEST, Metric, Result
 from ddbench.registry import METHODS, PROTOCOLS
 from ddbench.submissions.problems import Finding, Findings, note

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ddbench.dataset import load_dataset
 from ddbench.errors import DDBenchError
-from ddbench.images import is_of_content
+from ddbench.inputs.fingerprints import is_of_content
 from ddbench.records import Result
 from ddbench.registry import DATASETS
 from ddbench.submissions.problems import Finding, Findings, note

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from ddbench.analysis.intervals import Fit
-from ddbench.distilled.files import SIDECAR, content_digest, load_distilled
+from ddbench.distilled.files import content_digest, load_distilled
+from ddbench.distilled.names import SIDECAR
 from ddbench.errors import BadInputError, DDBenchError
 from ddbench.host.files import digest_of
 from ddbench.host.machine import describe_machine, describe_versions, resolve_device

@@ -9,8 +9,8 @@ import pandas as pd
 
 from ddbench.analysis.aggregate import GAP, TIMES, Entry
 from ddbench.analysis.reproduction import LEVEL, Reproduction, reproduce
-from ddbench.method import with_added
-from ddbench.runs.presets import default_config, published_config
+from ddbench.runs.known_settings import default_settings, with_added
+from ddbench.runs.presets import published_settings
 from ddbench.tables.layout import PLUS_MINUS, Citations, Published, ipc_name, published_text
 
 
@@ -24,8 +24,8 @@ def reproductions(entries: Iterable[Entry], published: Published, protocol: str)
         numbers = next(iter(published.get((entry.method, entry.ipc), ())), None)
         if numbers is not None and entry.accuracy is not None:
             first = entry.ok[0]
-            known = published_config(entry.method, first.dataset, entry.ipc)
-            settings = default_config(entry.method) if known is None else known
+            known = published_settings(entry.method, first.dataset, entry.ipc)
+            settings = default_settings(entry.method) if known is None else known
             config = with_added(entry.method, first.config)
             each = reproduce(entry, numbers, config, settings, is_known=known is not None)
             if numbers.protocol == protocol or each.differing:

@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Literal
 import pytest
 import torch
 
+from ddbench.host.clock import Stopwatch
 from ddbench.host.leftovers import is_process_alive
-from ddbench.host.meter import Stopwatch
 from ddbench.records import Result
 from ddbench.registry import RUNNERS
 from ddbench.runner import Needs, Outcome, Report, Runner, RunnerOptions, Task, make_runner

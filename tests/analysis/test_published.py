@@ -100,7 +100,7 @@ def test_every_slug_of_the_translation_occurs_in_the_file():
 
 
 def test_our_networks_and_datasets_of_the_translation_are_registered():
-    from ddbench.network import split_spec
+    from ddbench.inputs.network_names import split_spec
     from ddbench.registry import DATASETS
 
     assert set(published.DATASET_NAMES.values()) <= set(DATASETS.names())

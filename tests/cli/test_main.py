@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from ddbench.cli.commands.distill import parse_settings
 from ddbench.cli.main import main
-from ddbench.distilled.files import SIDECAR, TENSORS, load_distilled
+from ddbench.distilled.files import load_distilled
+from ddbench.distilled.names import SIDECAR, TENSORS
 from ddbench.errors import BadInputError
 
 pytestmark = pytest.mark.usefixtures("own_cache")

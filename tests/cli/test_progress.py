@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ddbench.cli.progress import progress_bars
-from ddbench.host.meter import Pace, Stopwatch
+from ddbench.host.clock import Pace, Stopwatch
 from ddbench.runs.running import Loop
 from ddbench.tables.quantities import duration_text
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ddbench.network import split_spec
+from ddbench.inputs.network_names import split_spec
 from ddbench.registry import NETWORKS
 from ddbench.testing import NetworkContract
 

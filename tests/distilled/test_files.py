@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from ddbench.distilled.dataset import DistilledDataset
-from ddbench.distilled.files import PICTURE, SIDECAR, TENSORS, check_target, load_distilled, save_distilled
+from ddbench.distilled.files import check_target, load_distilled, save_distilled
+from ddbench.distilled.names import PICTURE, SIDECAR, TENSORS
 from ddbench.errors import BadInputError, DataMismatchError
 from ddbench.host.files import CACHE_DIR_VARIABLE, sha256_of
 from tests._sets import CLASSES, PROVENANCE, change_sidecar, make_set, make_whitening

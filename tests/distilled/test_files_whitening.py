@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import save_file
 
 from ddbench.distilled import files as module
-from ddbench.distilled.files import PICTURE, SIDECAR, TENSORS, check_target, load_distilled
+from ddbench.distilled.files import check_target, load_distilled
+from ddbench.distilled.names import PICTURE, SIDECAR, TENSORS
 from ddbench.errors import BadInputError, DataMismatchError
 from ddbench.host.files import CACHE_DIR_VARIABLE
 from tests._sets import IPC, make_set, make_whitening

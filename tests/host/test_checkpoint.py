@@ -114,7 +114,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr("ddbench.host.meter.time", made)
+    for module in ("clock", "meter"):
+        monkeypatch.setattr(f"ddbench.host.{module}.time", made)
     return made
 
 

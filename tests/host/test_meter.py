@@ -1,12 +1,11 @@
 """Tests of the meter: what it counts belongs to its own block; comparisons only, no absolute speeds."""
 
 import mmap
-from datetime import UTC, datetime, timedelta
 
 import pytest
 import torch
 
-from ddbench.host.meter import Meter, Pace, utc_now
+from ddbench.host.meter import Meter
 from tests._peaks import RESET, TRIES, measure, peak_rises
 
 CPU = torch.device("cpu")
@@ -146,47 +145,6 @@ def test_reading_so_far_grows_and_leaves_the_block_running():
     assert 0 < early.seconds < late.seconds <= meter.reading.seconds
     assert early.host_source == meter.reading.host_source
     assert early.peak_host_bytes <= late.peak_host_bytes
-
-
-class Clock:
-    """Stands for the module `time`: it moves when a test says so."""
-
-    def __init__(self):
-        self.now = 50.0
-
-    def perf_counter(self):
-        return self.now
-
-
-def due_at(monkeypatch, every_seconds, *times):
-    """When a pace that starts at 0 is due, asked at `times`."""
-    clock = Clock()
-    monkeypatch.setattr("ddbench.host.meter.time", clock)
-    pace, found = Pace(every_seconds), []
-    for seconds in times:
-        clock.now = 50.0 + seconds
-        if pace.is_due():
-            found.append(seconds)
-    return found
-
-
-def test_pace_is_due_once_in_every_span(monkeypatch):
-    assert due_at(monkeypatch, 10, 0, 5, 9.5, 10, 10.5, 19, 20.5, 21) == [10, 20.5]
-
-
-def test_pace_counts_from_when_it_was_last_due(monkeypatch):
-    assert due_at(monkeypatch, 10, 17, 20, 26.5, 27, 28) == [17, 27]
-
-
-def test_pace_of_no_time_is_always_due(monkeypatch):
-    assert due_at(monkeypatch, 0, 0, 0, 1) == [0, 0, 1]
-
-
-def test_time_now_is_utc_to_the_second():
-    found = datetime.fromisoformat(utc_now())
-    assert found.utcoffset() == timedelta(0)
-    assert found.microsecond == 0
-    assert abs(datetime.now(UTC) - found) < timedelta(minutes=1)
 
 
 def test_processor_time_counts_computing_and_not_waiting():

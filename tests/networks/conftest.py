@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from ddbench.network import InputShape, Network, split_spec
+from ddbench.inputs.network_names import split_spec
+from ddbench.network import InputShape, Network
 from ddbench.registry import NETWORKS
 
 

@@ -93,7 +93,7 @@ def _checkout() -> Path:
 
 def _new_file(folder: Path) -> Path:
     """Return a file that is not there yet, named by the time."""
-    from ddbench.host.meter import utc_now
+    from ddbench.host.clock import utc_now
 
     return folder.resolve() / f"benchmarks-{utc_now()[:19].replace(':', '-')}.json"
 

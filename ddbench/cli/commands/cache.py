@@ -28,8 +28,8 @@ def cache(
 ) -> int:
     """List what is kept from earlier runs, or remove it; all of it can be made again."""
     from ddbench.host.cache_contents import list_cache
+    from ddbench.host.clock import seconds_since
     from ddbench.host.files import find_cache_dir
-    from ddbench.host.meter import seconds_since
     from ddbench.tables.quantities import bytes_text
 
     if unused is not None and everything:
@@ -64,8 +64,8 @@ def _remove(entries: list[CacheEntry]) -> int:
 def _show(entries: list[CacheEntry]) -> None:
     from rich.table import Table
 
+    from ddbench.host.clock import seconds_since
     from ddbench.host.files import find_cache_dir
-    from ddbench.host.meter import seconds_since
     from ddbench.tables.quantities import bytes_text
 
     table = Table(box=None, padding=(0, 2, 0, 0), title=plain_text(str(find_cache_dir())), title_justify="left")

@@ -105,7 +105,7 @@ def _judge_again(
 
 def _note_older_data(file: ClaimsFile, sources: Sources) -> None:
     """Say it where claims and results meet of which one was recorded before fingerprints were of the content."""
-    from ddbench.images import is_of_content
+    from ddbench.inputs.fingerprints import is_of_content
 
     claimed = [entry.fingerprint for claim in file.claims for entry in claim.entries if entry.fingerprint]
     found = [result.dataset_fingerprint for result in sources.results if result.dataset_fingerprint]

@@ -105,7 +105,8 @@ def check_free(folder: Path, *, overwrite: bool) -> DistilledDataset | None:
     Raises:
         BadInputError: a link, something else than a distilled set, a damaged one, or a place that cannot be written to.
     """
-    from ddbench.distilled.files import SIDECAR, check_target, load_distilled
+    from ddbench.distilled.files import check_target, load_distilled
+    from ddbench.distilled.names import SIDECAR
 
     if folder.is_symlink():
         raise BadInputError(f"{folder} is a link to {folder.readlink()}, and no link is followed; name a new folder")

@@ -107,7 +107,8 @@ def _open(folder: Path, dataset: str | None) -> tuple[DistilledDataset, str]:
     Raises:
         BadInputError: no distilled set there, or one that does not say what it was made from.
     """
-    from ddbench.distilled.files import SIDECAR, load_distilled
+    from ddbench.distilled.files import load_distilled
+    from ddbench.distilled.names import SIDECAR
     from ddbench.runs.importing import recognise
 
     if (
@@ -130,7 +131,7 @@ def _open(folder: Path, dataset: str | None) -> tuple[DistilledDataset, str]:
 
 
 def _warn_of_other_data(folder: Path, distilled: DistilledDataset, result: Result) -> None:
-    from ddbench.images import is_of_content
+    from ddbench.inputs.fingerprints import is_of_content
 
     made_from = str(distilled.provenance.get("dataset_fingerprint", ""))
     is_same_name = distilled.provenance.get("dataset") == result.dataset

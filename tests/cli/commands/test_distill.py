@@ -3,7 +3,8 @@
 import pytest
 
 from ddbench.cli.main import main
-from ddbench.distilled.files import SIDECAR, load_distilled
+from ddbench.distilled.files import load_distilled
+from ddbench.distilled.names import SIDECAR
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
