@@ -27,6 +27,9 @@ Space = Literal["normalised", "pixels", "zca"]
 # In the config of a result, where the set came from elsewhere and no method's settings say what it is.
 SET_DIGEST, OLDER_SET_DIGEST = "set_digest", "images_sha256"
 Status = Literal["ok", "skipped", "failed", "out_of_memory"]
+# From which share of its time, and from how much, a measurement has lost so much for want of a processor that its cost
+# is left out of comparisons; docs/performance.md has the measurement.
+BUSY_SHARE, LEAST_LOST_SECONDS = 0.1, 0.1
 # What is known of a result that was read: as it was written, changed since, in another's place, or without a digest.
 Standing = Literal["whole", "altered", "misplaced", "older"]
 
@@ -43,12 +46,76 @@ class Record(Checked):
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
 
+class MachineLoad(Record):
+    """What the machine did beside a measurement; seconds, so that those of several measurements add up.
+
+    None stands for what the system does not count. A machine is busy for a measurement if that lost a tenth of its
+    time, and at least a tenth of a second, because processors were wanted by more than there are of them. Other work
+    that leaves processors free, such as cells side by side of one thread each, makes no machine busy.
+
+    Attributes:
+        seconds: how long it was looked at.
+        core_seconds: of all cores that the process may use.
+        before: share of these cores that other processes took just before.
+        own_seconds: processor time of the process and of those that it started.
+        others_seconds: processor time of all others on these cores.
+        stolen_seconds: processor time that the host of a virtual machine kept from these cores.
+        waited_seconds: how long a thread of the process was ready and had no core; of all threads the longest.
+        throttled_seconds: how long the quota of a container stopped its processes.
+        switches: how often a thread of the process was taken off its core.
+    """
+
+    seconds: float
+    core_seconds: float | None = None
+    before: float | None = None
+    own_seconds: float | None = None
+    others_seconds: float | None = None
+    stolen_seconds: float | None = None
+    waited_seconds: float | None = None
+    throttled_seconds: float | None = None
+    switches: int | None = None
+
+    @property
+    def others(self) -> float | None:
+        """Share of the cores that other processes took meanwhile, 0 to 1."""
+        return (
+            self.others_seconds / self.core_seconds if self.core_seconds and self.others_seconds is not None else None
+        )
+
+    @property
+    def lost_seconds(self) -> float:
+        """Seconds that the work stood still for want of a processor, as far as that is known."""
+        stolen, used = self.stolen_seconds or 0.0, (self.own_seconds or 0.0) + (self.others_seconds or 0.0)
+        stopped = self.seconds * stolen / (stolen + used) if stolen else 0.0
+        return min(self.seconds, (self.waited_seconds or 0.0) + (self.throttled_seconds or 0.0) + stopped)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether costs that were measured meanwhile say more about the machine than about the work."""
+        return self.lost_seconds >= max(BUSY_SHARE * self.seconds, LEAST_LOST_SECONDS)
+
+    def plus(self, later: MachineLoad) -> MachineLoad:
+        """Return the load of both times; what went before is what went before the first."""
+        before = later.before if self.before is None else self.before
+        return self._with(later, 1).model_copy(update={"before": before})
+
+    def less(self, part: MachineLoad) -> MachineLoad:
+        """Return the load without that of a part of the time."""
+        return self._with(part, -1)
+
+    def _with(self, other: MachineLoad, sign: int) -> MachineLoad:
+        pairs = {name: (getattr(self, name), getattr(other, name)) for name in MachineLoad.model_fields}
+        known = {name: pair for name, pair in pairs.items() if name != "before"}
+        sums = {name: None if None in pair else max(0, pair[0] + sign * pair[1]) for name, pair in known.items()}
+        return self.model_copy(update=sums)
+
+
 class Reading(Record):
     """One measurement. GPU fields are None where there is no GPU; `host_source` says how the host peak was taken.
 
     `interruptions` counts how often the work was killed and resumed; `seconds` leaves out what ran between the
-    last time the cost was kept and the kill. `processor_seconds` is the processor time of all threads of the process:
-    on a machine that other work shares, what remains comparable; time on a GPU is not in it.
+    last time the cost was kept and the kill. `processor_seconds` is the processor time of all threads of the process,
+    without time on a GPU. `load` is what the machine did beside it; None in results from before it was looked at.
     """
 
     seconds: float
@@ -58,6 +125,12 @@ class Reading(Record):
     peak_host_bytes: int | None = None
     host_source: str = ""
     interruptions: int = 0
+    load: MachineLoad | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it is known to have been taken on a busy machine, so that its seconds are no measure of the work."""
+        return self.load is not None and self.load.is_busy
 
     def plus(self, later: Reading) -> Reading:
         """Return one account of this and a later measurement: seconds added, peaks the larger of both."""
@@ -70,6 +143,7 @@ class Reading(Record):
             "seconds": self.seconds + later.seconds,
             "processor_seconds": None if None in of_both else sum(v for v in of_both if v is not None),
             "interruptions": self.interruptions + later.interruptions,
+            "load": self.load.plus(later.load) if self.load and later.load else self.load or later.load,
         }
         return later.model_copy(update={**sums, **peaks})
 
@@ -78,7 +152,8 @@ class Reading(Record):
         both = (self.processor_seconds, part.processor_seconds)
         processor = None if None in both else max(0.0, (both[0] or 0.0) - (both[1] or 0.0))
         seconds = max(0.0, self.seconds - part.seconds)
-        return self.model_copy(update={"seconds": seconds, "processor_seconds": processor})
+        load = self.load.less(part.load) if self.load and part.load else self.load
+        return self.model_copy(update={"seconds": seconds, "processor_seconds": processor, "load": load})
 
 
 class Phase(Record):

@@ -128,20 +128,26 @@ def spread_of(results: Iterable[Result], name: str) -> Spread | None:
     return Spread(fmean(means), stdev(means) if len(means) > 1 else None, len(means), (min(counts), max(counts)))
 
 
-def costs_of(results: Sequence[Result]) -> dict[str, float | None]:
+def costs_of(results: Sequence[Result], *, busy: bool = False) -> dict[str, float | None]:
     """Return medians over results: `PHASE_seconds`, `PHASE_peak_..._bytes`, the peak while making, bytes that are kept.
 
     None stands for what was not measured, such as GPU memory where there is no GPU; it is never turned into zero.
+    Seconds that were measured on a busy machine are left out unless `busy`; memory does not depend on it.
+    `making_seconds` is the sum of what phases that make a set took; None where that of one of them was left out.
     """
     costs: dict[str, float | None] = {}
     for phase in PHASES:
         for kind in ("seconds", *PEAKS):
-            costs[f"{phase}_{kind}"] = _median(getattr(r, kind) for result in results for r in _readings(result, phase))
+            readings = [r for result in results for r in _readings(result, phase)]
+            counted = [r for r in readings if busy or kind != "seconds" or not r.is_busy]
+            costs[f"{phase}_{kind}"] = _median(getattr(r, kind) for r in counted)
     for kind in PEAKS:
         costs[f"making_{kind}"] = _median(
             max((peak for r in _readings(result, *MAKING) if (peak := getattr(r, kind)) is not None), default=None)
             for result in results
         )
+    making = [costs[f"{phase}_seconds"] for phase in MAKING if any(result.phase(phase) for result in results)]
+    costs["making_seconds"] = None if None in making or not making else sum(s for s in making if s is not None)
     costs["distilled_bytes"] = _median(result.distilled_bytes for result in results)
     costs["teacher_bytes"] = _median(result.teacher.num_bytes for result in results if result.teacher)
     return costs

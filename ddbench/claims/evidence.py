@@ -111,7 +111,9 @@ def values_of(results: Sequence[Result], metric: str, unit: str | None = None) -
     """
     values = _costs_by_seed(results, metric) if is_cost(metric) else values_by_seed(results, metric)
     if not values:
-        raise UnjudgedError("not measured", f"{results[0].title}: no result holds a {metric} of its own")
+        busy = sum(_is_busy(result, metric) for result in results) if is_cost(metric) else 0
+        why = f"; {busy} of {len(results)} results were measured on a busy machine" if busy else ""
+        raise UnjudgedError("not measured", f"{results[0].title}: no result holds a {metric} of its own{why}")
     _check_units(results, metric, unit)
     return {seed: fmean(found) for seed, found in sorted(values.items())}
 
@@ -132,18 +134,29 @@ def _costs_by_seed(results: Sequence[Result], metric: str) -> dict[int, list[flo
 
 
 def _cost(result: Result, metric: str) -> float | None:
-    """Return a phase's cost; None where it was not measured, not measured anew, or not measured whole."""
+    """Return a phase's cost; None where it was not measured, not measured anew, not whole, or on a busy machine."""
+    readings, kind = _readings(result, metric)
+    numbers = [float(value) for reading in readings if (value := getattr(reading, kind)) is not None]
+    if not numbers or any(reading.interruptions for reading in readings) or _is_busy(result, metric):
+        return None
+    total = sum(numbers) if kind.endswith("seconds") else max(numbers)
+    return total if total > 0 else None
+
+
+def _is_busy(result: Result, metric: str) -> bool:
+    """Return whether a time was measured on a busy machine; peaks of memory do not depend on that."""
+    readings, kind = _readings(result, metric)
+    return kind.endswith("seconds") and any(reading.is_busy for reading in readings)
+
+
+def _readings(result: Result, metric: str) -> tuple[list[Reading], str]:
+    """Return the readings that a cost is taken from, and which of their fields it is."""
     found = COST_METRIC.fullmatch(metric)
     phase, kind = (found["phase"], found["kind"]) if found else ("", "")
     names = MAKING if phase == "making" else (phase,)
     # A reused `prepare` is another result's measurement; as a part of what a set costs it still counts.
     phases = [p for p in result.phases if p.name in names and (phase == "making" or not p.cached)]
-    readings: list[Reading] = [p.reading for p in phases]
-    numbers = [float(value) for reading in readings if (value := getattr(reading, kind)) is not None]
-    if not numbers or any(reading.interruptions for reading in readings):
-        return None
-    total = sum(numbers) if kind.endswith("seconds") else max(numbers)
-    return total if total > 0 else None
+    return [p.reading for p in phases], kind
 
 
 def _check_units(results: Sequence[Result], name: str, unit: str | None) -> None:

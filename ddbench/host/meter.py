@@ -12,6 +12,7 @@ from typing import ClassVar
 import torch
 
 from ddbench.host.allocator import keeping_freed_memory
+from ddbench.host.load import Counters, Lookout, load_between, read_counters
 from ddbench.records import Reading
 
 # Bytes allocated and reserved on a GPU, and resident on the host; None where there is none.
@@ -28,9 +29,11 @@ class Meter:
     reserved; memory outside its allocator is not seen. Peak host bytes are the process's resident set: reset at the
     start on Linux, elsewhere the peak since the process began, which `host_source` says. What the block frees stays
     with the process until the block ends. A block inside another resets peaks too; the outer one remembers its own.
+    What the machine does meanwhile is read at both ends, outside the time that is measured.
     """
 
     _running: ClassVar[list[Meter]] = []
+    _lookout: ClassVar[Lookout] = Lookout()
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -40,6 +43,8 @@ class Meter:
         self._reading: Reading | None = None
         self._peaks = _NO_PEAKS
         self._kept = ExitStack()
+        self._counted = Counters()  # at the start of the block
+        self._before: float | None = None
 
     def __enter__(self) -> Meter:
         self._reading, self._peaks = None, _NO_PEAKS
@@ -51,6 +56,8 @@ class Meter:
         self._kept.enter_context(keeping_freed_memory())
         self._resets_host = _reset_host_peak()
         self._running.append(self)
+        self._counted = read_counters()
+        self._before = self._lookout.look(self._counted)
         self._processor_started = time.process_time()
         self._started = time.perf_counter()
         return self
@@ -67,14 +74,16 @@ class Meter:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         seconds = time.perf_counter() - self._started
+        processor_seconds = time.process_time() - self._processor_started
         allocated, reserved, host = self._peaks_so_far()
         return Reading(
             seconds=seconds,
-            processor_seconds=time.process_time() - self._processor_started,
+            processor_seconds=processor_seconds,
             peak_allocated_bytes=allocated,
             peak_reserved_bytes=reserved,
             peak_host_bytes=host,
             host_source="resident peak, reset per phase" if self._resets_host else "resident peak of the process",
+            load=load_between(self._counted, read_counters(), seconds, self._before),
         )
 
     def _peaks_so_far(self) -> _Peaks:

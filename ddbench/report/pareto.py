@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ddbench.analysis.aggregate import MAKING, costs_of
+from ddbench.analysis.aggregate import costs_of
 from ddbench.report.plot_style import draw_full_real, finish, new_figure, row_name, style_of
 from ddbench.tables.table import Panel
 
@@ -28,12 +28,15 @@ class Point:
 
 
 def time_points(panel: Panel, machine: str) -> dict[RowKey, list[Point]]:
-    """Return accuracy and seconds to prepare and distil on one machine, by row; IPC that lack either are left out."""
+    """Return accuracy and seconds to prepare and distil on one machine, by row; without IPC that lack either.
+
+    An IPC is left out too where its seconds were measured on a busy machine only.
+    """
     points: dict[RowKey, list[Point]] = {}
     for row, ipc, accuracy, costs in _measured(panel, machine):
-        seconds = [found for phase in MAKING if (found := costs[f"{phase}_seconds"]) is not None]
-        if sum(seconds) > 0:
-            points.setdefault(row, []).append(Point(ipc, sum(seconds), accuracy))
+        seconds = costs["making_seconds"]
+        if seconds:
+            points.setdefault(row, []).append(Point(ipc, seconds, accuracy))
     return points
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ddbench.analysis.aggregate import GAP, MAKING, TIMES, Entry, Spread, costs_of
+from ddbench.analysis.aggregate import GAP, TIMES, Entry, Spread, costs_of
 from ddbench.analysis.data_identity import DataIdentity
 from ddbench.analysis.marks import EntryKey, Mark, mark_entries
 from ddbench.records import Result
@@ -229,10 +229,9 @@ def _is_whole_beside(entry: Entry, protocol_hash: str, labels: Labels) -> bool:
 def _cost_of(entry: Entry, machines: Mapping[str, str]) -> Cost | None:
     for machine, results in entry.by_machine().items():
         costs = costs_of(results)
-        seconds = [found for phase in MAKING if (found := costs[f"{phase}_seconds"]) is not None]
         on_gpu = any(result.machine.get("gpu") for result in results)
         peak = costs[f"making_peak_{'allocated' if on_gpu else 'host'}_bytes"]
-        return Cost(machines[machine], sum(seconds) if seconds else None, peak, on_gpu)
+        return Cost(machines[machine], costs["making_seconds"], peak, on_gpu)
     return None
 
 

@@ -11,7 +11,9 @@ from ddbench.analysis.aggregate import GAP, Entry, Spread, costs_of, machine_lab
 from ddbench.analysis.published import PublishedEntry, PublishedNumber
 from ddbench.analysis.regime_gains import is_of_regimes
 from ddbench.records import Result, TeacherRecord
-from ddbench.tables.quantities import bytes_text, gpu_text, seconds_text
+from ddbench.tables.busy_costs import SHOWN_PHASES as SHOWN_PHASES
+from ddbench.tables.busy_costs import seconds_texts
+from ddbench.tables.quantities import bytes_text, gpu_text
 
 Published = Mapping[tuple[str, int | None], tuple[PublishedEntry, ...]]
 
@@ -21,7 +23,6 @@ DISAGREEING = "\N{DOUBLE DAGGER}"
 ALTERED = "altered"
 SETTINGS = "settings differ"
 PROTOCOLS_LR = "protocol's"  # students' rate where the distilled set has not learned one
-SHOWN_PHASES = ("prepare", "distill", "teacher", "evaluate")
 
 
 class Citations:
@@ -78,11 +79,12 @@ def accuracy_frame(
     return pd.DataFrame(frame)
 
 
-def cost_frame(entries: Sequence[Entry]) -> pd.DataFrame:
+def cost_frame(entries: Sequence[Entry], *, busy_costs: bool = False) -> pd.DataFrame:
     """Return one row per entry and machine: median seconds of each phase, peak memory, bytes of set and teacher.
 
     A phase, a teacher or a GPU that no entry has is left out. Machines have the letters of `name_machines` where there
     are several.
+    Seconds that were measured on a busy machine count with `busy_costs`, or where there are no others, and are marked.
     """
     rows = group_rows(entries)
     machines = name_machines(entries)
@@ -94,13 +96,14 @@ def cost_frame(entries: Sequence[Entry]) -> pd.DataFrame:
     for entry in entries:
         for machine, results in entry.by_machine().items():
             costs = costs_of(results)
+            seconds = seconds_texts(results, phases, busy_costs=busy_costs)
             on_gpu = any(result.machine.get("gpu") for result in results)
             frame.append(
                 {
                     **row_names(entry.row, rows),
                     "IPC": " ".join(filter(None, (_ipc_text(entry), altered_words(entry)))),
                     **({"machine": machines[machine]} if len(machines) > 1 else {}),
-                    **{f"{phase} (s)": seconds_text(costs[f"{phase}_seconds"]) for phase in phases},
+                    **{f"{phase} (s)": text for phase, text in seconds.items()},
                     **(_gpu_texts(costs, on_gpu=on_gpu) if has_gpu else {}),
                     "host memory": bytes_text(costs["making_peak_host_bytes"]),
                     "set size": bytes_text(costs["distilled_bytes"]),

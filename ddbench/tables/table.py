@@ -16,6 +16,7 @@ from ddbench.analysis.published import list_published
 from ddbench.errors import BadInputError
 from ddbench.inputs.values import shown
 from ddbench.records import Result
+from ddbench.tables.busy_costs import busy_notes, count_busy
 from ddbench.tables.gain_column import gain_frame, gain_notes
 from ddbench.tables.label_regimes import regimes_frame, regimes_notes
 from ddbench.tables.layout import (
@@ -110,7 +111,12 @@ class Table:
 
 
 def make_table(
-    results: Sequence[Result], *, published: bool = False, gain: bool = False, mix_protocols: bool = False
+    results: Sequence[Result],
+    *,
+    published: bool = False,
+    gain: bool = False,
+    mix_protocols: bool = False,
+    busy_costs: bool = False,
 ) -> Table:
     """Return the comparison of results.
 
@@ -119,6 +125,7 @@ def make_table(
         published: show what papers print beside what was measured.
         gain: show how far each method is from random real images.
         mix_protocols: allow several contents (hashes) of one protocol name, and show which row has which.
+        busy_costs: count seconds that were measured on a busy machine, which are left out otherwise.
 
     Raises:
         BadInputError: no results, or several hashes of one protocol name without `mix_protocols`.
@@ -135,22 +142,25 @@ def make_table(
             _check_hashes(group)
     versions = Counter((group[0].dataset, group[0].protocol, group[0].network) for group in groups)
     several = {name for name, count in versions.items() if count > 1}
-    panels = [_make_panel(group, several, published=published, gain=gain) for group in groups]
+    panels = [_make_panel(group, several, published=published, gain=gain, busy_costs=busy_costs) for group in groups]
     if older := count_older(results):
         panels[-1] = replace(panels[-1], notes=(*panels[-1].notes, older))
     return Table(tuple(panels))
 
 
-def tidy_row(entry: Entry, published: Published, protocol: str, duplicates: int) -> dict[str, Any]:
+def tidy_row(
+    entry: Entry, published: Published, protocol: str, duplicates: int, *, busy_costs: bool = False
+) -> dict[str, Any]:
     """Return one entry as a record of plain values; None where a thing was not measured or is not known.
 
     Accuracies are in percent. Costs are medians over the results on one machine, `cost_machine`, the one with most
-    results where there are several. Fields of `published_` are those of the number the table shows.
+    results where there are several. Seconds measured on a busy machine are left out unless
+    `busy_costs`. Fields of `published_` are those of the number the table shows.
     """
     first, accuracy = entry.results[0], entry.accuracy
     machines = entry.by_machine()
     machine = next(iter(machines), None)
-    costs = costs_of(machines[machine] if machine else ())
+    costs = costs_of(machines[machine] if machine else (), busy=busy_costs)
     order = [f"{phase}_seconds" for phase in PHASES] + [f"{phase}_{kind}" for phase in PHASES for kind in PEAKS]
     rates = sorted({result.student_lr for result in entry.ok if result.student_lr is not None})
     return {
@@ -167,6 +177,7 @@ def tidy_row(entry: Entry, published: Published, protocol: str, duplicates: int)
         "results_ok": len(entry.ok),
         "results_not_ok": len(entry.not_ok),
         **({"results_altered": altered} if (altered := sum(r.is_altered for r in entry.results)) else {}),
+        **({"results_busy": busy} if (busy := count_busy(entry.ok)) else {}),
         "duplicates": duplicates,
         "accuracy_mean": _tidy_number(accuracy.mean if accuracy else None),
         "accuracy_std": _tidy_number(accuracy.std if accuracy else None),
@@ -235,7 +246,9 @@ def _check_hashes(results: Sequence[Result]) -> None:
         )
 
 
-def _make_panel(results: Sequence[Result], several: set[tuple[str, str, str]], *, published: bool, gain: bool) -> Panel:
+def _make_panel(
+    results: Sequence[Result], several: set[tuple[str, str, str]], *, published: bool, gain: bool, busy_costs: bool
+) -> Panel:
     first = results[0]
     fingerprint = DataIdentity(results).of(first)
     data = f" (data {fingerprint})" if (first.dataset, first.protocol, first.network) in several else ""
@@ -258,13 +271,14 @@ def _make_panel(results: Sequence[Result], several: set[tuple[str, str, str]], *
         standings=_standings(entries, accuracy),
         gain=gains,
         published=reproduction_frame(beside, citations),
-        cost=cost_frame(entries),
+        cost=cost_frame(entries, busy_costs=busy_costs),
         regimes=regimes_frame(entries),
         others=other_frame(entries),
         notes=(
             *explain(
                 entries, duplicates, citations if published else None, has_gap=bool((accuracy == GAP).any(axis=None))
             ),
+            *busy_notes(entries, busy_costs=busy_costs),
             *filter(None, (explain_marks(mark_entries(entries).values(), MARKS),)),
             *(gain_notes(gains) if gain else ()),
             *regimes_notes(entries),
@@ -273,7 +287,9 @@ def _make_panel(results: Sequence[Result], several: set[tuple[str, str, str]], *
         ),
         rows=tuple(
             {
-                **tidy_row(entry, numbers, first.protocol, sum(copies[id(result)] for result in entry.results)),
+                **tidy_row(
+                    entry, numbers, first.protocol, sum(copies[id(r)] for r in entry.results), busy_costs=busy_costs
+                ),
                 **reproduction_fields(by_entry.get(id(entry))),
             }
             for entry in entries

@@ -23,6 +23,7 @@ def table(
     published: Annotated[bool, typer.Option(help="Show published numbers in their own column.")] = False,
     gain: Annotated[bool, typer.Option(help="Show how far methods are from random real images.")] = False,
     mix_protocols: Annotated[bool, typer.Option(help="Allow different protocol hashes, shown as a column.")] = False,
+    busy_costs: Annotated[bool, typer.Option(help="Count times that were measured on a busy machine.")] = False,
     out: TableFile = None,
 ) -> int:
     """Compare methods across IPC settings: accuracy, spread, counts, time and memory.
@@ -43,6 +44,6 @@ def table(
             write_lines(sound, out)
             say(f"{len(sound)} results written to {out}")
         return problems.exit_code
-    table = make_table(found, published=published, gain=gain, mix_protocols=mix_protocols)
+    table = make_table(found, published=published, gain=gain, mix_protocols=mix_protocols, busy_costs=busy_costs)
     show_or_write(table, format, out)
     return problems.exit_code
