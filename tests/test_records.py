@@ -115,6 +115,7 @@ def test_readings_add_seconds_and_interruptions_and_keep_the_larger_peaks():
         "peak_host_bytes": 70,
         "host_source": "b",
         "interruptions": 3,
+        "load": None,
     }
     assert first.plus(later).model_dump() == expected
     assert later.plus(first).model_dump() == {**expected, "host_source": "a"}

@@ -25,6 +25,7 @@ from ddbench.cli.streams import (
     prepare_streams,
 )
 from ddbench.errors import DDBenchError, tidy
+from ddbench.host.spinning import spin_briefly
 
 # Some releases of typer carry a copy of click: the base of their usage errors is found through a public one.
 UsageMistake: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
@@ -48,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complete()
     if arguments is None:
         os.environ["PYTHONSAFEPATH"] = "1"  # of processes that are started: they look for no modules in a folder
+        spin_briefly()
     plain, warnings.formatwarning = warnings.formatwarning, _format_warning
     try:
         with signals_end_the_run() as arrived:

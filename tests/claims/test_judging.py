@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from ddbench.claims import Sources, exit_code, judge
 from ddbench.claims.sources import SavedBenchmark
 from ddbench.errors import BadInputError
-from ddbench.records import Phase, Reading
+from ddbench.records import MachineLoad, Phase, Reading
 from tests.claims._made import accuracy, make_costs, make_result, make_results, write_claims
 
 CELL = 'cell = { method = "dm", ipc = 10 }'
@@ -242,6 +242,28 @@ def test_costs_of_several_machines_of_reused_work_and_of_interrupted_work_do_not
     assert "several machines (here, there)" in one(tmp_path, claim, prepared("there") + mtt).moved
     assert one(tmp_path, claim, prepared(cached=True) + mtt).verdict == "not measured"
     assert one(tmp_path, claim, prepared(interruptions=1) + mtt).verdict == "not measured"
+
+
+@pytest.mark.parametrize("metric", ["distill_seconds", "distill_processor_seconds", "distill_peak_host_bytes"])
+def test_times_of_a_busy_machine_do_not_count_and_its_memory_does(tmp_path, metric):
+    claim = f'kind = "cost"\nmetric = "{metric}"\nlimit = 2.0\n{CELL}\nagainst = {{ method = "mtt" }}'
+
+    def distilled(waited, method="dm"):
+        load = MachineLoad(seconds=2.0, waited_seconds=waited)
+        reading = Reading(seconds=2.0, processor_seconds=2.0, peak_host_bytes=2**30, load=load)
+        phase = Phase(name="distill", reading=reading)
+        return [make_result(seed, method=method, phases=(phase,)) for seed in range(3)]
+
+    found = one(tmp_path, claim, distilled(1.5) + distilled(0.1, "mtt"))
+    if metric.endswith("bytes"):
+        assert found.verdict == "supported"
+    else:
+        assert found.verdict == "not measured"
+        assert "3 of 3 results were measured on a busy machine" in found.moved
+    quiet = [distilled(0.1)[0], *distilled(1.5)[1:]]
+    assert ("needed, there are 1" in one(tmp_path, claim, quiet + distilled(0.1, "mtt")).moved) != metric.endswith(
+        "bytes"
+    )
 
 
 def test_results_that_must_not_be_pooled_are_refused(tmp_path):

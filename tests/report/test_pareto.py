@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddbench.analysis.aggregate import machine_label
-from ddbench.records import Phase, Reading
+from ddbench.records import MachineLoad, Phase, Reading
 from ddbench.report.pareto import MIB, Point, memory_points, pareto_front, time_points
 from tests.report._results import only_panel, recorded, varied
 
@@ -55,3 +55,18 @@ def test_machines_stay_apart_and_a_gpu_counts_its_own_memory():
     points, label = memory_points(panel, machine_label(machine))
     assert points["dm", "", ""] == [Point(1, 7, mean)]
     assert "GPU" in label
+
+
+def test_seconds_of_a_busy_machine_are_no_point_and_memory_is():
+    waited = MachineLoad(seconds=30.0, waited_seconds=20.0)
+    busy = tuple(
+        found.model_copy(update={"reading": found.reading.model_copy(update={"load": waited})})
+        if found.name == "prepare"
+        else found
+        for found in phases(2, 30)
+    )
+    results = [varied("mtt", 1, 0, (0.5,), phases=busy), varied("dm", 1, 0, (0.4,), phases=phases(2))]
+    panel = only_panel(results)
+    assert time_points(panel, MACHINE) == {("dm", "", ""): [Point(1, 2, 40)]}
+    points, _ = memory_points(panel, MACHINE)
+    assert set(points) == {("dm", "", ""), ("mtt", "", "")}

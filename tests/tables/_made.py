@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ddbench.records import Metric, Phase, Reading, Result
+from ddbench.records import MachineLoad, Metric, Phase, Reading, Result
 from ddbench.tables.table import make_table
 
 CPU = {"id": "a1b2", "processor": "Test CPU", "threads": 2, "device": "cpu", "gpu": None}
@@ -12,16 +12,24 @@ GPU = {"id": "ff00", "processor": "Test CPU", "threads": 8, "device": "cuda", "g
 MIB = 2**20
 
 
-def phase(name: str, seconds: float, *, gpu: int | None = None, host: int | None = 3 * MIB, cached: bool = False):
+def phase(
+    name: str, seconds: float, *, gpu: int | None = None, host: int | None = 3 * MIB, cached: bool = False, **reading
+):
     reserved = None if gpu is None else 2 * gpu
-    reading = Reading(
+    found = Reading(
         seconds=seconds,
         peak_allocated_bytes=gpu,
         peak_reserved_bytes=reserved,
         peak_host_bytes=host,
         host_source="resident peak, reset per phase",
+        **reading,
     )
-    return Phase(name=name, reading=reading, cached=cached)
+    return Phase(name=name, reading=found, cached=cached)
+
+
+def load(seconds: float, lost: float) -> MachineLoad:
+    """What a machine did while something was measured that lost this share of its time."""
+    return MachineLoad(seconds=seconds, waited_seconds=lost * seconds)
 
 
 def accuracy(*values: float) -> tuple[Metric, ...]:
