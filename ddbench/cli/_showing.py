@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from ddbench.runs.suite import Suite
     from ddbench.tables.formats import TextFormat
     from ddbench.tables.table import Table
+
+WIDEST = 10_000  # letters of a line that goes into a file
 
 
 def run_cells(
@@ -123,7 +126,7 @@ def progress(data_dir: Path | None = None) -> Iterator[RunOptions]:
 
 
 def console() -> Console:
-    """Return a console on the output stream as it is now."""
+    """Return a console on the output stream as it is now; a file or a pipe is as wide as what is shown."""
     from rich.console import Console
 
     class Output(Console):
@@ -136,7 +139,8 @@ def console() -> Console:
         def on_broken_pipe(self) -> None:
             raise BrokenPipeError
 
-    return Output()
+    found = Output()
+    return found if found.is_terminal or "COLUMNS" in os.environ else Output(width=WIDEST)
 
 
 def say(text: str) -> None:

@@ -19,10 +19,10 @@ from ddbench.report.matrix import matrices_of
 from ddbench.report.pictures import Gallery, make_gallery
 from ddbench.report.plot_style import INK, number_rows
 from ddbench.report.plots import inline_svg, plots_of
-from ddbench.tables.formats import NAME_COLUMNS
 from ddbench.tables.html import joined, page_templates
 from ddbench.tables.layout import entry_text, group_rows, ipc_name
 from ddbench.tables.table import Panel, Table, make_table
+from ddbench.tables.terminal import NAME_COLUMNS
 
 if TYPE_CHECKING:
     from ddbench.claims import Verdict

@@ -19,8 +19,8 @@ from ddbench.site.left_out import LeftOut, sort_out
 from ddbench.site.methods import MethodPage, Pages
 from ddbench.site.place import MARKER, check_site_target, write_marker
 from ddbench.site.rankings import Ranking, panels_of, rankings_of
-from ddbench.tables.formats import NAME_COLUMNS
 from ddbench.tables.html import joined, page_templates
+from ddbench.tables.terminal import NAME_COLUMNS
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from math import isfinite
 from typing import TYPE_CHECKING, Literal, overload
 
 import pandas as pd
 
-from ddbench.analysis.marks import Standing
 from ddbench.errors import BadInputError
 from ddbench.registry import suggest
-from ddbench.tables.escaping import csv_cell, json_text, latex, markdown, visible
+from ddbench.tables.escaping import csv_cell, json_text, latex, markdown
 from ddbench.tables.html import page_templates
 from ddbench.tables.table import Table
+from ddbench.tables.terminal import NAME_COLUMNS, SAME, UNTESTED, Standings, render_terminal
 
 if TYPE_CHECKING:
     from rich.console import Group
 
 TextFormat = Literal["md", "csv", "latex", "html", "json"]
-Standings = Mapping[tuple[int, int], Standing]
-SAME = "\N{ALMOST EQUAL TO}"
-UNTESTED = "?"
-TERMINAL_MARKS = {"best": "*", "same": SAME, "untested": UNTESTED}  # of one character, so that numbers stay in line
-NAME_COLUMNS = ("method", "metric", "config", "protocol hash", "machine", "space", "labels", "verdict")
 
 
 @overload
@@ -48,51 +43,6 @@ def render(table: Table, fmt: str) -> Group | str:
     if fmt not in RENDERERS:
         raise BadInputError(f"format must be one of {', '.join(RENDERERS)}, got {fmt!r}; {suggest(fmt, RENDERERS)}")
     return RENDERERS[fmt](table)
-
-
-def render_terminal(table: Table) -> Group:
-    """Return a rich group: for each panel its heading, its tables and its notes; nothing in it is read as markup."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Group, RenderableType
-    from rich.table import Table as RichTable
-    from rich.text import Text
-
-    shown: list[RenderableType] = []
-    for panel in table.panels:
-        shown += [Text(visible(panel.title), style="bold"), *(Text(visible(line)) for line in panel.header), Text()]
-        for caption, frame in panel.parts:
-            # Folded, not cut off: in a narrow terminal a number may break over lines but is never lost.
-            grid = RichTable(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-            columns, rows = _terminal_cells(frame, panel.standings if frame is panel.accuracy else {})
-            for name, (heading, justify) in zip(frame.columns, columns, strict=True):
-                is_whole = name in ("method", "verdict") or name.startswith("gain")
-                grid.add_column(Text(heading), justify=justify, overflow="fold", no_wrap=is_whole)
-            for row in rows:
-                grid.add_row(*(Text(text, style="bold" if is_best else "") for text, is_best in row))
-            shown += [Text(caption), grid, Text()]
-        shown += [*(Text(visible(note)) for note in panel.notes), Text()]
-    return Group(*shown)
-
-
-def _terminal_cells(
-    frame: pd.DataFrame, marked: Standings
-) -> tuple[list[tuple[str, Literal["left", "right"]]], list[list[tuple[str, bool]]]]:
-    """Return headings with their side, and cells with whether they are in bold.
-
-    Rich takes away spaces at the end, so numbers with marks behind them are brought in line here.
-    """
-    body = [[visible(text) for text in row] for row in _body(frame)]
-    headings = [visible(name) for name in frame.columns]
-    sides: list[Literal["left", "right"]] = ["left" if name in NAME_COLUMNS else "right" for name in frame.columns]
-    for column in {column for _, column in marked}:
-        width = max(len(headings[column]), *(len(row[column]) for row in body))
-        headings[column], sides[column] = headings[column].rjust(width), "left"
-        for at, row in enumerate(body):
-            row[column] = row[column].rjust(width) + TERMINAL_MARKS.get(marked.get((at, column), ""), "")
-    cells = [
-        [(text, marked.get((at, column)) == "best") for column, text in enumerate(row)] for at, row in enumerate(body)
-    ]
-    return list(zip(headings, sides, strict=True)), cells
 
 
 def render_markdown(table: Table) -> str:

@@ -7,7 +7,6 @@ import json
 import re
 import shutil
 import subprocess
-from collections import Counter
 from html.parser import HTMLParser
 
 import pandas as pd
@@ -171,16 +170,6 @@ def test_latex_is_balanced_and_escaped(table):
     assert depth == 0
     assert text.count(r"\begin{") == text.count(r"\end{")
     assert not re.findall(r"\\\\\s*\[", text)  # would be read as the argument of the line break
-
-
-@pytest.mark.parametrize("width", [70, 80, 120])
-def test_a_narrow_terminal_folds_and_cuts_nothing_off(table, width):
-    def characters(columns: int) -> Counter[str]:
-        console = Console(width=columns, record=True, file=io.StringIO())
-        console.print(render(table, "terminal"))
-        return Counter(re.sub(r"[\s\u2500]", "", console.export_text()))
-
-    assert characters(width) == characters(1000)
 
 
 def test_terminal_shows_every_entry_and_reads_no_markup(table):
