@@ -14,14 +14,14 @@ from ddbench.tables.layout import group_rows, ipc_name, row_names
 BASELINE = "random_real"
 
 
-def gain_frame(entries: Sequence[Entry]) -> pd.DataFrame:
+def gain_frame(entries: Sequence[Entry], shown: Sequence[Entry] | None = None) -> pd.DataFrame:
     """Return methods by IPC: accuracy less that of `random_real`, in points, with its 95 % interval.
 
     Paired by distillation seed where both sides have the same seeds, else Welch's; without an interval where a side has
-    one seed. Empty without a `random_real`.
+    one seed. Empty without a `random_real`. Rows are those of `shown`, of all entries where None.
     """
     baseline = {_place(entry): entry for entry in entries if entry.method == BASELINE and entry.accuracy}
-    rows = group_rows(entry for entry in entries if entry.method != BASELINE and entry.ipc is not None)
+    rows = group_rows(entry for entry in (shown or entries) if entry.method != BASELINE and entry.ipc is not None)
     ipcs = sorted({ipc for ipc, _ in baseline if ipc is not None})
     frame = []
     for row, found in rows.items():

@@ -41,6 +41,7 @@ from ddbench.tables.reproduction import (
     reproduction_notes,
     reproductions,
 )
+from ddbench.tables.rows import EVERY_ROW, RowChoice, rows_note
 
 MARKS = "Bold or *"  # the asterisk on a terminal, where bold does not last
 
@@ -117,6 +118,7 @@ def make_table(
     gain: bool = False,
     mix_protocols: bool = False,
     busy_costs: bool = False,
+    rows: RowChoice = EVERY_ROW,
 ) -> Table:
     """Return the comparison of results.
 
@@ -126,9 +128,11 @@ def make_table(
         gain: show how far each method is from random real images.
         mix_protocols: allow several contents (hashes) of one protocol name, and show which row has which.
         busy_costs: count seconds that were measured on a busy machine, which are left out otherwise.
+        rows: which are shown, and in which order.
 
     Raises:
-        BadInputError: no results, or several hashes of one protocol name without `mix_protocols`.
+        BadInputError: no results, none of a method that is asked for, or several hashes of one protocol name without
+            `mix_protocols`.
     """
     if not isinstance(results, list | tuple) or not all(isinstance(result, Result) for result in results):
         raise BadInputError(f"results must be a list of Result, got {shown(results)}; read_results reads them")
@@ -136,14 +140,20 @@ def make_table(
         raise BadInputError(
             "a table needs at least one result, got none; name a results folder that `ddbench run` wrote"
         )
+    chosen = rows.of_results(results)
     groups = _group(results)
     if not mix_protocols:
         for group in groups:
             _check_hashes(group)
     versions = Counter((group[0].dataset, group[0].protocol, group[0].network) for group in groups)
     several = {name for name, count in versions.items() if count > 1}
-    panels = [_make_panel(group, several, published=published, gain=gain, busy_costs=busy_costs) for group in groups]
-    if older := count_older(results):
+    methods = {result.method for result in chosen}
+    panels = [
+        _make_panel(group, several, rows, published=published, gain=gain, busy_costs=busy_costs)
+        for group in groups
+        if any(result.method in methods for result in group)
+    ]
+    if older := count_older(chosen):
         panels[-1] = replace(panels[-1], notes=(*panels[-1].notes, older))
     return Table(tuple(panels))
 
@@ -247,14 +257,23 @@ def _check_hashes(results: Sequence[Result]) -> None:
 
 
 def _make_panel(
-    results: Sequence[Result], several: set[tuple[str, str, str]], *, published: bool, gain: bool, busy_costs: bool
+    results: Sequence[Result],
+    several: set[tuple[str, str, str]],
+    choice: RowChoice,
+    *,
+    published: bool,
+    gain: bool,
+    busy_costs: bool,
 ) -> Panel:
     first = results[0]
     fingerprint = DataIdentity(results).of(first)
     data = f" (data {fingerprint})" if (first.dataset, first.protocol, first.network) in several else ""
     hashes = sorted({result.protocol_hash for result in results})
     kept, duplicates = drop_duplicates(results)
-    entries = make_entries(kept, with_hash=len(hashes) > 1)
+    every = make_entries(kept, with_hash=len(hashes) > 1)
+    asked = [entry for entry in every if not choice.methods or entry.method in choice.methods]
+    entries = choice.of_entries(asked)
+    duplicates = [group for group in duplicates if not choice.methods or group[0].method in choice.methods]
     numbers = _look_up(entries, first) if published else {}
     citations = Citations(first.protocol)
     protocol = f"{first.protocol}@{hashes[0]}" if len(hashes) == 1 else f"{first.protocol}, {len(hashes)} contents"
@@ -263,7 +282,7 @@ def _make_panel(
     by_entry = {id(each.entry): each for each in beside}
     cut = {name for name, each in by_entry.items() if each.differing}
     accuracy = accuracy_frame(entries, numbers, citations, cut)
-    gains = gain_frame(entries) if gain else pd.DataFrame()
+    gains = gain_frame(every, entries) if gain else pd.DataFrame()
     return Panel(
         title=f"{first.dataset}{data}, protocol {protocol}, network {first.network}",
         header=_header(entries, fingerprint),
@@ -284,6 +303,7 @@ def _make_panel(
             *regimes_notes(entries),
             *reproduction_notes(beside),
             *older_data_notes(results),
+            *rows_note(asked, entries),
         ),
         rows=tuple(
             {
