@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from ddbench.records import MachineLoad
@@ -57,17 +57,16 @@ def read_counters() -> Counters:
 
 def load_between(start: Counters, end: Counters, seconds: float, before: float | None) -> MachineLoad:
     """Return what happened between two moments that lie `seconds` apart; `before` is handed through."""
-    taken = _taken(start, end)
-    waited = None
+    cores, waited = _cores_between(start, end), None
     if start.waited is not None and end.waited is not None:  # threads that have ended take their count with them
         waited = max((now - start.waited.get(thread, 0.0) for thread, now in end.waited.items()), default=0.0)
     return MachineLoad(
         seconds=round(seconds, DECIMALS),
         before=_rounded(before),
-        core_seconds=_rounded(_since(start.cores and start.cores.total, end.cores and end.cores.total)),
+        core_seconds=_rounded(cores.total if cores else None),
         own_seconds=_rounded(_since(start.own, end.own)),
-        others_seconds=_rounded(taken),
-        stolen_seconds=_rounded(_since(start.cores and start.cores.stolen, end.cores and end.cores.stolen)),
+        others_seconds=_rounded(_taken(start, end)),
+        stolen_seconds=_rounded(cores.stolen if cores else None),
         waited_seconds=_rounded(waited),
         throttled_seconds=_rounded(_since(start.throttled, end.throttled)),
         switches=None if start.switches is None or end.switches is None else end.switches - start.switches,
@@ -75,7 +74,7 @@ def load_between(start: Counters, end: Counters, seconds: float, before: float |
 
 
 class Lookout:
-    """Knows what share of the cores other processes took before a measurement, without waiting for it."""
+    """Knows what share of the cores other processes took before a measurement, without waiting to see it."""
 
     def __init__(self) -> None:
         self._last = read_counters()
@@ -83,10 +82,9 @@ class Lookout:
 
     def look(self, now: Counters) -> float | None:
         """Return the share of others, 0 to 1, over at least a second before `now`; None where that is not known."""
-        passed = _since(self._last.cores and self._last.cores.total, now.cores and now.cores.total)
-        taken = _taken(self._last, now)
-        if passed is not None and taken is not None and passed >= SHORTEST_LOOK * max(1, len(cores_at_hand())):
-            self._share, self._last = taken / passed, now
+        passed, taken = _cores_between(self._last, now), _taken(self._last, now)
+        if passed and taken is not None and passed.total >= SHORTEST_LOOK * max(1, len(cores_at_hand())):
+            self._share, self._last = taken / passed.total, now
         return self._share
 
 
@@ -170,13 +168,19 @@ def _waited() -> dict[str, float] | None:
 
 def _taken(start: Counters, end: Counters) -> float | None:
     """Return the processor seconds of other processes, on the cores that this one may use."""
-    busy = _since(start.cores and start.cores.busy, end.cores and end.cores.busy)
-    own = _since(start.own, end.own)
-    return None if busy is None or own is None else max(0.0, busy - own)
+    cores, own = _cores_between(start, end), _since(start.own, end.own)
+    return None if cores is None or own is None else max(0.0, cores.busy - own)
+
+
+def _cores_between(start: Counters, end: Counters) -> Cores | None:
+    if start.cores is None or end.cores is None:
+        return None
+    # The kernel's account of an idle core may step back.
+    spent = (max(0.0, now - before) for before, now in zip(astuple(start.cores), astuple(end.cores), strict=True))
+    return Cores(*spent)
 
 
 def _since(start: float | None, end: float | None) -> float | None:
-    # The kernel's account of an idle core may step back.
     return None if start is None or end is None else max(0.0, end - start)
 
 
