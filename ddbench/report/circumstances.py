@@ -12,8 +12,9 @@ import yaml
 
 from ddbench.analysis.aggregate import GAP, Entry, machine_label
 from ddbench.records import Result
-from ddbench.tables.layout import ALTERED, SHOWN_PHASES
-from ddbench.tables.quantities import bytes_text, gpu_text, seconds_text
+from ddbench.tables.busy_costs import SHOWN_PHASES, reading_text
+from ddbench.tables.layout import ALTERED
+from ddbench.tables.quantities import bytes_text, gpu_text
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ def _seed_row(result: Result) -> dict[str, str]:
         + (f": {result.reason}" if result.reason else "")
         + (f" ({ALTERED})" if result.is_altered else ""),
         "students (%)": ", ".join(f"{100 * value:.2f}" for value in accuracy.values) if accuracy else GAP,
-        **{f"{name} (s)": seconds_text(phase.reading.seconds) if phase else GAP for name, phase in seconds.items()},
+        **{f"{name} (s)": reading_text(phase.reading) if phase else GAP for name, phase in seconds.items()},
         "peak GPU": gpu_text(allocated, on_gpu=bool(result.machine.get("gpu"))),
         "peak host": bytes_text(host),
         "started (UTC)": result.started_at or GAP,

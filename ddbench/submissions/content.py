@@ -9,7 +9,7 @@ from ddbench.errors import DDBenchError, UnknownNameError
 from ddbench.inputs.network_names import split_spec
 from ddbench.inputs.values import LARGEST_SEED, MOST_STUDENTS
 from ddbench.method import make_method, with_added
-from ddbench.records import OLDER_SET_DIGEST, SET_DIGEST, Metric, Result
+from ddbench.records import OLDER_SET_DIGEST, SET_DIGEST, MachineLoad, Metric, Result
 from ddbench.registry import METHODS, PROTOCOLS
 from ddbench.submissions.problems import Finding, Findings, note
 
@@ -138,4 +138,7 @@ def _readings(result: Result) -> Iterator[tuple[str, float | None]]:
     for phase in result.phases:
         for name in ("seconds", "processor_seconds", "peak_allocated_bytes", "peak_reserved_bytes", "peak_host_bytes"):
             yield f"{phase.name} {name}", getattr(phase.reading, name)
+        if phase.reading.load is not None:
+            for name in MachineLoad.model_fields:
+                yield f"{phase.name} load {name}", getattr(phase.reading.load, name)
     yield "distilled_bytes", result.distilled_bytes

@@ -30,6 +30,11 @@ def seconds_texts(results: Sequence[Result], phases: Iterable[str], *, busy_cost
     return texts
 
 
+def reading_text(reading: Reading) -> str:
+    """Return the seconds of one measurement as text, marked where the machine was busy."""
+    return f"{seconds_text(reading.seconds)} {BUSY}" if reading.is_busy else seconds_text(reading.seconds)
+
+
 def count_busy(results: Iterable[Result]) -> int:
     """Return how many results have a phase that was measured on a busy machine."""
     return sum(any(phase.reading.is_busy for phase in result.phases) for result in results)

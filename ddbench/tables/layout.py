@@ -11,8 +11,7 @@ from ddbench.analysis.aggregate import GAP, Entry, Spread, costs_of, machine_lab
 from ddbench.analysis.published import PublishedEntry, PublishedNumber
 from ddbench.analysis.regime_gains import is_of_regimes
 from ddbench.records import Result, TeacherRecord
-from ddbench.tables.busy_costs import SHOWN_PHASES as SHOWN_PHASES
-from ddbench.tables.busy_costs import seconds_texts
+from ddbench.tables.busy_costs import SHOWN_PHASES, seconds_texts
 from ddbench.tables.quantities import bytes_text, gpu_text
 
 Published = Mapping[tuple[str, int | None], tuple[PublishedEntry, ...]]

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddbench.cli.main import main
+from ddbench.records import MachineLoad
 from ddbench.report.circumstances import commands_for, describe, setting_text
 from ddbench.runs.cell import evaluate
 from ddbench.runs.distill import distill
@@ -33,6 +34,15 @@ def test_everything_recorded_is_there():
     assert row["students (%)"] == "91.55, 90.99"
     assert row["key"] == recorded().key
     assert row["started (UTC)"] == recorded().started_at
+
+
+def test_seconds_of_a_busy_machine_are_marked():
+    load = MachineLoad(seconds=30.0, waited_seconds=20.0)
+    quiet = recorded().phase("evaluate")
+    busy = quiet.model_copy(update={"reading": quiet.reading.model_copy(update={"load": load})})
+    found = described([varied(seed=0, phases=(quiet,)), varied(seed=1, phases=(busy,))])
+    shown = [dict(zip(found.headings, row, strict=True))["evaluate (s)"] for row in found.seeds]
+    assert shown[1] == f"{shown[0]} (busy)"
 
 
 def test_seeds_that_differ_are_named():

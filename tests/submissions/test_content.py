@@ -55,6 +55,15 @@ def test_a_field_that_cannot_be_is_told(tmp_path, fields, words):
     assert any(words in text for text in found), found
 
 
+def test_the_load_of_a_machine_is_not_below_zero(tmp_path):
+    content = valid(1)[0]
+    first, *others = content["phases"]
+    load = {"seconds": 1.0, "waited_seconds": -0.5}
+    phases = [{**first, "reading": {**first["reading"], "load": load}}, *others]
+    words = only_problem(tmp_path, changed(content, phases=phases))
+    assert f"{first['name']} load waited_seconds of -0.5 is below zero" in words
+
+
 def test_the_id_of_a_machine_follows_from_what_it_is(tmp_path):
     content = valid(1)[0]
     other = changed(content, machine={**content["machine"], "processor": "a faster one"})
