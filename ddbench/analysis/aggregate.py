@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import fmean, median, stdev
 from typing import Any
 
@@ -72,22 +73,22 @@ class Entry:
         place = "the whole training set" if self.ipc is None else f"IPC {self.ipc}"
         return ", ".join(filter(None, (self.method, self.config, self.protocol_hash, place)))
 
-    @property
+    @cached_property
     def ok(self) -> tuple[Result, ...]:
         """Results that ended well."""
         return tuple(result for result in self.results if result.status == "ok")
 
-    @property
+    @cached_property
     def not_ok(self) -> tuple[Result, ...]:
         """Results that were skipped, failed or ran out of memory."""
         return tuple(result for result in self.results if result.status != "ok")
 
-    @property
+    @cached_property
     def accuracy(self) -> Spread | None:
         """Test accuracy in percent; None where no result has one."""
         return self.spread("test_accuracy")
 
-    @property
+    @cached_property
     def other_metrics(self) -> tuple[str, ...]:
         """Names of metrics that the table does not show elsewhere: neither accuracy nor a phase's reading."""
         shown = {"test_accuracy", *(f"{phase}_{kind}" for phase in PHASES for kind in ("seconds", *PEAKS))}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
+from functools import cached_property
 from string import ascii_uppercase
 
 import pandas as pd
@@ -20,6 +21,7 @@ PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
 UNVERIFIED = "\N{DAGGER}"
 DISAGREEING = "\N{DOUBLE DAGGER}"
 ALTERED = "altered"
+ROW_NAMES = ("method", "config", "protocol hash")
 SETTINGS = "settings differ"
 PROTOCOLS_LR = "protocol's"  # students' rate where the distilled set has not learned one
 
@@ -62,15 +64,18 @@ def accuracy_frame(
     rows = group_rows(entries)
     ipcs = sorted({entry.ipc for entry in entries}, key=lambda ipc: (ipc is None, ipc or 0))
     traits = {row: row_traits(found) for row, found in rows.items()}
+    told_apart = differing(list(traits.values()))
+    methods = {row[0] for row in rows}
+    published_at = {ipc for (method, ipc), found in published.items() if found and method in methods}
     frame = []
     for row, found in rows.items():
-        record = {**row_names(row, rows), **{key: traits[row][key] for key in differing(list(traits.values()))}}
+        record = {**row_names(row, rows), **{key: traits[row][key] for key in told_apart}}
         by_ipc = {entry.ipc: entry for entry in found}
         for ipc in ipcs:
             # A method that compresses has no entry for the whole set, and the whole set has no IPC: not a gap.
             applies = any((entry.ipc is None) == (ipc is None) for entry in found)
             record[ipc_name(ipc)] = entry_text(by_ipc[ipc]) if ipc in by_ipc else GAP if applies else ""
-            if any(published.get((other[0], ipc)) for other in rows):
+            if ipc in published_at:
                 is_cut = ipc in by_ipc and id(by_ipc[ipc]) in cut
                 cited = SETTINGS if is_cut else citations.cite(row[0], ipc, published.get((row[0], ipc), ()))
                 record[f"{ipc_name(ipc)} published"] = cited or (GAP if applies else "")
@@ -168,19 +173,27 @@ def other_frame(entries: Sequence[Entry]) -> pd.DataFrame:
     return pd.DataFrame(frame)
 
 
-def group_rows(entries: Iterable[Entry]) -> dict[tuple[str, str, str], list[Entry]]:
+class Rows(dict[tuple[str, str, str], list[Entry]]):
+    """The entries of each row of a table, in its order."""
+
+    @cached_property
+    def headings(self) -> tuple[str, ...]:
+        """What names a row: its method, and its config and protocol hash where any row has one."""
+        shown = (True, any(row[1] for row in self), any(row[2] for row in self))
+        return tuple(heading if is_shown else "" for heading, is_shown in zip(ROW_NAMES, shown, strict=True))
+
+
+def group_rows(entries: Iterable[Entry]) -> Rows:
     """Return the entries of each row, rows in the table's order."""
-    rows: dict[tuple[str, str, str], list[Entry]] = {}
+    rows = Rows()
     for entry in entries:
         rows.setdefault(entry.row, []).append(entry)
     return rows
 
 
-def row_names(row: tuple[str, str, str], rows: Iterable[tuple[str, str, str]]) -> dict[str, str]:
-    """Return what names a row: its method, and its config and protocol hash where any row has one."""
-    headings = ("method", "config", "protocol hash")
-    shown = [True, any(other[1] for other in rows), any(other[2] for other in rows)]
-    return {heading: text or GAP for heading, text, is_shown in zip(headings, row, shown, strict=True) if is_shown}
+def row_names(row: tuple[str, str, str], rows: Rows) -> dict[str, str]:
+    """Return what names a row, by the headings of its table."""
+    return {heading: text or GAP for heading, text in zip(rows.headings, row, strict=True) if heading}
 
 
 def row_traits(entries: Iterable[Entry]) -> dict[str, str]:

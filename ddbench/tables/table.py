@@ -11,7 +11,7 @@ import pandas as pd
 
 from ddbench.analysis.aggregate import GAP, PEAKS, PHASES, Entry, Spread, costs_of, drop_duplicates, make_entries
 from ddbench.analysis.data_identity import DataIdentity, older_data_notes
-from ddbench.analysis.marks import Standing, explain_marks, mark_entries
+from ddbench.analysis.marks import EntryKey, Mark, Standing, explain_marks, mark_entries
 from ddbench.analysis.published import list_published
 from ddbench.errors import BadInputError
 from ddbench.inputs.values import shown
@@ -282,12 +282,13 @@ def _make_panel(
     by_entry = {id(each.entry): each for each in beside}
     cut = {name for name, each in by_entry.items() if each.differing}
     accuracy = accuracy_frame(entries, numbers, citations, cut)
+    marks = mark_entries(entries)
     gains = gain_frame(every, entries) if gain else pd.DataFrame()
     return Panel(
         title=f"{first.dataset}{data}, protocol {protocol}, network {first.network}",
         header=_header(entries, fingerprint),
         accuracy=accuracy,
-        standings=_standings(entries, accuracy),
+        standings=_standings(entries, accuracy, marks),
         gain=gains,
         published=reproduction_frame(beside, citations),
         cost=cost_frame(entries, busy_costs=busy_costs),
@@ -298,7 +299,7 @@ def _make_panel(
                 entries, duplicates, citations if published else None, has_gap=bool((accuracy == GAP).any(axis=None))
             ),
             *busy_notes(entries, busy_costs=busy_costs),
-            *filter(None, (explain_marks(mark_entries(entries).values(), MARKS),)),
+            *filter(None, (explain_marks(marks.values(), MARKS),)),
             *(gain_notes(gains) if gain else ()),
             *regimes_notes(entries),
             *reproduction_notes(beside),
@@ -318,12 +319,12 @@ def _make_panel(
     )
 
 
-def _standings(entries: Sequence[Entry], accuracy: pd.DataFrame) -> dict[tuple[int, int], Standing]:
+def _standings(
+    entries: Sequence[Entry], accuracy: pd.DataFrame, marks: Mapping[EntryKey, Mark]
+) -> dict[tuple[int, int], Standing]:
     """Return the standing of each marked entry by its place in the frame of accuracies."""
-    rows, columns = list(group_rows(entries)), {name: at for at, name in enumerate(accuracy.columns)}
-    return {
-        (rows.index(row), columns[ipc_name(ipc)]): mark.standing for (row, ipc), mark in mark_entries(entries).items()
-    }
+    rows, columns = ({name: at for at, name in enumerate(names)} for names in (group_rows(entries), accuracy.columns))
+    return {(rows[row], columns[ipc_name(ipc)]): mark.standing for (row, ipc), mark in marks.items()}
 
 
 def _look_up(entries: Sequence[Entry], first: Result) -> Published:
