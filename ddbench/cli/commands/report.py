@@ -23,7 +23,9 @@ def report(
     plots: Annotated[
         Path | None, typer.Option(parser=path, help="Also write the plots as PDF and SVG into this folder.")
     ] = None,
-    mix_protocols: Annotated[bool, typer.Option(help="Allow different protocol hashes, shown as a column.")] = False,
+    mix_protocols: Annotated[
+        bool, typer.Option("--mix-protocols", help="Allow different protocol hashes, shown as a column.")
+    ] = False,
     data_dir: DataDir = None,
 ) -> int:
     """Write results as one HTML page: tables, plots, pictures, claims, and what stands behind each number."""

@@ -40,10 +40,14 @@ def table(
             "--format", case_sensitive=False, help="Output format; jsonl is the results themselves, one a line."
         ),
     ] = "terminal",
-    published: Annotated[bool, typer.Option(help="Show published numbers in their own column.")] = False,
-    gain: Annotated[bool, typer.Option(help="Show how far methods are from random real images.")] = False,
-    mix_protocols: Annotated[bool, typer.Option(help="Allow different protocol hashes, shown as a column.")] = False,
-    busy_costs: Annotated[bool, typer.Option(help="Count times that were measured on a busy machine.")] = False,
+    published: Annotated[bool, typer.Option("--published", help="Show published numbers in their own column.")] = False,
+    gain: Annotated[bool, typer.Option("--gain", help="Show how far methods are from random real images.")] = False,
+    mix_protocols: Annotated[
+        bool, typer.Option("--mix-protocols", help="Allow different protocol hashes, shown as a column.")
+    ] = False,
+    busy_costs: Annotated[
+        bool, typer.Option("--busy-costs", help="Count times that were measured on a busy machine.")
+    ] = False,
     methods: Annotated[
         str | None, typer.Option(help="Show these methods only, separated by commas.", show_default="all")
     ] = None,
