@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -127,18 +127,18 @@ def check_content(content: object, where: str) -> None:
 
     It is too deep, holds text that is no Unicode, as half a character is, or an integer of more than 64 bits.
     """
-    waiting: list[tuple[object, int]] = [(content, 0)]
+    waiting: list[tuple[Iterable[object], int]] = [([content], 0)]
     while waiting:
-        part, depth = waiting.pop()
-        if depth > DEEPEST:
-            raise BadInputError(f"{where} is nested more than {DEEPEST} deep; is it the right file?")
-        if isinstance(part, str):
-            if not part.isascii() and any("\ud800" <= character <= "\udfff" for character in part):
-                raise BadInputError(f"{where} holds text that is no Unicode: {part!r}; fix or replace it")
-        elif isinstance(part, int):
-            if abs(part) > LARGEST_INTEGER:
+        parts, depth = waiting.pop()
+        for part in parts:
+            if depth > DEEPEST:
+                raise BadInputError(f"{where} is nested more than {DEEPEST} deep; is it the right file?")
+            if isinstance(part, str):
+                if not part.isascii() and any("\ud800" <= character <= "\udfff" for character in part):
+                    raise BadInputError(f"{where} holds text that is no Unicode: {part!r}; fix or replace it")
+            elif isinstance(part, dict):
+                waiting += [(part, depth + 1), (part.values(), depth + 1)]
+            elif isinstance(part, list):
+                waiting.append((part, depth + 1))
+            elif isinstance(part, int) and abs(part) > LARGEST_INTEGER:
                 raise BadInputError(f"{where} holds a number beyond 64 bits; give one that is meant")
-        elif isinstance(part, dict):
-            waiting += [(inner, depth + 1) for pair in part.items() for inner in pair]
-        elif isinstance(part, list):
-            waiting += [(inner, depth + 1) for inner in part]

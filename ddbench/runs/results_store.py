@@ -6,6 +6,7 @@ folder of another cell, is marked and counts in no claim; one that cannot be rea
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import shutil
@@ -202,7 +203,8 @@ def read_results(sources: Iterable[Path | str], on_problem: OnProblem | None = N
             if on_problem is not None:
                 on_problem(problem)
 
-        found = list(_read_source(source, tell, skips=on_problem is not None))
+        with _collection_paused():
+            found = list(_read_source(source, tell, skips=on_problem is not None))
         if not found and told:
             raise BadInputError(f"no result in {source} can be read; restore it from a copy or run its cells again")
         if not found:
@@ -266,6 +268,18 @@ def _with_digest(result: Result) -> Result:
     if result.standing != "whole":
         return result
     return result.model_copy(update={"digest": content_digest(json.loads(result.model_dump_json()))})
+
+
+@contextmanager
+def _collection_paused() -> Iterator[None]:
+    """Look for no garbage in cycles meanwhile: results hold none, and every look goes through all that were read."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _read_source(source: Path, tell: OnProblem, *, skips: bool) -> Iterator[Result]:
