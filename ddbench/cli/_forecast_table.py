@@ -1,16 +1,24 @@
-"""How `ddbench run --dry-run` shows a forecast: a line for each cell, then totals and what the words mean."""
+"""How `ddbench run --dry-run` shows a forecast: the total, a line for each method and size, what the words mean."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ddbench.cli._showing import console, plain_text, say
+import pandas as pd
+
+from ddbench.analysis.aggregate import varying_keys
+from ddbench.cli._showing import console, say
+from ddbench.records import size_words
 from ddbench.tables.quantities import duration_text
+from ddbench.tables.terminal import Grid, Parts
 
 if TYPE_CHECKING:
     from ddbench.forecast.suite_forecast import CellForecast, PhaseForecast
 
+BASIS = "basis"
+PHASES = ("prepare", "teacher", "distill", "evaluate")  # as in the forecast, whose module needs torch
 MEANINGS = {
     "earlier": "from earlier results of this machine, scaled where the work differs",
     "calibrated": "from declared work, at this machine's speed as just measured",
@@ -21,23 +29,60 @@ MEANINGS = {
 
 
 def show_forecast(forecasts: Sequence[CellForecast]) -> None:
-    """Print what each cell will cost, and all that will run."""
-    from rich.table import Table
-
-    from ddbench.forecast.suite_forecast import PHASES
-
-    shown = [name for name in PHASES if any(name in forecast.phases for forecast in forecasts)]
-    table = Table("cell", *shown, "TFLOP", "memory", "basis", box=None, padding=(0, 2, 0, 0))
+    """Print what all that will run costs, then each method and size, with its cells counted."""
+    lines = summarise(forecasts)
+    say(f"{lines[0]}\n")
+    places: dict[tuple[str, str], list[CellForecast]] = defaultdict(list)
     for forecast in forecasts:
-        phases = forecast.phases
-        cost = [_describe_phase(phases[name]) if name in phases else "" for name in shown]
-        work = f"{sum(phase.flops for phase in phases.values()) / 1e12:,.3g}" if phases else ""
-        memory = describe_bytes(forecast.peak_bytes) if phases else ""
-        note = "; ".join(part for part in (forecast.state, _describe_basis(forecast)) if part)
-        table.add_row(*map(plain_text, (forecast.cell.title, *cost, work, memory, note)))
-    console().print(table)
-    for line in summarise(forecasts):
+        places[forecast.cell.dataset, forecast.cell.network].append(forecast)
+    for (dataset, network), found in places.items():
+        rows = _rows(found)
+        if rows:
+            headings = [name for name in rows[0] if any(row[name] for row in rows)]
+            words = {row[BASIS] for row in rows}
+            if len(words) == 1 and set(words.pop().split(", ")) <= MEANINGS.keys():  # which lines below explain
+                headings.remove(BASIS)
+            frame = pd.DataFrame(rows)[headings]
+            console().print(Parts((Grid.of(f"{dataset}, {network}", frame, {}),)))
+    for line in lines[1:]:
         say(line)
+
+
+def _rows(forecasts: Sequence[CellForecast]) -> list[dict[str, str]]:
+    """Return a row for the cells of one method, size and state that will run or be skipped; done ones are a count."""
+    configs: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for forecast in forecasts:
+        configs[forecast.cell.method].append(forecast.cell.config)
+    keys = {method: varying_keys(found) for method, found in configs.items()}
+    groups: dict[tuple[str, str, str, str], list[CellForecast]] = defaultdict(list)
+    for forecast in forecasts:
+        cell, state = forecast.cell, forecast.state
+        if not state.startswith("done"):
+            settings = ", ".join(f"{key}={cell.config[key]}" for key in keys[cell.method] if key in cell.config)
+            groups[cell.method, settings, size_words(cell.ipc), state].append(forecast)
+    return [_row(*key, found) for key, found in groups.items()]
+
+
+def _row(method: str, settings: str, size: str, state: str, found: Sequence[CellForecast]) -> dict[str, str]:
+    phases = {name: [one.phases[name] for one in found if name in one.phases] for name in PHASES}
+    bases = dict.fromkeys(
+        phase.basis for many in phases.values() for phase in many if phase.basis not in ("there", "shared")
+    )
+    peaks = [one.peak_bytes for one in found if one.phases]
+    memory = "" if not peaks else describe_bytes(None if None in peaks else max(p for p in peaks if p is not None))
+    note = "; ".join(filter(None, (state, ", ".join(bases))))
+    costs = {name: _describe_phases(many) for name, many in phases.items()}
+    row = {"method": method, "settings": settings, "size": size, "cells": str(len(found))}
+    return {**row, **costs, "memory": memory, BASIS: note}
+
+
+def _describe_phases(phases: Sequence[PhaseForecast]) -> str:
+    """Return the seconds of a phase over some cells, `there` or `shared` where none of them does it."""
+    own = [phase for phase in phases if phase.basis not in ("there", "shared")]
+    if not own:
+        return phases[0].basis if phases else ""
+    known = [phase.seconds for phase in own if phase.seconds is not None]
+    return "unknown" if not known else duration_text(sum(known)) + ("" if len(known) == len(own) else " + unknown")
 
 
 def summarise(forecasts: Sequence[CellForecast]) -> list[str]:
@@ -62,8 +107,8 @@ def summarise(forecasts: Sequence[CellForecast]) -> list[str]:
     lines += [f"{basis}: {MEANINGS[basis]}" for basis in bases]
     if running:
         lines.append(
-            "Seconds of a machine that does nothing else; how near they came: docs/forecast.md. "
-            "Nothing has been run or written."
+            "Estimates for an otherwise idle machine, one cell at a time. How accurate they have been: "
+            "docs/forecast.md. Nothing was run or written."
         )
     return lines
 
@@ -73,17 +118,3 @@ def describe_bytes(count: int | None) -> str:
     if count is None:
         return "unknown"
     return f"{count / 2**20:,.0f} MiB" if count < 2**30 else f"{count / 2**30:,.1f} GiB"
-
-
-def _describe_phase(phase: PhaseForecast) -> str:
-    if phase.basis in ("there", "shared"):
-        return phase.basis
-    return "unknown" if phase.seconds is None else duration_text(phase.seconds)
-
-
-def _describe_basis(forecast: CellForecast) -> str:
-    """Return where a cell's seconds come from: one word where all phases agree."""
-    bases = {name: phase.basis for name, phase in forecast.phases.items() if phase.basis not in ("there", "shared")}
-    if len(set(bases.values())) == 1:
-        return next(iter(bases.values()))
-    return ", ".join(f"{name} {basis}" for name, basis in bases.items())

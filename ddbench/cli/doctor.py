@@ -22,16 +22,26 @@ PATH_DATASETS = ("image_folder",)
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the diagnosis; an error is something that stops ddbench from working."""
+    """One line of the diagnosis.
+
+    Attributes:
+        topic: what it is about.
+        text: what was found, and what to do where something is wrong.
+        is_error: whether it stops ddbench from working.
+        is_missing: whether it is something that is not there and need not be.
+        details: more of it, for who asks.
+    """
 
     topic: str
     text: str
     is_error: bool = False
+    is_missing: bool = False
+    details: str = ""
 
     @property
     def mark(self) -> str:
-        """`ok` or `!!`."""
-        return "!!" if self.is_error else "ok"
+        """`ok`, `--` for what is missing, `!!` for an error."""
+        return "!!" if self.is_error else "--" if self.is_missing else "ok"
 
 
 def diagnose(data_dir: Path | None = None) -> list[Finding]:
@@ -100,7 +110,7 @@ def check_imports(registry: Registry[Any]) -> list[Finding]:
             registry.get(name)
         except DDBenchError as error:
             broken.append(Finding(registry.kind, str(error), is_error=True))
-    return broken or [Finding(f"{registry.kind}s", f"{len(registry.names())} import")]
+    return broken or [Finding(f"{registry.kind}s", f"all {len(registry.names())} load")]
 
 
 def check_dataset(name: str, data_dir: Path | None) -> Finding:
@@ -108,14 +118,16 @@ def check_dataset(name: str, data_dir: Path | None) -> Finding:
     try:
         real = load_dataset(name, data_dir)
     except DataMissingError as error:
-        return Finding(f"dataset {name}", f"missing: {error}")
+        looked, _, advice = str(error).rpartition("; ")
+        return Finding(name, f"not installed; {advice}", is_missing=True, details=looked)
     except DDBenchError as error:
-        return Finding(f"dataset {name}", str(error), is_error=True)
+        return Finding(name, str(error), is_error=True)
     info = real.info
     return Finding(
-        f"dataset {name}",
-        f"{len(real.train)} train and {len(real.test)} test images, {info.channels}x{info.image_size}x"
-        f"{info.image_size}, {info.num_classes} classes, fingerprint {info.fingerprint}",
+        name,
+        f"{len(real.train):,} training and {len(real.test):,} test images, {info.channels}x{info.image_size}x"
+        f"{info.image_size}, {info.num_classes:,} classes",
+        details=f"fingerprint {info.fingerprint}",
     )
 
 

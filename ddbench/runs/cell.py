@@ -88,7 +88,7 @@ def evaluate(
     hint = "DistilledDataset.load(FOLDER) reads one, DistilledDataset(images=..., labels=..., ...) makes one"
     as_kind(distilled, DistilledDataset, "distilled", hint)
     if diverged := distilled.provenance.get("diverged"):
-        raise BadInputError(f"this set was left by a distillation that diverged ({diverged}); distil again")
+        raise BadInputError(f"this set is from a distillation that diverged ({diverged}); distil again")
     options = with_device(options, device)
     check_dataset(dataset)
     students, seed = as_count(students, "students", most=MOST_STUDENTS), as_seed(seed)

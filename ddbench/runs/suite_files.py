@@ -30,5 +30,16 @@ def find_suite(name_or_path: str) -> Path:
     return path
 
 
+def first_sentence(suite: Path) -> str:
+    """Return what a suite's file says of itself first: the first sentence of the comment that it begins with."""
+    words: list[str] = []
+    for line in suite.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        words += line.removeprefix("#").split()
+    sentence, stop, _ = " ".join(words).partition(". ")
+    return sentence + stop.strip()
+
+
 def _folder() -> Path:
     return baselines_dir() / "suites"

@@ -115,7 +115,7 @@ def _explain(comparison: Comparison, group: Group) -> list[str]:
         size = "the whole training set" if entry.ipc is None else f"IPC {entry.ipc}"
         place = f" of {side}" if comparison.by_method else ""
         what = f"{entry.method} at {size}{place} ({entry_text(entry)})"
-        notes.append(f"Left out: {what} has no counterpart to compare with.")
+        notes.append(f"Not compared: {what}; the other side has no result there.")
     if group.duplicates:
         notes.append(f"Duplicate results left out: {group.duplicates}; `ddbench table` lists them.")
     results = [result for row in group.rows for entry in (row.a, row.b) for result in entry.results]
@@ -138,7 +138,10 @@ def _row_notes(comparison: Comparison, row: Compared) -> list[str]:
             for side, count in zip((comparison.a, comparison.b), seeds, strict=True)
             if count > shared
         )
-        notes.append(f"{name}: paired by the {shared} seeds that both have; the means also count {others}.")
+        notes.append(
+            f"{name}: the difference uses the {shared} seeds that both sides have; the means also count {others}, "
+            "so they do not subtract to the difference."
+        )
     if row.estimate is not None and row.estimate.low == row.estimate.high == 0:
         notes.append(f"{name}: both sides give the same numbers.")
     both = ((comparison.a, row.a), (comparison.b, row.b))
@@ -169,7 +172,9 @@ def _sharing_notes(comparison: Comparison, rows: Sequence[Compared]) -> list[str
         for side, entry in ((comparison.a, row.a), (comparison.b, row.b))
         if is_shared(entry)
     )
-    return [f"{name}: one preparation serves all seeds, so the interval leaves out its spread." for name in found]
+    return [
+        f"{name}: all seeds share one preparation, so the interval does not include its variation." for name in found
+    ]
 
 
 def _difference(row: Compared) -> float:

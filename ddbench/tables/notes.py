@@ -53,7 +53,7 @@ def _reading_notes(entries: Sequence[Entry], *, has_gap: bool) -> list[str]:
     usual = max(groups, key=lambda counts: len(groups[counts]), default="")
     notes += [f"{counts}: {_list_entries(found)}." for counts, found in groups.items() if counts != usual]
     if has_gap:
-        notes.append(f"{GAP}: not run, or nothing known.")
+        notes.append(f"{GAP}: not run, or not recorded.")
     return notes
 
 
@@ -138,18 +138,20 @@ def _sharing_notes(entries: Sequence[Entry]) -> list[str]:
         entry.method for entry in entries if any(r.share_prepare and r.phase("prepare") for r in entry.results)
     )
     notes = [
-        f"{method}: share_prepare, one preparation serves all seeds; the spread leaves it out." for method in shared
+        f"{method}: all seeds share one preparation (share_prepare), so {PLUS_MINUS} does not include its variation."
+        for method in shared
     ]
     founded = dict.fromkeys((entry.method, r.foundation) for entry in entries for r in entry.ok if r.foundation)
     notes += [
-        f"{method}: one {foundation} serves all seeds; the spread leaves it out, the cost of each set counts it whole."
+        f"{method}: all seeds share one {foundation}. {PLUS_MINUS} does not include its variation; the cost of each "
+        "set includes all of it."
         for method, foundation in founded
     ]
     reused = dict.fromkeys(
         f"{entry.method} ({phase.name})" for entry in entries for r in entry.ok for phase in r.phases if phase.cached
     )
     if reused:
-        notes.append(f"Measured once and reused, shown at what it cost then: {', '.join(reused)}.")
+        notes.append(f"Reused from an earlier run; the time shown is that run's: {', '.join(reused)}.")
     return notes
 
 

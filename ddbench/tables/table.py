@@ -251,8 +251,8 @@ def _check_hashes(results: Sequence[Result]) -> None:
         first = results[0]
         found = ", ".join(f"{name or 'none'} ({count} results)" for name, count in sorted(counts.items()))
         raise BadInputError(
-            f"results of dataset {first.dataset} and network {first.network} must share one content of protocol "
-            f"{first.protocol}, got hashes {found}; tabulate them apart, or show them side by side with --mix-protocols"
+            f"results of dataset {first.dataset} and network {first.network} were made under several versions "
+            f"of protocol {first.protocol}, with hashes {found}; make a table of each, or add --mix-protocols"
         )
 
 
@@ -342,7 +342,10 @@ def _header(entries: Sequence[Entry], fingerprint: str) -> tuple[str, ...]:
     counts = Counter(entry.accuracy.counts for entry in entries if entry.accuracy)
     if counts:
         usual, number = counts.most_common(1)[0]
-        lines.append(f"each entry: {usual}" + ("" if number == counts.total() else "; other counts are in the notes"))
+        lines.append(
+            usual.replace(" seed", " distillation seed")
+            + ("" if number == counts.total() else ", unless the notes say otherwise")
+        )
     traits = [row_traits(found) for found in group_rows(entries).values()]
     common = next((t for t in traits if t["space"] != GAP), None)
     if common and not differing(traits):

@@ -22,9 +22,30 @@ Standings = Mapping[tuple[int, int], Standing]
 SAME = "\N{ALMOST EQUAL TO}"
 UNTESTED = "?"
 MARKS = {"best": "*", "same": SAME, "untested": UNTESTED}  # of one character, so that numbers stay in line
-NAME_COLUMNS = ("method", "metric", "config", "protocol hash", "machine", "space", "labels", "verdict")
-KEYS = ("metric", "method", "config", "protocol hash", "IPC", "machine")  # repeated in every block of a table
-CONFIG = "config"
+NAME_COLUMNS = (
+    "method",
+    "metric",
+    "config",
+    "protocol hash",
+    "machine",
+    "space",
+    "labels",
+    "verdict",
+    "settings",
+    "size",
+    "basis",
+)
+KEYS = (
+    "metric",
+    "method",
+    "config",
+    "settings",
+    "protocol hash",
+    "IPC",
+    "size",
+    "machine",
+)  # repeated in every block of a table
+CONFIGS = ("config", "settings")
 LONGEST_CONFIG = 28  # letters of a configuration; longer ones get a letter each where a table does not fit
 NARROWEST_NAME = 12  # letters to which a name is folded in the end
 BETWEEN = 2  # blanks between two columns; the last has one behind it
@@ -85,14 +106,14 @@ class Grid:
     @property
     def configs(self) -> tuple[str, ...]:
         """Its configurations where they take more room than is well."""
-        found = [column for column in self.columns if column.heading == CONFIG and column.width > LONGEST_CONFIG]
+        found = [column for column in self.columns if column.heading in CONFIGS and column.width > LONGEST_CONFIG]
         return tuple(text for column in found for text in column.cells if "=" in text)
 
     def named(self, names: Mapping[str, str]) -> Grid:
         """Return it with short names for its configurations."""
         columns = (
             replace(column, cells=tuple(names.get(text, text) for text in column.cells))
-            if column.heading == CONFIG
+            if column.heading in CONFIGS
             else column
             for column in self.columns
         )

@@ -28,7 +28,9 @@ def write_results(folder: Path, shape: Shape, count: int) -> Path:
     """
     recorded = json.loads(RECORDED.read_text(encoding="utf-8").splitlines()[0])
     for content in islice(_each(shape, recorded), count):
-        content["key"] = digest_of({name: content[name] for name in ("method", "dataset", "ipc", "config", "eval_seed")})
+        content["key"] = digest_of(
+            {name: content[name] for name in ("method", "dataset", "ipc", "config", "eval_seed")}
+        )
         cell = folder / content["key"]
         cell.mkdir(parents=True)
         (cell / RESULT_FILE).write_text(json.dumps({**content, "digest": content_digest(content)}), encoding="utf-8")

@@ -29,7 +29,9 @@ def test_totals_count_what_will_run():
     assert summarise([done]) == ["0 of 1 cells to run, 1 done: about 0.0 s"]
 
 
-def test_a_dry_run_prints_a_line_for_each_cell_and_writes_nothing(tmp_path, own_cache, capsys, monkeypatch):
+def test_a_dry_run_prints_the_total_then_each_method_and_size_and_writes_nothing(
+    tmp_path, own_cache, capsys, monkeypatch
+):
     monkeypatch.setenv("COLUMNS", "200")
     suite = tmp_path / "suite.yaml"
     suite.write_text(
@@ -41,12 +43,17 @@ def test_a_dry_run_prints_a_line_for_each_cell_and_writes_nothing(tmp_path, own_
                 "networks": ["convnet-d1-w8"],
                 "methods": ["random_real"],
                 "ipc": [1, 5000],
+                "distill_seeds": 3,
             }
         )
     )
     assert main(["run", str(suite), "--dry-run", "--results", str(tmp_path / "results"), "--device", "cpu"]) == 0
     printed = capsys.readouterr().out
-    assert "random_real on digits, ipc 1, convnet-d1-w8, seed 0" in printed
-    assert "will be skipped" in printed
-    assert "1 of 2 cells to run, 1 will be skipped: about" in printed
+    first, _, heading, *table = printed.splitlines()
+    assert first.startswith("3 of 6 cells to run, 3 will be skipped: about")
+    assert heading == "digits, convnet-d1-w8"
+    assert table[0].split()[:3] == ["method", "size", "cells"]
+    assert table[2].split()[:4] == ["random_real", "ipc", "1", "3"]
+    assert table[3].split()[:4] == ["random_real", "ipc", "5000", "3"]
+    assert "will be skipped" in table[3]
     assert not (tmp_path / "results").exists()

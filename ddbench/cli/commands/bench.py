@@ -29,7 +29,7 @@ def bench(
     ] = None,
     data_dir: DataDir = None,
 ) -> int:
-    """Measure our speed against plain loops on this machine; exit code 1 if a benchmark misses its bar."""
+    """Time our training loops against plain PyTorch loops on this machine; exit code 1 if one misses its target."""
     from ddbench.dataset import DATA_DIR_VARIABLE
     from ddbench.host.files import make_folder
 

@@ -21,7 +21,7 @@ def check(
         typer.Argument(
             metavar="[KIND] NAME",
             help="KIND is method (where none is given), network, dataset, evaluator, protocol, importer, "
-            "exporter, runner or logger; NAME is a registered one, a plug-in's too, such as dm, network convnet-d3 or "
+            "exporter, runner or logger; NAME is built in or from a plug-in, such as dm, network convnet-d3 or "
             "dataset digits.",
             autocompletion=completion.contract_entries,
         ),

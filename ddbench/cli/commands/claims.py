@@ -10,10 +10,14 @@ import typer
 from typer.core import TyperGroup
 
 from ddbench.cli._app import DataDir, Device, app, path
-from ddbench.cli._showing import Problems, console, plain_text, run_cells, say
+from ddbench.cli._showing import Problems, run_cells, say
 
 if TYPE_CHECKING:
     from ddbench.claims import ClaimsFile, Sources, Verdict
+
+
+NOT_MEASURED = "not measured"
+VERDICTS = ("refuted", "inconclusive", "not comparable", "supported", NOT_MEASURED)  # as they are shown
 
 
 class JudgesByDefault(TyperGroup):
@@ -42,6 +46,7 @@ def judge_claims(
             parser=path, help="Run the entries of refuted claims once more with fresh seeds, into this folder."
         ),
     ] = None,
+    every: Annotated[bool, typer.Option("--all", help="List the claims that were not measured too.")] = False,
     device: Device = None,
     data_dir: DataDir = None,
 ) -> int:
@@ -55,9 +60,9 @@ def judge_claims(
     loaded, sources = load_claims(file), read_sources(results, problems.tell)
     verdicts = judge(loaded, sources)
     if rerun is not None and exit_code(verdicts) == 1:
-        _show(verdicts)
+        _show(verdicts, all_of_them=every)
         verdicts = _judge_again(loaded, verdicts, sources, rerun, device, data_dir)
-    _show(verdicts)
+    _show(verdicts, all_of_them=every)
     _note_older_data(loaded, sources)
     return problems.exit_code or exit_code(verdicts)
 
@@ -113,26 +118,26 @@ def _note_older_data(file: ClaimsFile, sources: Sources) -> None:
         say("some were recorded before fingerprints were of the content: their data is compared by classes and counts")
 
 
-def _show(verdicts: Sequence[Verdict]) -> None:
-    """Print a table of verdicts, then a line for each claim that says what moved."""
+def _show(verdicts: Sequence[Verdict], *, all_of_them: bool) -> None:
+    """Print how many claims have which verdict, then each: refuted ones first, those not measured as a count."""
     from collections import Counter
 
-    from rich.table import Table
-
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("claim", "verdict", "effect", "interval", "n"):
-        table.add_column(name, overflow="fold")
-    for verdict in verdicts:
-        n = ", ".join(map(str, verdict.n))
-        table.add_row(*map(plain_text, (verdict.id, verdict.verdict, *_effect(verdict), n)))
-    console().print(table)
-    for verdict in verdicts:
-        say(f"{verdict.verdict}: {verdict.id}: {verdict.moved}")
     counts = Counter(verdict.verdict for verdict in verdicts)
-    say(f"{len(verdicts)} claims: " + ", ".join(f"{count} {word}" for word, count in counts.items()))
+    order = sorted(counts, key=lambda word: VERDICTS.index(word) if word in VERDICTS else len(VERDICTS))
+    say(f"{len(verdicts)} claims: " + ", ".join(f"{counts[word]} {word}" for word in order))
+    for word in order:
+        if word == NOT_MEASURED and not all_of_them:
+            say(f"{NOT_MEASURED}: {counts[word]} claims; --all lists them")
+            continue
+        for verdict in (verdict for verdict in verdicts if verdict.verdict == word):
+            say(f"{word}: {verdict.id}: {verdict.moved}")
+            if effect := _effect(verdict):
+                say(f"    {effect}")
 
 
-def _effect(verdict: Verdict) -> tuple[str, str]:
+def _effect(verdict: Verdict) -> str:
+    """Return what was found, with its interval and how many runs it is from."""
     if verdict.effect is None or verdict.low is None or verdict.high is None:
-        return "", ""
-    return f"{verdict.effect:.3g} {verdict.unit}", f"[{verdict.low:.3g}, {verdict.high:.3g}]"
+        return ""
+    n = " and ".join(map(str, verdict.n))
+    return f"effect {verdict.effect:.3g} {verdict.unit}, interval {verdict.low:.3g} to {verdict.high:.3g}, n = {n}"

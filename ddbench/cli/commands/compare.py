@@ -23,12 +23,19 @@ def compare(
     a: Annotated[
         str, typer.Argument(help="A method; without RESULTS, a results folder.", autocompletion=METHODS.names)
     ],
-    b: Annotated[str, typer.Argument(help="What it is compared with, of the same sort.", autocompletion=METHODS.names)],
+    b: Annotated[
+        str,
+        typer.Argument(
+            help="The second method; without RESULTS, the second results folder.", autocompletion=METHODS.names
+        ),
+    ],
     results: Annotated[
         list[Path] | None,
         typer.Argument(parser=path, help="Results folders, cells or .jsonl files that hold both methods."),
     ] = None,
-    level: Annotated[float, typer.Option(help="Of intervals; verdicts err at most at 1 - level.")] = 0.95,
+    level: Annotated[
+        float, typer.Option(help="Confidence level of intervals; verdicts have an error rate of at most 1 - level.")
+    ] = 0.95,
     format: TableFormat = "terminal",
     out: TableFile = None,
 ) -> int:

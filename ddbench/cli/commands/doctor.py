@@ -16,9 +16,12 @@ def doctor(
     download: Annotated[
         str | None, typer.Option(help="Fetch this data set into the data folder.", autocompletion=DATASETS.names)
     ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Say where data sets were looked for, and their fingerprints.")
+    ] = False,
     data_dir: DataDir = None,
 ) -> int:
-    """Describe the environment: versions, devices, data found or missing with what fixes it."""
+    """Check the environment: versions, devices, which data sets are installed and how to get the others."""
     from ddbench.cli.doctor import diagnose, fetch
 
     if download is not None:
@@ -26,5 +29,6 @@ def doctor(
         return 0
     findings = diagnose(data_dir)
     for finding in findings:
-        say(f"{finding.mark} {finding.topic}: {finding.text}")
+        details = f" ({finding.details})" if verbose and finding.details else ""
+        say(f"{finding.mark} {finding.topic}: {finding.text}{details}")
     return 1 if any(finding.is_error for finding in findings) else 0

@@ -39,7 +39,7 @@ def evaluate(
     networks: Annotated[
         str | None, typer.Option(metavar="A,B,...", help="Further networks: cross-architecture accuracies.")
     ] = None,
-    students: Annotated[int, typer.Option(min=1, max=MOST_STUDENTS, help="Students trained.")] = 5,
+    students: Annotated[int, typer.Option(min=1, max=MOST_STUDENTS, help="Number of students to train.")] = 5,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Evaluation seed.")] = 0,
     evaluator: Annotated[
         list[str] | None,

@@ -24,13 +24,15 @@ Kind = Literal[
     "runners",
     "loggers",
     "presets",
+    "suites",
+    "claims",
 ]
 
 
 @app.command("list")
 def list_names(
     kind: Annotated[
-        Kind | None, typer.Argument(case_sensitive=False, help="What to list; everything if nothing is named.")
+        Kind | None, typer.Argument(case_sensitive=False, help="What to list.", show_default="everything")
     ] = None,
     classes: Annotated[
         str | None,
@@ -42,19 +44,24 @@ def list_names(
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """List what is registered, of all kinds or of one, and the shipped presets."""
+    """List what is registered, of all kinds or of one, and the presets, suites and claims files that come with it."""
     if classes is not None:
         if kind is not None:
             raise BadInputError(f"--classes prints the classes of one data set: leave out {kind}")
         _show_classes(classes, data_dir)
         return
     from ddbench.runs.presets import load_preset, preset_names
+    from ddbench.runs.suite_files import find_suite, first_sentence, suite_names
 
     for name, registry in REGISTRIES.items():
         if kind in (None, name):
             _show_names(name, {entry: registry.summary(entry) for entry in registry.names()})
     if kind in (None, "presets"):
         _show_names("presets", {name: load_preset(name).source for name in preset_names()})
+    if kind in (None, "suites"):
+        _show_names("suites", {name: first_sentence(find_suite(name)) for name in suite_names()})
+    if kind in (None, "claims"):
+        _show_claims()
 
 
 def _show_classes(dataset: str, data_dir: Path | None) -> None:
@@ -63,6 +70,15 @@ def _show_classes(dataset: str, data_dir: Path | None) -> None:
     info = load_dataset(dataset, data_dir).info
     classes = ((str(label), name) for label, name in enumerate(info.class_names))
     console().print(list_of(classes, ("label", "class"), info.name))
+
+
+def _show_claims() -> None:
+    """Show the claims files that come with ddbench by their paths, which `ddbench claims` takes."""
+    from ddbench.host.files import baselines_dir
+    from ddbench.inputs.documents import read_toml
+
+    files = sorted((baselines_dir() / "claims").glob("*.toml"))
+    _show_names("claims", {str(path): read_toml(path, "claims file").get("family", "") for path in files})
 
 
 def _show_names(title: str, summaries: Mapping[str, str]) -> None:

@@ -10,7 +10,6 @@ import typer
 
 from ddbench.cli import _completion as completion
 from ddbench.cli._app import DataDir, Device, Devices, Jobs, LogEvery, Loggers, RunWhere, app, path
-from ddbench.cli._forecast_table import show_forecast
 from ddbench.cli._showing import report_unfinished, run_cells, show_table
 from ddbench.errors import BadInputError
 
@@ -51,7 +50,10 @@ def run(
     logger: Loggers = None,
     log_every: LogEvery = 1,
 ) -> int:
-    """Run every cell of a suite that has no result yet; exit code 1 if any cell has no number."""
+    """Run every cell of a suite that has no result yet.
+
+    Exit code 1 if any cell failed, was skipped or ran out of memory.
+    """
     from ddbench.host.file_digests import recomputed_digests
     from ddbench.runs.suite import load_suite
     from ddbench.runs.suite_files import find_suite
@@ -70,6 +72,7 @@ def run(
 
 
 def _forecast(suite: Suite, results: Path, device: str | None, data_dir: Path | None, calibration: Path | None) -> None:
+    from ddbench.cli._forecast_table import show_forecast
     from ddbench.forecast.suite_forecast import OtherMachine, forecast_suite
     from ddbench.runs.distill import RunOptions
     from ddbench.runs.results_store import Store
