@@ -1,6 +1,6 @@
-"""How long threads that wait for one another keep a core: a few microseconds, after which others may have it.
+"""How long threads that wait for one another keep a core: briefly, after which other work may have it.
 
-GNU's OpenMP, which torch computes with on Linux, lets them spin for about a millisecond: where steps are short, nearly
+GNU's OpenMP, which torch computes with on Linux, lets them spin 300,000 times by default: where steps are short, nearly
 all of the time. Beside other work, cores then turn for nothing while the thread that is waited for has none.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-SPINS = "1000"  # what the library itself chooses where it has more threads than cores
+SPINS = "1000"  # docs/performance.md has the measurement
 # By which a user may have said how threads are to wait.
 SAID = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 
