@@ -77,7 +77,9 @@ def test_other_seeds_are_compared_unpaired_and_that_is_said():
 def test_further_seeds_of_a_side_are_left_out_of_the_pairs_and_that_is_said():
     comparison = compare_methods("dm", "mtt", make_runs("dm", 70, range(3)) + make_runs("mtt", 60, range(9)))
     assert rows_of(comparison)[0].estimate.n == (3,)
-    assert "paired by the 3 seeds that both have; the means also count 6 more of mtt" in notes_of(comparison)
+    assert "the difference uses the 3 seeds that both sides have; the means also count 6 more of mtt" in notes_of(
+        comparison
+    )
 
 
 def test_p_is_corrected_over_all_rows_and_verdicts_follow_it():
@@ -134,7 +136,7 @@ def test_folders_are_matched_by_method_and_a_changed_setting_is_said():
     comparison = compare_sides(a, b)
     assert [(row.a.method, row.verdict) for row in rows_of(comparison)] == [("dm", "A higher")]
     assert "dm, IPC 10: settings differ: A lr=1.0; B lr=2.0." in notes_of(comparison)
-    assert "Left out: mtt at IPC 10 of A (80" in notes_of(comparison)
+    assert "Not compared: mtt at IPC 10 of A (80" in notes_of(comparison)
 
 
 def test_equal_settings_stand_against_each_other_in_folders_and_all_of_two_methods():
@@ -156,7 +158,7 @@ def test_failures_duplicates_and_shared_preparation_are_said():
     notes = notes_of(compare_methods("dm", "mtt", results))
     assert "1 of 6 results of dm left out: failed" in notes
     assert "Duplicate results left out: 1" in notes
-    assert "mtt: one preparation serves all seeds" in notes
+    assert "mtt: all seeds share one preparation" in notes
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,11 @@ def test_papers_claims_are_judged_from_what_is_recorded(capsys):
     """The seed paper's file: what was not run says so; at a small scale our own runs leave two claims open."""
     claims = baselines_dir() / "claims" / "minimax_paper.toml"
     assert main(["claims", str(claims), str(baselines_dir() / "results")]) == 3
+    short = capsys.readouterr().out.splitlines()
+    assert short[0] == "31 claims: 2 inconclusive, 29 not measured"
+    assert short[-1] == "not measured: 29 claims; add --all to list them"
+    assert len(short) == 4
+    assert main(["claims", "minimax_paper", str(baselines_dir() / "results"), "--all"]) == 3
     lines = [line.split(": ")[:2] for line in capsys.readouterr().out.splitlines() if line.count(": ") >= 2]
     words = {name: verdict for verdict, name in lines}
     assert words["beats-random-on-digits"] == "inconclusive"

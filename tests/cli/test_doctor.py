@@ -78,9 +78,9 @@ def test_nothing_more_is_looked_at_where_torchvision_cannot_be_imported(tmp_path
 def test_data_that_is_there_is_described():
     finding = check_dataset("digits", None)
     assert not finding.is_error
-    assert finding.topic == "dataset digits"
+    assert finding.topic == "digits"
     assert "1x8x8, 10 classes" in finding.text
-    assert load_dataset("digits").info.fingerprint in finding.text
+    assert load_dataset("digits").info.fingerprint in finding.details
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,9 @@ def test_data_that_is_there_is_described():
 def test_missing_data_is_no_error_and_names_what_to_do(tmp_path, name, remedy):
     finding = check_dataset(name, tmp_path)
     assert not finding.is_error
-    assert finding.text.startswith("missing: ")
+    assert finding.text.startswith("not installed; ")
+    assert finding.mark == "--"
+    assert "looked for" in finding.details
     assert remedy in finding.text
     assert "\n" not in finding.text
 
@@ -119,7 +121,7 @@ def test_entries_that_fail_to_import_are_listed_with_their_true_error(tmp_path, 
 def test_entries_that_all_import_are_counted():
     things = Registry("thing")
     things.register("one")(1)
-    assert check_imports(things) == [Finding("things", "1 import")]
+    assert check_imports(things) == [Finding("things", "all 1 load")]
 
 
 @pytest.mark.compiler

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ddbench.errors import UnknownNameError
+from ddbench.errors import BadInputError, UnknownNameError
 from ddbench.runs.suite import load_suite
 from ddbench.runs.suite_files import find_suite, suite_names
 from tests.runs.test_suite import TEXT
@@ -25,7 +25,10 @@ def test_suite_is_found_by_name_and_by_path(tmp_path, monkeypatch):
         UnknownNameError, match="no suite file 'digits_quik' and none shipped; did you mean digits_quick"
     ):
         find_suite("digits_quik")
-    assert find_suite("none.yaml") == Path("none.yaml")
+    with pytest.raises(BadInputError, match=r"suite digits_quik\.yaml does not exist; did you mean digits_quick"):
+        find_suite("digits_quik.yaml")
+    with pytest.raises(BadInputError, match="does not exist; check the path, or take one of `ddbench list suites`"):
+        find_suite("nothing.yaml")
 
 
 def test_listing_suites_imports_no_torch():

@@ -69,7 +69,7 @@ def test_counts_stand_in_the_header_and_exceptions_in_the_notes():
     results = [make_result("dm", 1, s) for s in range(3)] + [make_result("dm", 10, s) for s in range(3)]
     results.append(make_result("random_real", 10))
     panel = only_panel(results)
-    assert f"each entry: 3 seeds {TIMES} 2 students; other counts are in the notes" in panel.header
+    assert f"3 distillation seeds {TIMES} 2 students, unless the notes say otherwise" in panel.header
     assert f"1 seed {TIMES} 2 students: random_real IPC 10." in panel.notes
 
 
@@ -206,14 +206,14 @@ def test_sharing_and_reuse_of_a_preparation_are_stated():
         make_result("mtt", seed=s, share_prepare=True, phases=(phase("prepare", 9, cached=s > 0),)) for s in range(2)
     ]
     notes = notes_of(shared)
-    assert "mtt: share_prepare" in notes
-    assert "shown at what it cost then: mtt (prepare)" in notes
+    assert "mtt: all seeds share one preparation (share_prepare)" in notes
+    assert "the time shown is that run's: mtt (prepare)" in notes
 
 
 def test_a_foundation_shared_by_all_seeds_is_stated():
     founded = [make_result("minimax", seed=s, foundation="backbone") for s in range(2)]
-    assert "minimax: one backbone serves all seeds" in notes_of(founded)
-    assert "serves all seeds" not in notes_of([make_result()])
+    assert "minimax: all seeds share one backbone" in notes_of(founded)
+    assert "all seeds share" not in notes_of([make_result()])
 
 
 def test_further_metrics_have_their_own_part():

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 NOT_MEASURED = "not measured"
+FEW = 3  # claims without a verdict that are listed without being asked for
 VERDICTS = ("refuted", "inconclusive", "not comparable", "supported", NOT_MEASURED)  # as they are shown
 
 
@@ -35,7 +36,7 @@ app.add_typer(claims, name="claims", help="Judge claims against results (`claims
 
 @claims.command("judge")
 def judge_claims(
-    file: Annotated[Path, typer.Argument(parser=path, help="Claims file, TOML.")],
+    file: Annotated[str, typer.Argument(help="Claims file, TOML, or the name of one of `ddbench list claims`.")],
     results: Annotated[
         list[Path],
         typer.Argument(parser=path, help="Results folders, .jsonl files, saved benchmark runs, or folders of those."),
@@ -55,9 +56,10 @@ def judge_claims(
     It is 1 as well where a result is damaged or was altered: it is named and left out.
     """
     from ddbench.claims import exit_code, judge, load_claims, read_sources
+    from ddbench.claims.shipped import find_claims
 
     problems = Problems()
-    loaded, sources = load_claims(file), read_sources(results, problems.tell)
+    loaded, sources = load_claims(find_claims(file)), read_sources(results, problems.tell)
     verdicts = judge(loaded, sources)
     if rerun is not None and exit_code(verdicts) == 1:
         _show(verdicts, all_of_them=every)
@@ -119,25 +121,15 @@ def _note_older_data(file: ClaimsFile, sources: Sources) -> None:
 
 
 def _show(verdicts: Sequence[Verdict], *, all_of_them: bool) -> None:
-    """Print how many claims have which verdict, then each: refuted ones first, those not measured as a count."""
+    """Print how many claims have which verdict, then each: refuted ones first, many not measured as a count."""
     from collections import Counter
 
     counts = Counter(verdict.verdict for verdict in verdicts)
     order = sorted(counts, key=lambda word: VERDICTS.index(word) if word in VERDICTS else len(VERDICTS))
     say(f"{len(verdicts)} claims: " + ", ".join(f"{counts[word]} {word}" for word in order))
     for word in order:
-        if word == NOT_MEASURED and not all_of_them:
-            say(f"{NOT_MEASURED}: {counts[word]} claims; --all lists them")
+        if word == NOT_MEASURED and counts[word] > FEW and not all_of_them:
+            say(f"{NOT_MEASURED}: {counts[word]} claims; add --all to list them")
             continue
         for verdict in (verdict for verdict in verdicts if verdict.verdict == word):
             say(f"{word}: {verdict.id}: {verdict.moved}")
-            if effect := _effect(verdict):
-                say(f"    {effect}")
-
-
-def _effect(verdict: Verdict) -> str:
-    """Return what was found, with its interval and how many runs it is from."""
-    if verdict.effect is None or verdict.low is None or verdict.high is None:
-        return ""
-    n = " and ".join(map(str, verdict.n))
-    return f"effect {verdict.effect:.3g} {verdict.unit}, interval {verdict.low:.3g} to {verdict.high:.3g}, n = {n}"

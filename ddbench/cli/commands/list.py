@@ -50,6 +50,7 @@ def list_names(
             raise BadInputError(f"--classes prints the classes of one data set: leave out {kind}")
         _show_classes(classes, data_dir)
         return
+    from ddbench.claims.shipped import claims_names, family_of
     from ddbench.runs.presets import load_preset, preset_names
     from ddbench.runs.suite_files import find_suite, first_sentence, suite_names
 
@@ -61,7 +62,7 @@ def list_names(
     if kind in (None, "suites"):
         _show_names("suites", {name: first_sentence(find_suite(name)) for name in suite_names()})
     if kind in (None, "claims"):
-        _show_claims()
+        _show_names("claims", {name: family_of(name) for name in claims_names()})
 
 
 def _show_classes(dataset: str, data_dir: Path | None) -> None:
@@ -70,15 +71,6 @@ def _show_classes(dataset: str, data_dir: Path | None) -> None:
     info = load_dataset(dataset, data_dir).info
     classes = ((str(label), name) for label, name in enumerate(info.class_names))
     console().print(list_of(classes, ("label", "class"), info.name))
-
-
-def _show_claims() -> None:
-    """Show the claims files that come with ddbench by their paths, which `ddbench claims` takes."""
-    from ddbench.host.files import baselines_dir
-    from ddbench.inputs.documents import read_toml
-
-    files = sorted((baselines_dir() / "claims").glob("*.toml"))
-    _show_names("claims", {str(path): read_toml(path, "claims file").get("family", "") for path in files})
 
 
 def _show_names(title: str, summaries: Mapping[str, str]) -> None:
