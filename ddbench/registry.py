@@ -116,6 +116,11 @@ class Registry(Generic[T]):
             self._load(name)
         return self._entries[name]
 
+    def check_name(self, name: str) -> None:
+        """Raise UnknownNameError, with close matches, where nothing goes by this name; imports no implementation."""
+        if name not in self.names():
+            raise UnknownNameError(f"unknown {self.kind} {name!r}; {suggest(name, self.names())}")
+
     def summary(self, name: str) -> str:
         """One line about `name`: the first line of its file's docstring, or the plug-in it comes from."""
         if name in self._files:
@@ -153,8 +158,7 @@ class Registry(Generic[T]):
         """Raise ValueError where `entry` cannot go by this name."""
 
     def _load(self, name: str) -> None:
-        if name not in self._files and name not in self._plugins:
-            raise UnknownNameError(f"unknown {self.kind} {name!r}; {suggest(name, self.names())}")
+        self.check_name(name)
         sources = [*(["ddbench"] if name in self._files else []), *map(_describe_plugin, self._plugins.get(name, ()))]
         if len(sources) > 1:
             raise UnknownNameError(

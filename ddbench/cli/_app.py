@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from ddbench.cli import _completion as completion
+from ddbench.cli._arguments import check_device, checked, names_of, presets
 from ddbench.errors import BadInputError
 from ddbench.inputs.paths import as_path
+from ddbench.registry import LOGGERS
 
 
 def path(text: str) -> Path:
@@ -58,7 +59,10 @@ DataDir = Annotated[
         parser=path, help="Folder of data sets.", envvar="DDBENCH_DATA_DIR", show_default="the user's cache folder"
     ),
 ]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:<index>.", show_default="a GPU if there is one")]
+Device = Annotated[
+    str | None,
+    typer.Option(help="cpu, cuda or cuda:<index>.", show_default="a GPU if there is one", **checked(check_device)),
+]
 Jobs = Annotated[
     Any,
     typer.Option(
@@ -76,12 +80,16 @@ PresetName = Annotated[
     typer.Option(
         "--preset",
         help="Settings to start from: one of `ddbench list presets`, or a .toml file.",
-        autocompletion=completion.presets,
+        **presets(),
     ),
 ]
 Loggers = Annotated[
     list[str] | None,
-    typer.Option("--logger", help="Tracker that what is logged goes to, of `ddbench list loggers`; repeatable."),
+    typer.Option(
+        "--logger",
+        help="Tracker that what is logged goes to, of `ddbench list loggers`; repeatable.",
+        **names_of(LOGGERS),
+    ),
 ]
 LogEvery = Annotated[
     int, typer.Option(metavar="N", min=1, help="With --logger: keep every Nth value that is logged under one name.")

@@ -1,4 +1,7 @@
-"""Pictures of distilled sets for a page: one small image per set, classes by rows, within a limit of sets and bytes."""
+"""Pictures of distilled sets for a page: one small image per set, classes by rows, within a limit of sets and bytes.
+
+Torch, which takes seconds to import, is imported where there is a set to draw.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +11,19 @@ from dataclasses import dataclass
 from io import BytesIO
 from itertools import zip_longest
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import torch
 from PIL import Image
 
 from ddbench.analysis.aggregate import Entry
-from ddbench.dataset import load_dataset
-from ddbench.distilled.dataset import DistilledDataset
-from ddbench.distilled.files import load_distilled
 from ddbench.errors import DDBenchError
-from ddbench.images import DatasetInfo
 from ddbench.records import Result
-from ddbench.report.grid import COLUMNS, display_pixels
 from ddbench.runs.results_store import DISTILLED_FOLDER, RESULT_FILE
 from ddbench.tables.table import Panel
+
+if TYPE_CHECKING:
+    from ddbench.distilled.dataset import DistilledDataset
+    from ddbench.images import DatasetInfo
 
 CLASSES = 10  # shown per set
 MAX_SIDE = 64  # pixels; larger images are made smaller
@@ -89,7 +90,7 @@ def gallery_of(panels: Sequence[HasEntries], folders: Mapping[str, Path], infos:
             left_out += 1
             continue
         try:
-            picture = _make_picture(entry, result, load_distilled(folders[result.key]), infos)
+            picture = _make_picture(entry, result, folders[result.key], infos)
         except DDBenchError as error:
             notes.append(f"Not shown: {entry.name}, seed {result.distill_seed}: {error}")
             continue
@@ -127,6 +128,8 @@ class Infos:
     def get(self, name: str) -> DatasetInfo | None:
         """Return what is known of a data set by its name."""
         if name not in self.known:
+            from ddbench.dataset import load_dataset
+
             try:
                 self.known[name] = load_dataset(name, self.data_dir).info
             except DDBenchError:
@@ -144,7 +147,14 @@ def _in_turns(panels: Sequence[HasEntries], folders: Mapping[str, Path]) -> Iter
         yield from (found for found in turn if found is not None)
 
 
-def _make_picture(entry: Entry, result: Result, distilled: DistilledDataset, infos: Infos) -> Picture:
+def _make_picture(entry: Entry, result: Result, folder: Path, infos: Infos) -> Picture:
+    import torch
+
+    from ddbench.distilled.dataset import DistilledDataset
+    from ddbench.distilled.files import load_distilled
+    from ddbench.report.grid import COLUMNS, display_pixels
+
+    distilled = load_distilled(folder)
     info = infos.get(result.dataset)
     notes = []
     if info is None or (info.num_classes, info.channels) != (distilled.num_classes, distilled.images.shape[1]):
@@ -183,6 +193,8 @@ def _make_picture(entry: Entry, result: Result, distilled: DistilledDataset, inf
 
 def _stand_in(distilled: DistilledDataset) -> DatasetInfo:
     """Return an info with nameless classes whose mean and std bring the range of each channel to [0, 1]."""
+    from ddbench.images import DatasetInfo
+
     images = distilled.images.float()
     low, high = images.amin((0, 2, 3)), images.amax((0, 2, 3))
     std = (high - low).clamp(min=1e-6).reciprocal()

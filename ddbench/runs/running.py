@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sized
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -17,9 +17,11 @@ from ddbench.host.clock import Pace, Stopwatch, seconds_since
 from ddbench.host.files import make_folder
 from ddbench.host.leftovers import is_process_alive, this_place
 from ddbench.inputs.documents import read_json
-from ddbench.method import Resumable, Tracker
 from ddbench.records import Record
-from ddbench.runner import Report
+
+if TYPE_CHECKING:
+    from ddbench.method import Resumable, Tracker
+    from ddbench.runner import Report
 
 T = TypeVar("T")
 R = TypeVar("R", bound="_Watched")

@@ -30,7 +30,6 @@ def bench(
     data_dir: DataDir = None,
 ) -> int:
     """Time our training loops against plain PyTorch loops on this machine; exit code 1 if one misses its target."""
-    from ddbench.dataset import DATA_DIR_VARIABLE
     from ddbench.host.files import make_folder
 
     found = find_benchmarks()
@@ -45,6 +44,8 @@ def bench(
         command.append(f"--benchmark-json={_new_file(save)}")
     environment = dict(os.environ)
     if data_dir is not None:
+        from ddbench.dataset import DATA_DIR_VARIABLE
+
         environment[DATA_DIR_VARIABLE] = str(data_dir.resolve())
     return 1 if subprocess.run(command, cwd=_checkout(), env=environment).returncode else 0
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ddbench.cli._app import DataDir, Device, LogEvery, Loggers, PresetName, app, path
+from ddbench.cli._arguments import names_of
 from ddbench.cli._folders import taken_back_if_empty
 from ddbench.cli._showing import progress, say
 from ddbench.errors import BadInputError, DDBenchError, DivergedError
@@ -26,10 +27,10 @@ LONGEST_VALUE = 4096  # characters of a setting, which may be a path
 
 @app.command()
 def distill(
-    method: Annotated[str, typer.Argument(help="Registered method.", autocompletion=METHODS.names)],
+    method: Annotated[str, typer.Argument(help="Registered method.", **names_of(METHODS))],
     dataset: Annotated[
         str,
-        typer.Option(help="Data set, such as cifar10 or image_folder:PATH,size=64.", autocompletion=DATASETS.names),
+        typer.Option(help="Data set, such as cifar10 or image_folder:PATH,size=64.", **names_of(DATASETS)),
     ],
     ipc: Annotated[int, typer.Option(help="Images per class.")],
     out: Annotated[Path, typer.Option(parser=path, help="New folder for the distilled set.")],

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ddbench.cli._app import DataDir, app
+from ddbench.cli._arguments import names_of
 from ddbench.cli._showing import say
 from ddbench.registry import DATASETS
 
@@ -14,7 +15,7 @@ from ddbench.registry import DATASETS
 @app.command()
 def doctor(
     download: Annotated[
-        str | None, typer.Option(help="Fetch this data set into the data folder.", autocompletion=DATASETS.names)
+        str | None, typer.Option(help="Fetch this data set into the data folder.", **names_of(DATASETS))
     ] = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Say where data sets were looked for, and their fingerprints.")

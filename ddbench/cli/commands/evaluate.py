@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ddbench.cli._app import DataDir, Device, Devices, app, path
+from ddbench.cli._arguments import checked, is_there, names_of
 from ddbench.cli._folders import taken_back_if_empty
 from ddbench.cli._showing import progress, say, show_table
 from ddbench.errors import BadInputError
@@ -26,15 +27,15 @@ NEAR_CHANCE = 1.2  # times chance: a small test split's luck, and still far belo
 
 @app.command()
 def evaluate(
-    folders: Annotated[list[Path], typer.Argument(parser=path, help="Folders of distilled sets.")],
+    folders: Annotated[list[Path], typer.Argument(parser=path, help="Folders of distilled sets.", **checked(is_there))],
     dataset: Annotated[
         str | None,
-        typer.Option(help="Data set.", show_default="the one each was made from", autocompletion=DATASETS.names),
+        typer.Option(help="Data set.", show_default="the one each was made from", **names_of(DATASETS)),
     ] = None,
-    protocol: Annotated[str, typer.Option(help="How students are trained.", autocompletion=PROTOCOLS.names)] = "dsa",
+    protocol: Annotated[str, typer.Option(help="How students are trained.", **names_of(PROTOCOLS))] = "dsa",
     network: Annotated[
         str | None,
-        typer.Option(help="Student network.", show_default="the protocol's", autocompletion=NETWORKS.names),
+        typer.Option(help="Student network.", show_default="the protocol's", **names_of(NETWORKS)),
     ] = None,
     networks: Annotated[
         str | None, typer.Option(metavar="A,B,...", help="Further networks: cross-architecture accuracies.")
@@ -46,7 +47,7 @@ def evaluate(
         typer.Option(
             help="What to measure; repeatable.",
             show_default="accuracy and its cost",
-            autocompletion=EVALUATORS.names,
+            **names_of(EVALUATORS),
         ),
     ] = None,
     device: Device = None,

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ddbench.cli._app import DataDir, app, path
+from ddbench.cli._arguments import checked, is_there, names_of
 from ddbench.cli._folders import taken_back_if_empty
 from ddbench.cli._showing import Problems, say
 from ddbench.registry import DATASETS, EXPORTERS
@@ -18,17 +19,16 @@ PIXEL_LOSSES = ("clipped", "mean_change", "largest_change")
 
 @app.command("export-set")
 def export_set(
-    folder: Annotated[Path, typer.Argument(parser=path, help="Folder of a distilled set.")],
-    form: Annotated[
-        str, typer.Option("--as", help="Form: one of `ddbench list exporters`.", autocompletion=EXPORTERS.names)
-    ],
+    folder: Annotated[Path, typer.Argument(parser=path, help="Folder of a distilled set.", **checked(is_there))],
+    form: Annotated[str, typer.Option("--as", help="Form: one of `ddbench list exporters`.", **names_of(EXPORTERS))],
     out: Annotated[Path, typer.Option(parser=path, help="New folder.")],
     dataset: Annotated[
         str | None,
-        typer.Option(help="Data set.", show_default="the one it was made from", autocompletion=DATASETS.names),
+        typer.Option(help="Data set.", show_default="the one it was made from", **names_of(DATASETS)),
     ] = None,
     results: Annotated[
-        list[Path] | None, typer.Option(parser=path, help="Results that state its accuracy on a card; repeatable.")
+        list[Path] | None,
+        typer.Option(parser=path, help="Results that state its accuracy on a card; repeatable.", **checked(is_there)),
     ] = None,
     licence: Annotated[str, typer.Option(help="Licence on a card, as the hub names it.")] = "unknown",
     push: Annotated[

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from ddbench.cli._app import DataDir, Device, app, path
+from ddbench.cli._arguments import names_of
 from ddbench.cli._folders import taken_back_if_empty
 from ddbench.cli._showing import say
 from ddbench.errors import BadInputError
@@ -19,9 +20,9 @@ from ddbench.registry import DATASETS, IMPORTERS
 def import_sets(
     source: Annotated[Path, typer.Argument(parser=path, help="File or folder that another program wrote.")],
     form: Annotated[
-        str, typer.Option("--as", help="Its format: one of `ddbench list importers`.", autocompletion=IMPORTERS.names)
+        str, typer.Option("--as", help="Its format: one of `ddbench list importers`.", **names_of(IMPORTERS))
     ],
-    dataset: Annotated[str, typer.Option(help="Data set that the sets stand for.", autocompletion=DATASETS.names)],
+    dataset: Annotated[str, typer.Option(help="Data set that the sets stand for.", **names_of(DATASETS))],
     out: Annotated[Path, typer.Option(parser=path, help="New folder; of several sets, one folder each in it.")],
     method: Annotated[str | None, typer.Option(help="Name in tables.", show_default="the files' own")] = None,
     seed: Annotated[int | None, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the (first) set.")] = None,

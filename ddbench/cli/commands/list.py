@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from ddbench.cli._app import DataDir, app
+from ddbench.cli._arguments import names_of
 from ddbench.cli._showing import console, list_of
 from ddbench.errors import BadInputError
 from ddbench.registry import DATASETS, REGISTRIES
@@ -39,7 +40,7 @@ def list_names(
         typer.Option(
             metavar="DATASET",
             help="Print the classes of a data set instead, each by its label.",
-            autocompletion=DATASETS.names,
+            **names_of(DATASETS),
         ),
     ] = None,
     data_dir: DataDir = None,

@@ -8,12 +8,15 @@ from typing import Annotated
 import typer
 
 from ddbench.cli._app import DataDir, app, path
+from ddbench.cli._arguments import checked, has_results
 from ddbench.cli._showing import Problems, say
 
 
 @app.command()
 def report(
-    results: Annotated[list[Path], typer.Argument(parser=path, help="Results folders, cells or .jsonl files.")],
+    results: Annotated[
+        list[Path], typer.Argument(parser=path, help="Results folders, cells or .jsonl files.", **checked(has_results))
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", parser=path, help="Write the page to this file.")] = Path(
         "report.html"
     ),

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ddbench.cli import _completion as completion
 from ddbench.cli._app import DataDir, Device, Devices, Jobs, LogEvery, Loggers, RunWhere, app, path
+    """Time our training loops against plain PyTorch loops on this machine; exit code 1 if one misses its target."""
 from ddbench.cli._showing import report_unfinished, run_cells, show_table
 from ddbench.errors import BadInputError
+from ddbench.registry import RUNNERS
 
 if TYPE_CHECKING:
     from ddbench.runs.suite import Suite
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 def run(
     suite: Annotated[
         str,
-        typer.Argument(help="Suite file, or the name of one that ddbench ships.", autocompletion=completion.suites),
+        typer.Argument(help="Suite file, or the name of one that ddbench ships.", **suites()),
     ],
     results: Annotated[Path, typer.Option(parser=path, help="Folder of results; a rerun continues in it.")] = Path(
         "results"
@@ -30,7 +31,9 @@ def run(
     data_dir: DataDir = None,
     jobs: Jobs = "1",
     devices: Devices = 1,
-    runner: Annotated[str, typer.Option(help="Where cells run: one of `ddbench list runners`.")] = "local",
+    runner: Annotated[
+        str, typer.Option(help="Where cells run: one of `ddbench list runners`.", **names_of(RUNNERS))
+    ] = "local",
     address: Annotated[
         str | None, typer.Option(help="With --runner ray: the cluster's, such as auto or ray://HOST:10001.")
     ] = None,

@@ -8,16 +8,18 @@ from typing import Annotated
 import typer
 
 from ddbench.cli._app import DataDir, app, path
+from ddbench.cli._arguments import checked, has_results
 from ddbench.cli._folders import taken_back_if_empty
 from ddbench.cli._showing import Problems, say
-from ddbench.errors import BadInputError
 
 LEFT_OUT = "left out: "
 
 
 @app.command()
 def site(
-    results: Annotated[list[Path], typer.Argument(parser=path, help="Results folders, cells or .jsonl files.")],
+    results: Annotated[
+        list[Path], typer.Argument(parser=path, help="Results folders, cells or .jsonl files.", **checked(has_results))
+    ],
     out: Annotated[
         Path, typer.Option("--out", "-o", parser=path, help="Write the pages into this folder, a new one or a site.")
     ] = Path("site"),
@@ -31,9 +33,6 @@ def site(
     from ddbench.site.place import check_site_target
 
     check_site_target(out)
-    for source in results:
-        if not source.exists():
-            raise BadInputError(f"{source} does not exist; name a folder written by `ddbench run` or a .jsonl file")
     say(f"reading results of {len(results)} {'place' if len(results) == 1 else 'places'}")
 
     from ddbench.runs.results_store import read_results
