@@ -10,6 +10,7 @@ import typer
 
 from ddbench.cli import _completion as completion
 from ddbench.errors import BadInputError
+from ddbench.inputs.paths import check_regular
 from ddbench.registry import NETWORKS, Registry
 
 T = TypeVar("T")
@@ -42,10 +43,10 @@ def checked(check: Callable[[Any], object]) -> dict[str, Any]:
     return {"callback": callback}
 
 
-def is_there(path: Path) -> None:
-    """Raise BadInputError where nothing lies at a path."""
-    if not path.exists():
-        raise BadInputError(f"{path} does not exist; check the path")
+def may_be_set(folder: Path) -> None:
+    """Raise BadInputError where nothing lies at a place that a distilled set is to be read from."""
+    if not folder.exists():
+        raise BadInputError(f"{folder} is not a distilled set: it does not exist; name the folder of one")
 
 
 def has_results(path: Path) -> None:
@@ -58,7 +59,7 @@ def check_suite(name: str) -> None:
     """Raise BadInputError where there is no suite of a name, or no file."""
     from ddbench.runs.suite_files import find_suite
 
-    is_there(find_suite(name))
+    check_regular(find_suite(name), "suite")
 
 
 def check_preset(name: str) -> None:

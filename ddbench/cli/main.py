@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from ddbench.cli._app import app
+from ddbench.cli._loading import say_slow_imports
 from ddbench.cli.signals import EndedBySignal, end_like, signals_end_the_run
 from ddbench.cli.streams import (
     PIPE_CLOSED,
@@ -48,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None and os.environ.get(COMPLETION_VARIABLE):
         return _complete()
     if arguments is None:
+        say_slow_imports()
         os.environ["PYTHONSAFEPATH"] = "1"  # of processes that are started: they look for no modules in a folder
         spin_briefly()
     plain, warnings.formatwarning = warnings.formatwarning, _format_warning

@@ -46,7 +46,7 @@ MISTAKES = {
         "none.toml does not exist",
     ),
     "device": (["quickstart", "--out", "{tmp}/out", "--device", "gpu"], "device must be cpu, cuda or cuda:<index>"),
-    "set": (["evaluate", "{tmp}/nowhere"], "nowhere does not exist"),
+    "set": (["evaluate", "{tmp}/nowhere"], "nowhere is not a distilled set"),
     "network": (["evaluate", "{tmp}", "--network", "convnett-d3"], "did you mean convnet"),
     "protocol": (["evaluate", "{tmp}", "--protocol", "dssa"], "did you mean dsa"),
     "evaluator": (["evaluate", "{tmp}", "--evaluator", "acuracy"], "did you mean accuracy"),

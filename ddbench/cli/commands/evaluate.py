@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ddbench.cli._app import DataDir, Device, Devices, app, path
-from ddbench.cli._arguments import checked, is_there, names_of
+from ddbench.cli._arguments import checked, may_be_set, names_of
 from ddbench.cli._folders import taken_back_if_empty
 from ddbench.cli._showing import progress, say, show_table
 from ddbench.errors import BadInputError
@@ -27,7 +27,9 @@ NEAR_CHANCE = 1.2  # times chance: a small test split's luck, and still far belo
 
 @app.command()
 def evaluate(
-    folders: Annotated[list[Path], typer.Argument(parser=path, help="Folders of distilled sets.", **checked(is_there))],
+    folders: Annotated[
+        list[Path], typer.Argument(parser=path, help="Folders of distilled sets.", **checked(may_be_set))
+    ],
     dataset: Annotated[
         str | None,
         typer.Option(help="Data set.", show_default="the one each was made from", **names_of(DATASETS)),

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ddbench.cli._app import DataDir, app, path
-from ddbench.cli._arguments import checked, is_there, names_of
+from ddbench.cli._arguments import checked, has_results, may_be_set, names_of
 from ddbench.cli._folders import taken_back_if_empty
 from ddbench.cli._showing import Problems, say
 from ddbench.registry import DATASETS, EXPORTERS
@@ -19,7 +19,7 @@ PIXEL_LOSSES = ("clipped", "mean_change", "largest_change")
 
 @app.command("export-set")
 def export_set(
-    folder: Annotated[Path, typer.Argument(parser=path, help="Folder of a distilled set.", **checked(is_there))],
+    folder: Annotated[Path, typer.Argument(parser=path, help="Folder of a distilled set.", **checked(may_be_set))],
     form: Annotated[str, typer.Option("--as", help="Form: one of `ddbench list exporters`.", **names_of(EXPORTERS))],
     out: Annotated[Path, typer.Option(parser=path, help="New folder.")],
     dataset: Annotated[
@@ -28,7 +28,9 @@ def export_set(
     ] = None,
     results: Annotated[
         list[Path] | None,
-        typer.Option(parser=path, help="Results that state its accuracy on a card; repeatable.", **checked(is_there)),
+        typer.Option(
+            parser=path, help="Results that state its accuracy on a card; repeatable.", **checked(has_results)
+        ),
     ] = None,
     licence: Annotated[str, typer.Option(help="Licence on a card, as the hub names it.")] = "unknown",
     push: Annotated[
