@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ddbench.cli._app import DataDir, Device, Devices, Jobs, LogEvery, Loggers, RunWhere, app, path
-    """Time our training loops against plain PyTorch loops on this machine; exit code 1 if one misses its target."""
+from ddbench.cli._arguments import names_of, suites
 from ddbench.cli._showing import report_unfinished, run_cells, show_table
 from ddbench.errors import BadInputError
 from ddbench.registry import RUNNERS
