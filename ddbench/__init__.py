@@ -16,7 +16,7 @@ if (
 
 from typing import TYPE_CHECKING
 
-from ddbench.lazy import lazy_names
+from ddbench.lazy import lazy_names, listing
 
 if TYPE_CHECKING:
     from ddbench.dataset import load_dataset
@@ -27,11 +27,13 @@ if TYPE_CHECKING:
     from ddbench.peers.dd_ranking import to_dd_ranking
     from ddbench.records import Metric, Result
     from ddbench.registry import DATASETS, EVALUATORS, EXPORTERS, IMPORTERS, LOGGERS, METHODS, NETWORKS, PROTOCOLS
+    from ddbench.report.from_python import compare, plot, table, to_pandas
     from ddbench.runs.cell import evaluate
     from ddbench.runs.distill import distill
     from ddbench.runs.exporting import export_set
     from ddbench.runs.foreign_values import SourceFacts
     from ddbench.runs.importing import import_set
+    from ddbench.runs.results_store import read_results
     from ddbench.runs.suite_runner import run_suite
 
 __version__ = "0.2.0"
@@ -54,13 +56,18 @@ _HOMES = {
     "Result": "records",
     "RunContext": "method",
     "SourceFacts": "runs.foreign_values",
+    "compare": "report.from_python",
     "distill": "runs.distill",
     "evaluate": "runs.cell",
     "export_set": "runs.exporting",
     "import_set": "runs.importing",
     "load_dataset": "dataset",
+    "plot": "report.from_python",
+    "read_results": "runs.results_store",
     "run_suite": "runs.suite_runner",
+    "table": "report.from_python",
     "to_dd_ranking": "peers.dd_ranking",
+    "to_pandas": "report.from_python",
 }
 
 __all__ = [
@@ -81,13 +88,19 @@ __all__ = [
     "Result",
     "RunContext",
     "SourceFacts",
+    "compare",
     "distill",
     "evaluate",
     "export_set",
     "import_set",
     "load_dataset",
+    "plot",
+    "read_results",
     "run_suite",
+    "table",
     "to_dd_ranking",
+    "to_pandas",
 ]
 
 __getattr__ = lazy_names(__name__, {name: f"ddbench.{home}" for name, home in _HOMES.items()})
+__dir__ = listing(__all__)

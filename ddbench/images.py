@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ddbench.errors import BadInputError, DataMismatchError
+from ddbench.facts import facts_html
 from ddbench.inputs.image_tensors import as_hard_labels, as_plain
 from ddbench.inputs.values import as_count, as_flag, as_kind, as_numbers, as_text, as_texts, shown
 
@@ -97,13 +98,25 @@ class DatasetInfo:
         return images.mul(_per_channel(self.std, images.device)).add(_per_channel(self.mean, images.device))
 
 
+def _counted(split: LabeledImages) -> str:
+    """Return images of a split in words: how many of what size in how many classes."""
+    size = "x".join(map(str, split.images.shape[1:]))
+    return f"{len(split):,} images {size} in {split.num_classes:,} classes"
+
+
+def _facts_of(info: DatasetInfo) -> dict[str, str]:
+    few = ", ".join(info.class_names[:10])
+    more = f" and {info.num_classes - 10:,} more" if info.num_classes > 10 else ""
+    return {"classes": few + more, "fingerprint": info.fingerprint}
+
+
 @lru_cache(maxsize=64)
 def _per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
     """Return one number per channel as (1, C, 1, 1), made once: a tensor of Python numbers waits for its device."""
     return torch.tensor(values).to(device, non_blocking=True).view(1, -1, 1, 1)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LabeledImages:
     """One split of a real data set: images (N, C, H, W) uint8, held or decoded when asked for; labels (N,) int64.
 
@@ -154,6 +167,20 @@ class LabeledImages:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        """Return an image, (C, H, W) uint8, and its label, as a `torch.utils.data.DataLoader` asks for them."""
+        at = range(len(self))[index]
+        return self.pixels(torch.tensor([at]))[0], int(self.labels[at])
+
+    def __iter__(self) -> Iterator[tuple[Tensor, int]]:
+        return (self[index] for index in range(len(self)))
+
+    def __repr__(self) -> str:
+        return f"LabeledImages({self.info.name}: {_counted(self)})"
+
+    def _repr_html_(self) -> str:
+        return facts_html(f"Images of {self.info.name}", {"images": _counted(self), **_facts_of(self.info)})
+
     def of_class(self, label: int) -> Tensor:
         """Return the (n,) int64 indices of the images of one class, in their stored order."""
         return (self.labels == label).nonzero(as_tuple=True)[0]
@@ -200,7 +227,7 @@ class LabeledImages:
         return self.info.normalise(self.pixels(chosen).to(device, non_blocking=True))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RealDataset:
     """A real data set: both splits and what identifies them.
 
@@ -211,6 +238,13 @@ class RealDataset:
     train: LabeledImages
     test: LabeledImages
     info: DatasetInfo
+
+    def __repr__(self) -> str:
+        return f"RealDataset({self.info.name}: {_counted(self.train)}, {len(self.test):,} to test)"
+
+    def _repr_html_(self) -> str:
+        counts = {"training": _counted(self.train), "test": _counted(self.test)}
+        return facts_html(f"Data set {self.info.name}", {**counts, **_facts_of(self.info)})
 
     def __post_init__(self) -> None:
         hint = "make_real_dataset makes all of it from images and labels"

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
+
+
+def listing(names: Iterable[str]) -> Callable[[], list[str]]:
+    """Return the `__dir__` of a module that offers names of others: these, which Tab then completes."""
+    return lambda: sorted(names)
 
 
 def lazy_names(module: str, homes: Mapping[str, str]) -> Callable[[str], object]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ddbench.lazy import lazy_names
+from ddbench.lazy import lazy_names, listing
 
 if TYPE_CHECKING:
     from ddbench.augment.dsa import Draw, apply_dsa, draw_dsa, dsa_augment
@@ -210,3 +210,4 @@ __all__ = [
 ]
 
 __getattr__ = lazy_names(__name__, {name: f"ddbench.{home}" for name, home in _HOMES.items()})
+__dir__ = listing(__all__)

@@ -17,6 +17,7 @@ from pydantic import (
     field_validator,
 )
 
+from ddbench.facts import facts_html
 from ddbench.inputs.checked import Checked
 from ddbench.inputs.pixel_margin import PIXEL_MARGIN
 from ddbench.inputs.values import LARGEST_SEED, as_flag
@@ -313,6 +314,25 @@ class Result(Record):
     def title(self) -> str:
         """Method, data set and size in words."""
         return f"{self.method} on {self.dataset}, {size_words(self.ipc)}"
+
+    @property
+    def accuracy(self) -> float | None:
+        """Mean test accuracy of the students, a fraction from 0 to 1 as in all records; tables have percent."""
+        metric = self.metric("test_accuracy")
+        return None if metric is None else metric.mean
+
+    def __repr__(self) -> str:
+        outcome = self.status.replace("_", " ") if self.accuracy is None else f"{100 * self.accuracy:.1f} %"
+        return f"Result({self.title}, {self.network}, {self.protocol}, seed {self.distill_seed}: {outcome})"
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        metric = self.metric("test_accuracy")
+        each = ", ".join(f"{100 * value:.1f}" for value in metric.values) if metric else ""
+        costs = {f"{phase.name} (s)": f"{phase.reading.seconds:,.1f}" for phase in self.phases}
+        facts = {"test accuracy (%)": each, "status": self.status, "reason": self.reason, "network": self.network}
+        return facts_html(self.title, {**facts, "protocol": self.protocol, "seed": self.distill_seed, **costs})
 
     def phase(self, name: str) -> Phase | None:
         """Return the phase called `name`, or None."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import ValidationError
 from pydantic_core import to_json
 from torch import Tensor
 
 from ddbench.errors import BadInputError
-from ddbench.images import Whitening
+from ddbench.images import DatasetInfo, Whitening
 from ddbench.inputs.distilled_sets import as_decode_factor, as_set_images, as_set_labels
 from ddbench.inputs.documents import parse_json
 from ddbench.inputs.paths import as_path
@@ -21,8 +21,11 @@ from ddbench.inputs.problems import explain
 from ddbench.inputs.values import as_choice, as_count, as_flag, as_kind, as_mapping, as_positive
 from ddbench.records import Origin, Space
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class DistilledDataset:
     """A distilled set, checked on construction.
 
@@ -75,6 +78,52 @@ class DistilledDataset:
         for name, value in checked.items():  # as they are to be used: integers as int, tensors without gradient
             object.__setattr__(self, name, value)
         self._check_whitening()
+
+    def __len__(self) -> int:
+        """Number of images, M."""
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int | Tensor]:
+        """Return an image as it is stored, (C, H, W) in `space`, and its label: an int, or (K,) probabilities.
+
+        A set is thus a data set for `torch.utils.data.DataLoader`.
+
+        Raises:
+            BadInputError: the set is streamed and holds no images.
+        """
+        at = range(len(self))[index]
+        if self.is_streamed:
+            raise BadInputError("this set is the real training split itself and holds no images; read that split's")
+        label = self.labels[at]
+        return self.images[at], int(label) if self.labels.ndim == 1 else label
+
+    def __iter__(self) -> Iterator[tuple[Tensor, int | Tensor]]:
+        return (self[index] for index in range(len(self)))
+
+    def __repr__(self) -> str:
+        origin = " on ".join(str(self.provenance[name]) for name in ("method", "dataset") if self.provenance.get(name))
+        return f"DistilledDataset({self._size_words()}, {self.space}{f', {origin}' if origin else ''})"
+
+    def _repr_html_(self) -> str:
+        from ddbench.distilled.grid import html_of
+
+        return html_of(self, self._size_words())
+
+    def show(self, info: DatasetInfo | None = None) -> Image:
+        """Return a picture of the set, one row per class, which a notebook shows; `.save(PATH)` keeps it.
+
+        Args:
+            info: of its data set (`load_dataset(NAME).info`), for class names and colours as they are; without it the
+                colours of a normalised set are stretched.
+        """
+        from ddbench.distilled.grid import draw_grid
+
+        return draw_grid(self, info)
+
+    def _size_words(self) -> str:
+        ipc = "" if self.ipc is None else f"{'uneven ' if self.uneven else ''}IPC {self.ipc}, "
+        size = "x".join(map(str, self.images.shape[1:]))
+        return f"{len(self):,} images {size}, {ipc}{self.num_classes:,} classes, {self.label_mode} labels"
 
     @property
     def is_streamed(self) -> bool:

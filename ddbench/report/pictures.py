@@ -22,7 +22,6 @@ from ddbench.runs.results_store import DISTILLED_FOLDER, RESULT_FILE
 from ddbench.tables.table import Panel
 
 if TYPE_CHECKING:
-    from ddbench.distilled.dataset import DistilledDataset
     from ddbench.images import DatasetInfo
 
 CLASSES = 10  # shown per set
@@ -152,13 +151,13 @@ def _make_picture(entry: Entry, result: Result, folder: Path, infos: Infos) -> P
 
     from ddbench.distilled.dataset import DistilledDataset
     from ddbench.distilled.files import load_distilled
-    from ddbench.report.grid import COLUMNS, display_pixels
+    from ddbench.distilled.grid import COLUMNS, display_pixels, stand_in
 
     distilled = load_distilled(folder)
     info = infos.get(result.dataset)
     notes = []
     if info is None or (info.num_classes, info.channels) != (distilled.num_classes, distilled.images.shape[1]):
-        info = _stand_in(distilled)
+        info = stand_in(distilled)
         if distilled.space == "normalised":
             notes.append("colours stretched: the data set is not on this machine")
     classes = distilled.classes
@@ -189,18 +188,6 @@ def _make_picture(entry: Entry, result: Result, folder: Path, infos: Infos) -> P
         note="; ".join(notes),
         pixelated=scale > 1,
     )
-
-
-def _stand_in(distilled: DistilledDataset) -> DatasetInfo:
-    """Return an info with nameless classes whose mean and std bring the range of each channel to [0, 1]."""
-    from ddbench.images import DatasetInfo
-
-    images = distilled.images.float()
-    low, high = images.amin((0, 2, 3)), images.amax((0, 2, 3))
-    std = (high - low).clamp(min=1e-6).reciprocal()
-    names = tuple(f"class {label}" for label in range(distilled.num_classes))
-    mean = tuple((-low * std).tolist())
-    return DatasetInfo("", names, images.shape[1], images.shape[-1], mean, tuple(std.tolist()), "")
 
 
 def _arrange(tiles: Sequence[Image.Image], counts: Sequence[int]) -> Image.Image:

@@ -180,14 +180,14 @@ def write_result(result: Result, folder: Path) -> None:
     write_text(folder / RESULT_FILE, _with_digest(result).model_dump_json(indent=1) + "\n")
 
 
-def read_results(sources: Iterable[Path | str], on_problem: OnProblem | None = None) -> list[Result]:
+def read_results(sources: Iterable[Path | str] | Path | str, on_problem: OnProblem | None = None) -> list[Result]:
     """Return the results of result folders, single cells, `.jsonl` files and folders of those, oldest first.
 
     Duplicates are kept: tables report them. A result whose digest does not fit, or that stands in the folder of another
     cell, comes marked (`Result.standing`).
 
     Args:
-        sources: where to read.
+        sources: where to read, one place or several.
         on_problem: is told in one line of every result that is damaged, and left out, or marked; where None, a damaged
             one is an error.
 
@@ -195,7 +195,8 @@ def read_results(sources: Iterable[Path | str], on_problem: OnProblem | None = N
         BadInputError: a source without results, or a damaged file, named in the message.
     """
     results: list[Result] = []
-    for source in (as_path(given, "results") for given in sources):
+    places = [sources] if isinstance(sources, str | Path) else sources
+    for source in (as_path(given, "results") for given in places):
         told: list[str] = []
 
         def tell(problem: str, told: list[str] = told) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from html import escape
 from typing import Any
 
 import pandas as pd
@@ -46,7 +47,7 @@ from ddbench.tables.rows import EVERY_ROW, RowChoice, rows_note
 MARKS = "Bold or *"  # the asterisk on a terminal, where bold does not last
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Panel:
     """The table of one data set, protocol and student network.
 
@@ -78,6 +79,9 @@ class Panel:
     rows: tuple[dict[str, Any], ...]
     entries: tuple[Entry, ...]
 
+    def __repr__(self) -> str:
+        return f"Panel({self.title}: {len(self.accuracy)} rows)"
+
     @property
     def parts(self) -> tuple[tuple[str, pd.DataFrame], ...]:
         """Captions and frames to show, without the empty ones."""
@@ -92,11 +96,24 @@ class Panel:
         return tuple((name, frame) for name, frame in named if len(frame))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Table:
     """Every panel of a comparison."""
 
     panels: tuple[Panel, ...]
+
+    def __repr__(self) -> str:
+        return f"Table({'; '.join(f'{panel.title}: {len(panel.accuracy)} rows' for panel in self.panels)})"
+
+    def _repr_html_(self) -> str:
+        shown = []
+        for panel in self.panels:
+            shown.append(f"<h4>{escape(panel.title)}</h4>")
+            for caption, frame in panel.parts:
+                shown += [f"<p>{escape(caption)}</p>", frame.to_html(index=False, border=0)]
+            notes = "".join(f"<li>{escape(note)}</li>" for note in panel.notes)
+            shown.append(f"<details><summary>Notes</summary><ul>{notes}</ul></details>")
+        return f"<div>{''.join(shown)}</div>"
 
     @property
     def rows(self) -> tuple[dict[str, Any], ...]:

@@ -47,10 +47,10 @@ def distill(
 ) -> None:
     """Distil a data set and keep the result as a folder; loggers write into `logs` beside it."""
     from ddbench.dataset import load_dataset
+    from ddbench.distilled.grid import save_grid
     from ddbench.host.machine import resolve_device
     from ddbench.logger import check_loggers
     from ddbench.method import make_method
-    from ddbench.report.grid import save_grid
     from ddbench.runs.distill import check_supported
     from ddbench.runs.distill import distill as run_distill
     from ddbench.runs.presets import preset_settings

@@ -24,8 +24,8 @@ def quickstart(
     """Run every baseline on the embedded digits, print the table and keep results, sets, pictures and a report."""
     from ddbench.dataset import load_dataset
     from ddbench.distilled.files import load_distilled
+    from ddbench.distilled.grid import save_grid
     from ddbench.host.files import baselines_dir, write_text
-    from ddbench.report.grid import save_grid
     from ddbench.report.page import write_report
     from ddbench.runs.results_store import Store
     from ddbench.runs.suite import load_suite

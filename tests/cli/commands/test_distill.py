@@ -105,7 +105,7 @@ def test_a_set_whose_picture_cannot_be_drawn_is_whole(tmp_path, monkeypatch, cap
     def save_grid(distilled, info, path):
         raise BadInputError(f"cannot write {path}: No space left on device; choose a writable place")
 
-    monkeypatch.setattr("ddbench.report.grid.save_grid", save_grid)
+    monkeypatch.setattr("ddbench.distilled.grid.save_grid", save_grid)
     assert main(command(tmp_path / "set")) == 2
     assert "holds the distilled set, whole, but without its picture" in capsys.readouterr().err
     assert load_distilled(tmp_path / "set").ipc == 1

@@ -12,8 +12,20 @@ from torch import Tensor
 
 from ddbench.augment.zca import fit_zca, whiten
 from ddbench.distilled.dataset import DistilledDataset
+from ddbench.distilled.grid import (
+    BACKGROUND,
+    COLUMNS,
+    GAP,
+    LINE,
+    MIN_SIDE,
+    MOST_SIDE,
+    display_pixels,
+    draw_grid,
+    save_grid,
+    shown_classes,
+)
+from ddbench.errors import BadInputError
 from ddbench.images import DatasetInfo, LabeledImages
-from ddbench.report.grid import BACKGROUND, COLUMNS, GAP, MIN_SIDE, display_pixels, save_grid, shown_classes
 
 COLOUR = DatasetInfo("toy", ("cat", "dog", "electric ray"), 3, 8, (0.4, 0.5, 0.6), (0.2, 0.3, 0.25), "")
 GREY = DatasetInfo("grey", ("cat", "dog", "electric ray"), 1, 8, (0.4,), (0.2,), "")
@@ -114,7 +126,10 @@ def test_no_more_than_the_first_columns_are_shown(tmp_path):
     images = torch.zeros(3 * ipc, 1, 8, 8)
     images[COLUMNS:ipc] = 9.0  # white: the images of class 0 that there is no room for
     few = opened(made(images[torch.arange(3 * ipc) % ipc < COLUMNS], _rows(COLUMNS), COLUMNS), GREY, tmp_path)
-    assert np.array_equal(opened(made(images, _rows(ipc), ipc), GREY, tmp_path), few)
+    found = opened(made(images, _rows(ipc), ipc), GREY, tmp_path)
+    assert np.array_equal(found[: len(few)], few)
+    assert found.shape[0] == len(few) + LINE  # in which the picture says so
+    assert (found[len(few) :] != BACKGROUND).any()
 
 
 def _rows(ipc: int) -> Tensor:
@@ -128,9 +143,10 @@ def test_of_many_classes_a_hundred_are_shown(tmp_path):
     info = DatasetInfo("many", tuple(map(str, range(250))), 1, 8, (0.5,), (0.5,), "")
     images = torch.arange(250).view(250, 1, 1, 1).expand(250, 1, 8, 8).to(torch.uint8)
     picture = opened(DistilledDataset(images, torch.arange(250), 250, 1, "pixels"), info, tmp_path)
-    assert picture.shape[0] == 100 * (MIN_SIDE + GAP) + GAP
+    assert picture.shape[0] == 100 * (32 + GAP) + GAP + LINE  # of 8 px each, enlarged by as much as fits
     for row in (0, 1, 57, 99):
-        assert (tile(picture, row, 0, 1, MIN_SIDE) == row * 250 // 100).all()
+        middle = picture[GAP + row * (32 + GAP) + 3]
+        assert (middle == row * 250 // 100).all(-1).sum() >= 32
 
 
 def test_soft_labels_go_to_their_likeliest_class(tmp_path, generator):
@@ -145,3 +161,30 @@ def test_a_class_without_images_has_an_empty_row(tmp_path):
     assert (tile(picture, 1, 0, 3, MIN_SIDE) == BACKGROUND).all()
     assert (tile(picture, 2, 0, 3, MIN_SIDE) == 0).all()
     assert (tile(picture, 2, 1, 3, MIN_SIDE) == BACKGROUND).all()
+
+
+@pytest.mark.parametrize(("classes", "side", "ipc"), [(1, 224, 1), (1000, 32, 1), (100, 224, 10), (10, 500, 12)])
+def test_a_picture_is_never_larger_than_programs_open(classes, side, ipc):
+    images = torch.zeros(classes * ipc, 1, side, side, dtype=torch.uint8)
+    labels = torch.arange(classes).repeat_interleave(ipc)
+    picture = draw_grid(DistilledDataset(images, labels, classes, ipc, "pixels"))
+    assert max(picture.size) <= MOST_SIDE
+    assert picture.height >= min(classes, 100) * 30
+
+
+def test_without_an_info_the_set_is_shown_in_what_colours_it_has(generator):
+    images = torch.randn(3, 3, 8, 8, generator=generator)
+    picture = np.asarray(made(images, [0, 1, 2], 1).show())
+    assert picture.min() == 0
+    assert picture.max() == 255
+    named = np.asarray(made(images, [0, 1, 2], 1).show(COLOUR))
+    assert named.shape[0] == picture.shape[0]
+
+
+def test_the_real_training_split_itself_cannot_be_shown():
+    streamed = DistilledDataset(
+        torch.zeros(3, 3, 8, 8, dtype=torch.uint8, device="meta"), torch.arange(3), 3, None, "pixels"
+    )
+    with pytest.raises(BadInputError, match="holds no images to show"):
+        streamed.show()
+    assert "<img" not in streamed._repr_html_()
