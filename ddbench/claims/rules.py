@@ -91,13 +91,14 @@ def find(claim: AnyClaim, sources: Sources, level: float) -> Finding:
     """
     if isinstance(claim, SpeedClaim):
         return _speed(claim, sources, 1 - level)
+    results = sources.results_of(claim.entries)
     if isinstance(claim, AbsoluteClaim):
-        return _absolute(claim, sources.results, 1 - level)
+        return _absolute(claim, results, 1 - level)
     if isinstance(claim, RelativeClaim):
-        return _relative(claim, sources.results, 1 - level)
+        return _relative(claim, results, 1 - level)
     if isinstance(claim, CostClaim):
-        return _cost(claim, sources.results, 1 - level)
-    return _scaling(claim, sources.results, 1 - level)
+        return _cost(claim, results, 1 - level)
+    return _scaling(claim, results, 1 - level)
 
 
 def _absolute(claim: AbsoluteClaim, results: Sequence[Result], confidence: float) -> Finding:

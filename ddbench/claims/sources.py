@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from ddbench.claims.kinds import ClaimedEntry
 from ddbench.errors import BadInputError
 from ddbench.inputs.documents import read_json
 from ddbench.inputs.paths import as_path
@@ -44,6 +47,18 @@ class Sources:
 
     results: tuple[Result, ...] = ()
     benchmarks: tuple[SavedBenchmark, ...] = ()
+
+    def results_of(self, entries: Iterable[ClaimedEntry]) -> Sequence[Result]:
+        """Return the results of the methods, data sets, IPCs and networks of entries, which are few of all results."""
+        places = dict.fromkeys((entry.method, entry.dataset, entry.budget, entry.network) for entry in entries)
+        return [result for place in places for result in self._by_place.get(place, ())]
+
+    @cached_property
+    def _by_place(self) -> dict[tuple[str, str, int | None, str], list[Result]]:
+        found: dict[tuple[str, str, int | None, str], list[Result]] = defaultdict(list)
+        for result in self.results:
+            found[result.method, result.dataset, result.ipc, result.network].append(result)
+        return found
 
 
 def read_sources(paths: Iterable[Path | str], on_problem: OnProblem | None = None) -> Sources:
