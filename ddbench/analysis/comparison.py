@@ -186,14 +186,26 @@ def _make_group(key: tuple[str, str, str], a: Side, b: Side, *, by_method: bool,
 
 def _match(a: Sequence[Entry], b: Sequence[Entry], *, by_method: bool) -> tuple[list[tuple[Entry, Entry]], list[Entry]]:
     """Return the entries that stand against each other, and those without a partner or without a number."""
+    configs = {id(entry): _config(entry) for entry in (*a, *b)} if by_method else {}
+
+    def place_of(entry: Entry) -> tuple[Any, ...]:
+        return (entry.ipc, entry.method) if by_method else (entry.ipc,)
+
+    # Of several settings in a folder, the same stand against each other; where none is the same, each against each.
+    taken = {(place_of(entry), configs[id(entry)]) for entry in a} if by_method else set()
+    same: dict[tuple[Any, ...], list[Entry]] = defaultdict(list)
+    others: dict[tuple[Any, ...], list[Entry]] = defaultdict(list)
+    for entry in b:
+        place = place_of(entry)
+        if by_method and (place, configs[id(entry)]) in taken:
+            same[place, configs[id(entry)]].append(entry)
+        else:
+            others[place].append(entry)
     pairs = []
     for entry in a:
-        places = [other for other in b if entry.ipc == other.ipc and (entry.method == other.method or not by_method)]
-        # Of several settings in a folder, the same stand against each other; where none is the same, each against each.
-        same = [other for other in places if _config(other) == _config(entry)] if by_method else []
-        taken = {_config(other) for other in a if other.ipc == entry.ipc and other.method == entry.method}
-        others = [other for other in places if _config(other) not in taken] if by_method else places
-        pairs += [(entry, other) for other in (same or others) if accuracies(entry) and accuracies(other)]
+        place = place_of(entry)
+        against = (same.get((place, configs[id(entry)])) if by_method else None) or others.get(place, [])
+        pairs += [(entry, other) for other in against if entry.accuracy and other.accuracy]
     found = {id(entry) for pair in pairs for entry in pair}
     return pairs, [entry for entry in (*a, *b) if id(entry) not in found]
 
