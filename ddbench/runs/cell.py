@@ -34,14 +34,16 @@ from ddbench.host.meter import Meter
 from ddbench.host.threads import given_threads, threads_at_hand
 from ddbench.images import RealDataset
 from ddbench.inputs.fingerprints import is_of_content
+from ddbench.inputs.misplaced import refuse_misplaced
 from ddbench.inputs.network_names import split_spec
 from ddbench.inputs.values import MOST_STUDENTS, as_count, as_kind, as_seed, as_text, as_texts
 from ddbench.network import InputShape, make_network
 from ddbench.protocol import PROTOCOLS, Protocol
 from ddbench.records import SET_DIGEST, Metric, Phase, Reading, Result, Status
-from ddbench.runs.distill import RunOptions, check_dataset, distill, load_real, with_device
+from ddbench.runs.distill import MISPLACED_OPTIONS, RunOptions, check_dataset, distill, load_real, with_device
 from ddbench.runs.logged_values import describe_cell, describe_evaluation, outcome_of_result
 from ddbench.runs.phase_threads import threads_of_students, threads_of_teachers
+from ddbench.runs.progress import tracker_of
 from ddbench.runs.results_store import DISTILLED_FOLDER, LAST_GOOD_FOLDER, LOG_FILE
 from ddbench.runs.run_log import with_loggers
 from ddbench.runs.set_checks import check_fits, check_values
@@ -64,6 +66,8 @@ def evaluate(
     evaluators: tuple[str, ...] = DEFAULT_EVALUATORS,
     cross_networks: tuple[str, ...] = (),
     options: RunOptions | None = None,
+    progress: bool | None = None,
+    **misplaced: object,
 ) -> Result:
     """Train students on a distilled set, test them, and return what came out with what it cost.
 
@@ -78,6 +82,8 @@ def evaluate(
         evaluators: registered names of what to measure, with an option behind a colon where one takes it.
         cross_networks: networks for `cross_architecture`.
         options: data folder, log and progress.
+        progress: as for `distill`.
+        misplaced: nothing; a keyword that belongs elsewhere is told where.
 
     Raises:
         UnknownNameError: no such protocol, network, evaluator or data set.
@@ -89,7 +95,12 @@ def evaluate(
     as_kind(distilled, DistilledDataset, "distilled", hint)
     if diverged := distilled.provenance.get("diverged"):
         raise BadInputError(f"this set is from a distillation that diverged ({diverged}); distil again")
+    if misplaced:
+        way = "protocol=PROTOCOLS.get('dsa').model_copy(update={'name': 'mine', 'NAME': VALUE})"
+        homes = {"part of the protocol": (Protocol.model_fields, way), **MISPLACED_OPTIONS}
+        refuse_misplaced("evaluate", misplaced, homes)
     options = with_device(options, device)
+    options = replace(options, track=tracker_of(options.track, progress))
     check_dataset(dataset)
     students, seed = as_count(students, "students", most=MOST_STUDENTS), as_seed(seed)
     evaluators = as_texts(evaluators, "evaluators", least=1, distinct=True)
@@ -198,6 +209,7 @@ def _run_cell(cell: Cell, options: RunOptions, folder: Path, reuse: Path | None)
             evaluators=cell.evaluators,
             cross_networks=cell.cross_networks,
             options=options,
+            progress=False,
         )
         _check_data_stayed(cell, distilled, result)
         return result.model_copy(update={"key": cell.key, "started_at": started_at})
@@ -268,6 +280,7 @@ def _distill_cell(cell: Cell, options: RunOptions) -> DistilledDataset:
         cell.config,
         share_prepare=cell.share_prepare,
         options=options,
+        progress=False,
     )
 
 

@@ -27,6 +27,7 @@ from ddbench.host.machine import describe_machine, describe_versions, git_commit
 from ddbench.host.meter import Meter
 from ddbench.host.threads import given_threads
 from ddbench.images import DatasetInfo, RealDataset
+from ddbench.inputs.misplaced import refuse_misplaced
 from ddbench.inputs.paths import as_path
 from ddbench.inputs.values import (
     as_count,
@@ -43,9 +44,12 @@ from ddbench.logger import check_loggers
 from ddbench.method import Foundation, Method, RunContext, Tracker, config_of, make_method, unlogged, untracked
 from ddbench.network import InputShape, make_network
 from ddbench.records import Phase, Reading
+from ddbench.runs.known_settings import default_settings
 from ddbench.runs.logged_values import describe_distillation, is_images, outcome_of_set
 from ddbench.runs.phase_threads import threads_of_method
 from ddbench.runs.preparation import make_foundations, prepare_once
+from ddbench.runs.presets import preset_names
+from ddbench.runs.progress import tracker_of
 from ddbench.runs.run_log import RunLog, with_loggers
 from ddbench.runs.set_checks import check_fits, check_values
 from ddbench.seeding import make_generator
@@ -137,6 +141,8 @@ def distill(
     *,
     share_prepare: bool = False,
     options: RunOptions | None = None,
+    progress: bool | None = None,
+    **misplaced: object,
 ) -> DistilledDataset:
     """Distil the training split of a data set.
 
@@ -149,6 +155,9 @@ def distill(
         device: where to compute; the GPU where there is one.
         share_prepare: prepare with seed 0 whatever `seed` is.
         options: data folder, log and progress.
+        progress: True for bars, False for silence; None for bars in a notebook, elsewhere one line where a loop will
+            take over five minutes.
+        misplaced: nothing; a keyword that belongs elsewhere is told where.
 
     Returns:
         The set; its provenance holds method, config, data set, seed, versions and the phases with their cost.
@@ -159,7 +168,12 @@ def distill(
         UnsupportedError: the method cannot do this data set or IPC; the message is its reason.
         DataMismatchError: the method returned a set that does not fit the data set.
     """
+    if misplaced:
+        settings = default_settings(method) or {} if isinstance(method, str) else {}
+        homes = {f"a setting of {method}": (settings, "config={'NAME': VALUE}"), **MISPLACED_OPTIONS}
+        refuse_misplaced("distill", misplaced, homes)
     options = with_device(options, device)
+    options = replace(options, track=tracker_of(options.track, progress, _presets_of(method, dataset)))
     check_dataset(dataset)
     ipc, seed = as_count(ipc, "ipc"), as_seed(seed)
     as_flag(share_prepare, "share_prepare")
@@ -334,6 +348,17 @@ def _load_named(spec: str, data_dir: Path | str | None) -> RealDataset:
         _loaded.pop(next(iter(_loaded)))
     _loaded[key] = kept
     return kept[0]
+
+
+# What keywords of RunOptions are, and how they are passed, where a call is given them.
+MISPLACED_OPTIONS = {"an option of runs": (RunOptions.__dataclass_fields__, "options=RunOptions(NAME=VALUE)")}
+
+
+def _presets_of(method: str, dataset: RealDataset | str) -> str:
+    """Return what to say of other settings, where there are presets for them."""
+    data = dataset.info.name if isinstance(dataset, RealDataset) else dataset
+    names = [name for name in preset_names() if name.startswith(f"{method}_{data}_")]
+    return f"; other settings: the presets {', '.join(names)}" if names else "; config= takes fewer"
 
 
 def with_device(options: RunOptions | None, device: torch.device | str | None) -> RunOptions:

@@ -22,6 +22,7 @@ from ddbench.runner import Runner, RunnerOptions, make_runner
 from ddbench.runs.dispatch import CellEvent, Dispatch
 from ddbench.runs.distill import RunOptions, with_device
 from ddbench.runs.places import Places
+from ddbench.runs.progress import events_with_bar, in_notebook, tracker_of
 from ddbench.runs.results_store import LOGS_FOLDER, Store
 from ddbench.runs.running import RunFile, RunningRun
 from ddbench.runs.suite import Cell, Suite, load_suite
@@ -48,6 +49,7 @@ def run_suite(
     on_event: Callable[[CellEvent], None] = ignore_event,
     *,
     runner: Runner | None = None,
+    progress: bool | None = None,
 ) -> list[Result]:
     """Run every cell of a suite that has no finished result yet, and return the results of all its cells.
 
@@ -61,6 +63,7 @@ def run_suite(
         results: folder of results.
         options: data folder, device, progress.
         on_event: is told of every cell that begins and ends.
+        progress: True for bars, False for silence, None for bars in a notebook.
         runner: where cells run, see `ddbench.runner`; this machine, one cell at a time, where None.
 
     Raises:
@@ -71,6 +74,9 @@ def run_suite(
     results = as_path(results, "results folder")
     options = with_device(options, None)
     as_function(on_event, "on_event")
+    on_event = events_with_bar(on_event, progress)
+    if progress or (progress is None and in_notebook()):
+        options = replace(options, track=tracker_of(options.track, progress))
     if suite.students_at_once is not None:
         options = replace(options, students_at_once=suite.students_at_once)
     if options.log_dir is None:
