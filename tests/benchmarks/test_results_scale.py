@@ -58,6 +58,8 @@ def cost_of(arguments: list[str], log: Path) -> Cost:
 @pytest.mark.speed
 @pytest.mark.parametrize("shape", ["wide", "sweep"])
 def test_cost_is_in_proportion_to_results(shape, benchmark, tmp_path):
+    benchmark.pedantic(lambda: None, rounds=1)
+    missed = []
     folders = {size: write_results(tmp_path / str(size), shape, size) for size in (1, *SIZES)}
     for name, command in COMMANDS.items():
         if (name, shape) == ("compare", "sweep"):  # one method
@@ -75,6 +77,6 @@ def test_cost_is_in_proportion_to_results(shape, benchmark, tmp_path):
         print(f"\n{shape} {name}: {told}; exponent {exponent:.2f}", end="")
         benchmark.extra_info.update({f"{name} {size}": cost.seconds for size, cost in costs.items()})
         most = MOST_REPORT_SECONDS if name == "report" else MOST_TABLE_SECONDS
-        assert (exponent <= MOST_EXPONENT, above[SIZES[-1]] <= most) == (True, True)
-        assert costs[SIZES[-1]].mebibytes <= MOST_MIB
-    benchmark.pedantic(lambda: None, rounds=1)
+        if exponent > MOST_EXPONENT or above[SIZES[-1]] > most or costs[SIZES[-1]].mebibytes > MOST_MIB:
+            missed.append(name)
+    assert missed == []
