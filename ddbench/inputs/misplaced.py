@@ -6,10 +6,10 @@ from collections.abc import Collection, Mapping
 
 from ddbench.errors import BadInputError
 
+Homes = dict[str, tuple[Collection[str], str]]
 
-def refuse_misplaced(
-    function: str, given: Mapping[str, object], homes: Mapping[str, tuple[Collection[str], str]]
-) -> None:
+
+def refuse_misplaced(function: str, given: Mapping[str, object], homes: Homes) -> None:
     """Raise where a call was given keywords that it does not take.
 
     Args:

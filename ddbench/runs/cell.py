@@ -34,7 +34,7 @@ from ddbench.host.meter import Meter
 from ddbench.host.threads import given_threads, threads_at_hand
 from ddbench.images import RealDataset
 from ddbench.inputs.fingerprints import is_of_content
-from ddbench.inputs.misplaced import refuse_misplaced
+from ddbench.inputs.misplaced import Homes, refuse_misplaced
 from ddbench.inputs.network_names import split_spec
 from ddbench.inputs.values import MOST_STUDENTS, as_count, as_kind, as_seed, as_text, as_texts
 from ddbench.network import InputShape, make_network
@@ -97,7 +97,7 @@ def evaluate(
         raise BadInputError(f"this set is from a distillation that diverged ({diverged}); distil again")
     if misplaced:
         way = "protocol=PROTOCOLS.get('dsa').model_copy(update={'name': 'mine', 'NAME': VALUE})"
-        homes = {"part of the protocol": (Protocol.model_fields, way), **MISPLACED_OPTIONS}
+        homes: Homes = {"part of the protocol": (tuple(Protocol.model_fields), way), **MISPLACED_OPTIONS}
         refuse_misplaced("evaluate", misplaced, homes)
     options = with_device(options, device)
     options = replace(options, track=tracker_of(options.track, progress))

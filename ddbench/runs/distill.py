@@ -27,7 +27,7 @@ from ddbench.host.machine import describe_machine, describe_versions, git_commit
 from ddbench.host.meter import Meter
 from ddbench.host.threads import given_threads
 from ddbench.images import DatasetInfo, RealDataset
-from ddbench.inputs.misplaced import refuse_misplaced
+from ddbench.inputs.misplaced import Homes, refuse_misplaced
 from ddbench.inputs.paths import as_path
 from ddbench.inputs.values import (
     as_count,
@@ -170,7 +170,7 @@ def distill(
     """
     if misplaced:
         settings = default_settings(method) or {} if isinstance(method, str) else {}
-        homes = {f"a setting of {method}": (settings, "config={'NAME': VALUE}"), **MISPLACED_OPTIONS}
+        homes: Homes = {f"a setting of {method}": (tuple(settings), "config={'NAME': VALUE}"), **MISPLACED_OPTIONS}
         refuse_misplaced("distill", misplaced, homes)
     options = with_device(options, device)
     options = replace(options, track=tracker_of(options.track, progress, _presets_of(method, dataset)))
@@ -351,7 +351,9 @@ def _load_named(spec: str, data_dir: Path | str | None) -> RealDataset:
 
 
 # What keywords of RunOptions are, and how they are passed, where a call is given them.
-MISPLACED_OPTIONS = {"an option of runs": (RunOptions.__dataclass_fields__, "options=RunOptions(NAME=VALUE)")}
+MISPLACED_OPTIONS: Homes = {
+    "an option of runs": (tuple(RunOptions.__dataclass_fields__), "options=RunOptions(NAME=VALUE)")
+}
 
 
 def _presets_of(method: str, dataset: RealDataset | str) -> str:

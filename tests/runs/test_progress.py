@@ -51,7 +51,7 @@ def told(monkeypatch, seconds, steps):
 
 @pytest.mark.parametrize(
     ("seconds", "steps", "words"),
-    [(2.0, 1000, "33 minutes"), (2.0, 20_000, "11.1 hours"), (2.0, 100, None), (0.01, 1000, None)],
+    [(2.0, 1000, "20 minutes"), (2.0, 20_000, "6.7 hours"), (2.0, 100, None), (0.01, 1000, None)],
 )
 def test_a_loop_of_over_five_minutes_is_told_once_with_what_is_shorter(monkeypatch, seconds, steps, words):
     found = told(monkeypatch, seconds, steps)
@@ -100,7 +100,7 @@ def test_progress_changes_no_number(notebook, tmp_path):
     [
         (lambda: distill("dm", "digits", 1, steps=3), r"steps is a setting of dm: pass config=\{'steps': 3\}"),
         (lambda: distill("dm", "digits", 1, data_dir="x"), r"data_dir is an option of runs: pass options=RunOptions"),
-        (lambda: evaluate(SET, "digits", epochs=3), r"epochs is part of the protocol: pass protocol="),
+        (lambda: evaluate(SET, "digits", batch_size=3), r"batch_size is part of the protocol: pass protocol="),
     ],
 )
 def test_a_keyword_that_belongs_elsewhere_is_told_where(call, message):
