@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +90,15 @@ def plot(results: Results | Table, kind: str = "accuracy") -> Figure:
     if kind not in found:
         there = ", ".join(found) or "none, which takes two entries with an accuracy at an IPC"
         raise BadInputError(f"these results give no plot {kind!r}; they give: {there}")
-    return found[kind]
+    figure = found[kind]
+    setattr(figure, "_repr_png_", partial(_png_of, figure))  # noqa: B010 - by which a notebook shows it
+    return figure
+
+
+def _png_of(figure: Figure) -> bytes:
+    content = BytesIO()
+    figure.savefig(content, format="png", dpi=110, facecolor="white")
+    return content.getvalue()
 
 
 def _as_list(results: Results) -> list[Result]:

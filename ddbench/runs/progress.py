@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sized
-from typing import TYPE_CHECKING, TypeVar
+from functools import partial
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ddbench.host.clock import Stopwatch
 from ddbench.method import Resumable, Tracker, untracked
@@ -42,9 +44,7 @@ def events_with_bar(on_event: Callable[[CellEvent], None], progress: bool | None
     """Return what is told of cells, with a bar over them where `progress` asks for one, as in `tracker_of`."""
     if not (progress or (progress is None and in_notebook())):
         return on_event
-    from tqdm.auto import tqdm
-
-    bar = tqdm(desc="cells", unit="cell")
+    bar = _bars()(desc="cells", unit="cell")
 
     def show(event: CellEvent) -> None:
         on_event(event)
@@ -64,9 +64,18 @@ def in_notebook() -> bool:
 
 def with_bar(iterable: Iterable[T], description: str, state: Resumable | None = None) -> Iterator[T]:
     """Yield the items and move a bar, which disappears at the end."""
-    from tqdm.auto import tqdm
+    yield from _bars()(iterable, desc=description, leave=False)
 
-    yield from tqdm(iterable, desc=description, leave=False)
+
+def _bars() -> Callable[..., Any]:
+    """Return tqdm's bars: widgets in a notebook that can show them, else lines of text, which are written seldom."""
+    if in_notebook() and find_spec("ipywidgets") is not None:
+        from tqdm.notebook import tqdm as widgets
+
+        return widgets
+    from tqdm.std import tqdm
+
+    return partial(tqdm, mininterval=0.5)
 
 
 def telling_length(iterable: Iterable[T], description: str, advice: str = "") -> Iterator[T]:
