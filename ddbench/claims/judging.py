@@ -17,6 +17,8 @@ from ddbench.errors import BadInputError
 from ddbench.records import Result
 
 Word = Literal["supported", "refuted", "inconclusive", "not comparable", "not measured"]
+NOT_MEASURED: Word = "not measured"
+ORDER: tuple[Word, ...] = ("refuted", "inconclusive", "not comparable", "supported", NOT_MEASURED)  # as they are shown
 EXIT_HOLD, EXIT_REFUTED, EXIT_OPEN = 0, 1, 3
 
 

@@ -109,6 +109,8 @@ def render_page(table: Table, gallery: Gallery, verdicts: Sequence[Verdict] = ()
     """Return the page as text; see `write_report`."""
     from markupsafe import Markup
 
+    from ddbench.claims.judging import NOT_MEASURED, ORDER
+
     environment = page_templates()
     environment.filters["svg"] = Markup
     styles = number_rows(table.panels)
@@ -118,6 +120,8 @@ def render_page(table: Table, gallery: Gallery, verdicts: Sequence[Verdict] = ()
         matrices=matrices_of(table.panels),
         gallery=gallery,
         verdicts=verdicts,
+        judged=sorted((v for v in verdicts if v.verdict != NOT_MEASURED), key=lambda v: ORDER.index(v.verdict)),
+        not_measured=[v for v in verdicts if v.verdict == NOT_MEASURED],
         summary=_summarise(table),
         choices={name: sorted({getattr(view, name) for view in views}) for name in ("dataset", "protocol", "network")},
         name_columns=NAME_COLUMNS,

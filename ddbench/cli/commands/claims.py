@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from ddbench.claims import ClaimsFile, Sources, Verdict
 
 
-NOT_MEASURED = "not measured"
 FEW = 3  # claims without a verdict that are listed without being asked for
-VERDICTS = ("refuted", "inconclusive", "not comparable", "supported", NOT_MEASURED)  # as they are shown
 
 
 class JudgesByDefault(TyperGroup):
@@ -124,8 +122,10 @@ def _show(verdicts: Sequence[Verdict], *, all_of_them: bool) -> None:
     """Print how many claims have which verdict, then each: refuted ones first, many not measured as a count."""
     from collections import Counter
 
+    from ddbench.claims.judging import NOT_MEASURED, ORDER
+
     counts = Counter(verdict.verdict for verdict in verdicts)
-    order = sorted(counts, key=lambda word: VERDICTS.index(word) if word in VERDICTS else len(VERDICTS))
+    order = sorted(counts, key=ORDER.index)
     say(f"{len(verdicts)} claims: " + ", ".join(f"{counts[word]} {word}" for word in order))
     for word in order:
         if word == NOT_MEASURED and counts[word] > FEW and not all_of_them:

@@ -5,6 +5,17 @@
 
   // Filters: tables and pictures by what they are of, rows by method.
   const filters = byId("filters"), tables = document.querySelectorAll("#tables > .panel");
+  const keepInAddress = (chosen) => {
+    const set = Object.entries(chosen).filter(([, value]) => value);
+    const hash = set.length ? `#filters?${new URLSearchParams(set)}` : location.hash.startsWith("#filters?") ? "#" : null;
+    if (hash !== null && hash !== location.hash) history.replaceState(null, "", hash);
+  };
+  const readAddress = () => {
+    if (!location.hash.startsWith("#filters?")) return;
+    for (const [name, value] of new URLSearchParams(location.hash.slice("#filters?".length))) {
+      if (filters.elements[name]) filters.elements[name].value = value;
+    }
+  };
   const applyFilters = () => {
     const chosen = Object.fromEntries(new FormData(filters));
     for (const part of document.querySelectorAll("[data-dataset]")) {
@@ -16,6 +27,18 @@
     for (const row of document.querySelectorAll("[data-method]")) {
       row.hidden = !row.dataset.method.toLowerCase().includes(method);
     }
+    for (const row of document.querySelectorAll("[data-claim]")) {
+      row.hidden = !row.dataset.claim.toLowerCase().includes(method);
+    }
+    // What holds no row any more says nothing: tables, and panels whose table of accuracies is empty.
+    const isEmpty = (part) => method !== "" && !part.querySelector("tbody tr:not([hidden])");
+    for (const part of document.querySelectorAll("#tables details.part:not(.numbers)")) {
+      if (part.querySelector("tbody")) part.hidden = isEmpty(part);
+    }
+    for (const panel of tables) panel.hidden ||= isEmpty(panel.querySelector("table.accuracy"));
+    for (const plots of document.querySelectorAll("#tables .plots")) plots.hidden = method !== "";
+    for (const note of document.querySelectorAll("#tables .unfiltered")) note.hidden = method === "";
+    keepInAddress(chosen);
     const left = [...tables].filter((table) => !table.hidden).length;
     byId("shown").textContent = `${left} of ${tables.length} table${tables.length === 1 ? "" : "s"} shown`;
     byId("nothing").hidden = left > 0;
@@ -23,6 +46,7 @@
   filters.addEventListener("input", applyFilters);
   filters.addEventListener("submit", (event) => event.preventDefault());
   filters.hidden = false;
+  readAddress();
   applyFilters(); // a reloaded page may keep what was chosen
 
   // A number opens what stands behind it; a link to a part that is folded away unfolds it.
