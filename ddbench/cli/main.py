@@ -125,6 +125,9 @@ def _usage_words(error: Exception) -> str:
     """Return what typer says of the command line, without the words of the library that it reads values with."""
     text = error.format_message() if hasattr(error, "format_message") else str(error)
     text = re.sub("Value error, |Input (?=should)|, unable to parse string as an? [a-z]+", "", text)
+    context = getattr(error, "ctx", None)
+    if text.startswith("Missing ") and context is not None:
+        return f"{text.rstrip('.')}; see `{context.command_path} --help`"
     problems: list[dict[str, object]] = getattr(error.__cause__, "errors", list)()
     is_shown = any(problem.get("type") == "value_error" for problem in problems)
     return f"{text}, got {problems[0]['input']!r}" if problems and not is_shown else text

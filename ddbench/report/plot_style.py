@@ -20,6 +20,7 @@ COLOURS = (
     "#7a828c", "#2f7ed8", "#d9544f", "#2b9a57", "#b0761a", "#9b62d4", "#1593a3", "#d1539a", "#7d8a1e", "#a5684c",
 )  # fmt: skip
 MARKERS = "osD^vPX*<>h"
+DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)))  # of the first eleven rows, the next eleven, and so on
 INK = "#010203"  # stands for the text colour of the page's theme, and is replaced by it
 SIZE = (4.6, 3.3)  # inches; the legend's height is added
 LEGEND_LINE, LEGEND_WIDTH = 0.17, 62  # inches, letters
@@ -75,12 +76,13 @@ def new_figure(names: Sequence[str]) -> tuple[Figure, Axes, int]:
 
 
 def style_of(name: str, styles: dict[str, int]) -> dict[str, Any]:
-    """Return what matplotlib draws a row with; colour and marker repeat only after 110 rows."""
+    """Return what matplotlib draws a row with; no two of 33 rows share marker and dashes, whatever colours one sees."""
     index = styles[name]
     return {
         "label": _wrapped(visible(name)),
         "color": COLOURS[index % len(COLOURS)],
         "marker": MARKERS[index % len(MARKERS)],
+        "linestyle": DASHES[index // len(MARKERS) % len(DASHES)],
         "markersize": 5,
         "lw": 1.3,
     }

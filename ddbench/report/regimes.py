@@ -37,7 +37,7 @@ def plot_regimes(panel: Panel, styles: dict[str, int]) -> Figure:
         below = [each.gain - each.low if each.low is not None else 0.0 for each in own]
         above = [each.high - each.gain if each.high is not None else 0.0 for each in own]
         style = style_of(row_name(row), styles)
-        style |= {"ls": "none"} | ({"label": "_nolegend_"} if style["label"] in seen else {})
+        style |= {"linestyle": "none"} | ({"label": "_nolegend_"} if style["label"] in seen else {})
         seen.add(style["label"])
         axes.errorbar(places, [each.gain for each in own], yerr=[below, above], capsize=2, **style)
         if several:

@@ -56,25 +56,39 @@ class RowChoice:
         return found
 
     def of_entries(self, entries: Sequence[Entry]) -> tuple[Entry, ...]:
-        """Return the entries of the rows to show, in their order."""
-        if self.sort == "method" and self.top is None:
+        """Return the entries of the rows to show, in their order.
+
+        Rows without an accuracy at the IPC that counts come last, and are none of the `top`; where no row has one, all
+        are shown as they stand, which `notes` says.
+        """
+        rows, heights = group_rows(entries), self._heights(entries)
+        if not heights or (self.sort == "method" and self.top is None):
             return tuple(entries)
+        best = sorted(heights, key=lambda row: -heights[row])[: self.top]
+        order = best if self.top is not None else [*best, *(row for row in rows if row not in heights)]
+        if self.sort == "method":
+            order = [row for row in rows if row in best]
+        return tuple(entry for row in order for entry in rows[row])
+
+    def _heights(self, entries: Sequence[Entry]) -> dict[tuple[str, str, str], float]:
+        """Return the accuracy by which each row is placed, for those that have one."""
         ipcs = [entry.ipc for entry in entries if entry.ipc is not None and entry.accuracy]
         ipc = self.sort if isinstance(self.sort, int) else max(ipcs, default=None)
+        found = (entry for entry in entries if entry.ipc is not None and entry.ipc == ipc)
+        return {entry.row: entry.accuracy.mean for entry in found if entry.accuracy}
 
-        def lowness(row: Sequence[Entry]) -> float:
-            return min((-entry.accuracy.mean for entry in row if entry.ipc == ipc and entry.accuracy), default=0.0)
+    def notes(self, entries: Sequence[Entry], shown: Sequence[Entry]) -> list[str]:
+        """Say how many rows are not shown, and where rows could not be placed.
 
-        rows = group_rows(entries)
-        best = sorted(rows, key=lambda row: lowness(rows[row]))[: self.top]
-        order = [row for row in rows if row in best] if self.sort == "method" else best
-        return tuple(entry for row in order for entry in rows[row])
+        Args:
+            entries: of all rows that were asked for.
+            shown: what `of_entries` gave for them.
+        """
+        left = len(group_rows(entries)) - len(group_rows(shown))
+        notes = [f"{left:,} more rows are not shown; marks compare the rows that are."] if left else []
+        if isinstance(self.sort, int) and not self._heights(entries):
+            notes.append(f"No row has an accuracy at IPC {self.sort}: all are shown, by name.")
+        return notes
 
 
 EVERY_ROW = RowChoice()
-
-
-def rows_note(entries: Sequence[Entry], shown: Sequence[Entry]) -> list[str]:
-    """Say how many rows are not shown, and that the marks do not see them."""
-    left = len(group_rows(entries)) - len(group_rows(shown))
-    return [f"{left:,} more rows are not shown; marks compare the rows that are."] if left else []

@@ -42,7 +42,7 @@ from ddbench.tables.reproduction import (
     reproduction_notes,
     reproductions,
 )
-from ddbench.tables.rows import EVERY_ROW, RowChoice, rows_note
+from ddbench.tables.rows import EVERY_ROW, RowChoice
 
 MARKS = "Bold or *"  # the asterisk on a terminal, where bold does not last
 
@@ -321,7 +321,7 @@ def _make_panel(
             *regimes_notes(entries),
             *reproduction_notes(beside),
             *older_data_notes(results),
-            *rows_note(asked, entries),
+            *choice.notes(asked, entries),
         ),
         rows=tuple(
             {

@@ -71,3 +71,18 @@ def test_a_panel_without_a_chosen_method_is_left_out():
     other = make_result("mtt", dataset="cifar10")
     table = make_table([*RESULTS, other], rows=RowChoice(methods=("mtt",)))
     assert [panel.entries[0].method for panel in table.panels] == ["mtt"]
+
+
+def test_where_no_row_has_the_ipc_all_are_shown_by_name_and_that_is_said():
+    other = [make_result(name, ipc=1, dataset="cifar10", values=(0.5,)) for name in ("dm", "dc")]
+    digits, cifar = sorted(
+        make_table([*RESULTS, *other], rows=RowChoice(sort=10, top=1)).panels, key=lambda panel: "cifar10" in panel.title
+    )
+    assert list(digits.accuracy["method"]) == ["dm"]
+    assert list(cifar.accuracy["method"]) == ["dc", "dm"]
+    assert "No row has an accuracy at IPC 10: all are shown, by name." in cifar.notes
+
+
+def test_rows_without_an_accuracy_there_are_none_of_the_best():
+    found, _ = shown(top=9, sort=10)
+    assert found == ["dm", "dc", "random_real"]

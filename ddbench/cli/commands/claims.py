@@ -60,7 +60,7 @@ def judge_claims(
     loaded, sources = load_claims(find_claims(file)), read_sources(results, problems.tell)
     verdicts = judge(loaded, sources)
     if rerun is not None and exit_code(verdicts) == 1:
-        _show(verdicts, all_of_them=every)
+        _show([verdict for verdict in verdicts if verdict.verdict == "refuted"], all_of_them=every)
         verdicts = _judge_again(loaded, verdicts, sources, rerun, device, data_dir)
     _show(verdicts, all_of_them=every)
     _note_older_data(loaded, sources)

@@ -69,7 +69,14 @@ def table(
     check_apart(out, results)
     problems = Problems()
     found = read_results(results, problems.tell)
+    names = () if methods is None else tuple(filter(None, map(str.strip, methods.split(","))))
+    if methods is not None and not names:
+        raise BadInputError("--methods names no method; separate names with commas, such as dm,dsa")
+    rows = RowChoice(names, top, sort)
     if format == "jsonl":
+        if top is not None or sort != "method":
+            raise BadInputError("--top and --sort are of a table's rows; jsonl is the results themselves: leave them out")
+        found = list(rows.of_results(found))
         sound = [result for result in found if not result.is_altered]
         if out is None:
             say(lines_of(sound).removesuffix("\n"))
@@ -77,10 +84,6 @@ def table(
             write_lines(sound, out)
             say(f"{len(sound)} results written to {out}")
         return problems.exit_code
-    names = () if methods is None else tuple(filter(None, map(str.strip, methods.split(","))))
-    if methods is not None and not names:
-        raise BadInputError("--methods names no method; separate names with commas, such as dm,dsa")
-    rows = RowChoice(names, top, sort)
     table = make_table(
         found, published=published, gain=gain, mix_protocols=mix_protocols, busy_costs=busy_costs, rows=rows
     )

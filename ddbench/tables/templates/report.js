@@ -12,8 +12,10 @@
   };
   const readAddress = () => {
     if (!location.hash.startsWith("#filters?")) return;
-    for (const [name, value] of new URLSearchParams(location.hash.slice("#filters?".length))) {
-      if (filters.elements[name]) filters.elements[name].value = value;
+    const wanted = new URLSearchParams(location.hash.slice("#filters?".length));
+    for (const control of filters.elements) {
+      control.value = wanted.get(control.name) ?? "";
+      if (control.selectedIndex === -1) control.value = ""; // a choice that this page has not
     }
   };
   const applyFilters = () => {
@@ -68,6 +70,9 @@
     dialog.scrollTop = 0;
   });
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
-  addEventListener("hashchange", unfold);
+  addEventListener("hashchange", () => {
+    unfold();
+    if (location.hash.startsWith("#filters?")) { readAddress(); applyFilters(); }
+  });
   unfold();
 })();
