@@ -1,4 +1,4 @@
-"""8x8 grey digits (1,797 images) that scikit-learn ships: the embedded default, needs no file and no network."""
+"""Digits: 1,797 grey digits, 8x8, 10 classes; they ship with scikit-learn, so nothing is downloaded."""
 
 from __future__ import annotations
 

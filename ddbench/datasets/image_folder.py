@@ -1,4 +1,4 @@
-"""Any folder of images in class folders, under train and test or val: `image_folder:PATH[,size=S]`."""
+"""Your own images, in class folders under train and test (or val): `image_folder:PATH[,size=S]`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ImageNet-1k: all 1,000 classes of ILSVRC 2012 (Russakovsky et al., IJCV 2015), in the order of their WordNet ids.
+"""ImageNet-1k: all 1,000 classes of ILSVRC 2012 (Russakovsky et al., IJCV 2015), ordered by WordNet id.
 
 Ids are those of timm's table and names those of torchvision's, both of which the project has anyway; a name that stands
 for two classes carries the id of the second.

@@ -1,4 +1,4 @@
-"""ImageNette: 10 easily told classes of ImageNet.
+"""ImageNette: 10 classes of ImageNet that are easy to tell apart.
 
 Classes and their order: class indices in MTT's code (GeorgeCazenavette/mtt-distillation, utils.py), the same as
 MinimaxDiffusion's list (vimar-gu/MinimaxDiffusion, misc/class_nette.txt).

@@ -1,4 +1,4 @@
-"""The augmentation-robust score of DD-Ranking: what a set gains on random images with and without augmentation.
+"""DD-Ranking's augmentation-robust score: a set's gain over random images, with and without augmentation.
 
 Paper: "DD-Ranking: Rethinking the Evaluation of Dataset Distillation" (arXiv 2505.13300).
 Checked against: NUS-HPC-AI-Lab/DD-Ranking 0.2.0, `metrics/aug_robust.py`. Differs from it as `lrs` does.

@@ -1,4 +1,4 @@
-"""Test accuracy of students of other architectures than the one the set was distilled with."""
+"""Test accuracy of students with other architectures than the one the set was distilled with."""
 
 from __future__ import annotations
 

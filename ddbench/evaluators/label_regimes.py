@@ -1,4 +1,4 @@
-"""What a set gains over random real images by labels: hard, its own, a teacher's for each image, a teacher's online.
+"""Gain over random real images under the same labels: hard, the set's own, a teacher's per image or online.
 
 `label_regimes`, or `label_regimes:N` with a teacher of N epochs where the protocol has none, whose `real_schedule` is
 made for a GPU.

@@ -1,4 +1,4 @@
-"""The label-robust score of DD-Ranking: what hard labels lose against the real data, and the gain on random images.
+"""DD-Ranking's label-robust score: what hard labels lose against full data, and the gain over random images.
 
 `lrs`, or `lrs:0.848` with the accuracy of the whole real training set where that is recorded already.
 

@@ -1,4 +1,4 @@
-"""Peak memory of each phase: on the GPU allocated and reserved, on the host resident."""
+"""Peak memory of each phase: allocated and reserved on the GPU, resident on the host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wall-clock seconds of each phase, as the meter read them."""
+"""Wall-clock seconds of each phase."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What DD-Ranking's metric classes take: `images.pt`, `labels.pt` (logits) and `lr.pt`, each a plain tensor."""
+"""Input of DD-Ranking's metric classes: `images.pt`, `labels.pt` (logits) and `lr.pt`, each a plain tensor."""
 
 from __future__ import annotations
 

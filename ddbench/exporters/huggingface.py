@@ -1,4 +1,4 @@
-"""A data set folder in the Hugging Face layout: one parquet file and a card, which `datasets.load_dataset` reads.
+"""Data set in the Hugging Face layout: one parquet file and a card, for `datasets.load_dataset`.
 
 Columns: `image` (PNG), `label` with class names, `soft_label` where labels are soft, and `tensor`, the exact values in
 the set's space, where they are no bytes. Whitened sets have their whitening in `whitening.safetensors`.

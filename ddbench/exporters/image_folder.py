@@ -1,4 +1,4 @@
-"""Class folders of PNG, one lossless file an image: `LABEL_NAME/00000.png`, which torchvision's ImageFolder reads.
+"""Class folders of PNG files (8 bits), `LABEL_NAME/00000.png`, for torchvision's ImageFolder.
 
 Folders sort by label, so that ImageFolder numbers the classes as the data set does. PNG holds 8 bits: what clipping and
 rounding change is measured, and soft labels become folders of the most probable class.

@@ -1,4 +1,4 @@
-"""One safetensors file, `set.safetensors`: images and labels as they are, the learned rate, the whitening. Exact."""
+"""One safetensors file, `set.safetensors`: images, labels, learned rate and whitening, all exact."""
 
 from __future__ import annotations
 

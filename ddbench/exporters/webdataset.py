@@ -1,4 +1,4 @@
-"""A WebDataset shard, `train-000000.tar`: for each image a PNG, its label (`.cls`), and what neither can hold.
+"""WebDataset shard, `train-000000.tar`: for each image a PNG, its label (`.cls`) and what neither can hold.
 
 That is the exact values in the set's space (`.npy`) where they are no bytes, and a soft label (`.soft_label.npy`).
 Whitened sets have their whitening in `whitening.safetensors`.

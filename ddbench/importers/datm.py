@@ -1,4 +1,4 @@
-"""The folder of DATM's program: MTT's files with learned soft labels, which it saves as logits.
+"""Folder written by DATM's program: MTT's files with learned soft labels, saved as logits.
 
 Format: NUS-HPC-AI-Lab/DATM, `distill/DATM.py`; arXiv 2310.05773. Its loss takes the softmax of the labels, so here
 they are turned into probabilities. Whether the images are whitened is not said, as for `mtt`.

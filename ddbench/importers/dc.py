@@ -1,4 +1,4 @@
-"""`res_METHOD_DATASET_NETWORK_IPCipc.pt` of DC, DSA and DM: every set of a file, normalised as the data set is.
+"""`res_METHOD_DATASET_NETWORK_IPCipc.pt` of DC, DSA and DM: every set in the file, normalised like the data set.
 
 Format: VICO-UoE/DatasetCondensation, `main.py` and `main_DM.py`: {"data": [[images, labels], ...], "accs_all_exps"}, a
 pair an experiment, of images as they were trained on: normalised.

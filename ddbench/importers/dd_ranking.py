@@ -1,4 +1,4 @@
-"""What a DD-Ranking run was given: `images.pt`, `labels.pt` (logits), `lr.pt`, alone or beside its YAML config.
+"""Input of a DD-Ranking run: `images.pt`, `labels.pt` (logits) and `lr.pt`, alone or beside its YAML config.
 
 Format: NUS-HPC-AI-Lab/DD-Ranking 0.2.0, `compute_metrics(image_tensor, soft_labels, syn_lr)`: images sorted by class,
 as many of each, normalised, or whitened where the config has `use_zca`. A config names no files of the set: they are

@@ -1,4 +1,4 @@
-"""A data set in the Hugging Face layout: a folder of parquet files or of `save_to_disk`, or one on the hub.
+"""Data set in the Hugging Face layout: a folder of parquet files or of `save_to_disk`, or one on the hub.
 
 Columns: `image` (or `img`), encoded; `label` (or `labels`), a number or a class name; perhaps `soft_label`, a row of
 probabilities. A column `tensor`, which `ddbench export-set` writes beside images that 8 bits cannot hold, has the exact

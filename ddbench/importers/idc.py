@@ -1,4 +1,4 @@
-"""`data.pt` of IDC: images as pixels in 0..1 that may each hold factor x factor smaller ones, and their labels.
+"""`data.pt` of IDC: images in 0..1, which may each hold factor x factor smaller ones, and their labels.
 
 Format: snu-mllab/Efficient-Dataset-Condensation, `condense.py` and `test.py`: a pair [images, labels]. The factor is in
 no file; the folders that the program makes have it in their names.

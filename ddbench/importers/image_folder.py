@@ -1,4 +1,4 @@
-"""A folder of class folders of images, as RDED, SRe2L and diffusion methods leave them: pixels, one file an image."""
+"""Class folders of image files, as RDED, SRe2L and diffusion methods write them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folder of MTT's program: `images_best.pt`, `labels_best.pt` and the learned rate, whitened or normalised.
+"""Folder written by MTT's program: `images_best.pt`, `labels_best.pt` and the learned rate, whitened or normalised.
 
 Format: GeorgeCazenavette/mtt-distillation, `distill.py`. The files do not say whether they are whitened, unless
 `images_zca_best.pt` lies beside them, which is written with --zca alone.

@@ -1,4 +1,4 @@
-"""A `.pt`, `.npz` or `.safetensors` file of `images`, `labels` and perhaps a rate `lr`, as anybody may write one.
+"""A `.pt`, `.npz` or `.safetensors` file with `images`, `labels` and optionally a learning rate `lr`.
 
 A `.pt` file may also hold a list of images, labels and a rate in that order. A folder that `ddbench export-set` wrote
 says the rest in its `ddbench.json`.

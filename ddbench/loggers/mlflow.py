@@ -1,4 +1,4 @@
-"""MLflow: a database, `RESULTS/logs/mlflow/mlflow.db`, or the server of $MLFLOW_TRACKING_URI.
+"""MLflow: writes to the database `RESULTS/logs/mlflow/mlflow.db`, or to the server of $MLFLOW_TRACKING_URI.
 
 `mlflow ui --backend-store-uri sqlite:///RESULTS/logs/mlflow/mlflow.db` shows the database, in which several processes
 may write at once; it is in the package `mlflow`, what writes in `mlflow-skinny`. $MLFLOW_EXPERIMENT_NAME names the

@@ -1,4 +1,4 @@
-"""TensorBoard: event files, a folder for each run.
+"""TensorBoard: writes event files, one folder per run.
 
 `tensorboard --logdir RESULTS/logs/tensorboard` shows them. Settings are there as hyperparameters from the start, so
 that a run that was killed has them too.

@@ -1,4 +1,4 @@
-"""Weights & Biases: offline files for `wandb sync`, or the server that this machine is logged in to.
+"""Weights & Biases: writes offline files for `wandb sync`, or to the server this machine is logged in to.
 
 What goes to a server is for the user to say: $WANDB_MODE, else `wandb login` or $WANDB_API_KEY; without any of them
 nothing is sent and nothing is asked. $WANDB_PROJECT names the project, `ddbench` where it is not set.

@@ -1,4 +1,4 @@
-"""CCS: the hardest images left out, and the rest drawn from strata of difficulty, the fuller ones first.
+"""CCS: drops the hardest images and selects the rest from strata of difficulty, the fullest strata first.
 
 Paper: Zheng et al., "Coverage-centric Coreset Selection for High Pruning Rates", ICLR 2023 (arXiv 2210.15809),
 algorithm 1. Checked against: haizhongzheng/Coverage-centric-coreset-selection, `core/data/Coreset.py`.

@@ -1,4 +1,4 @@
-"""D4M: images drawn from the centres of clusters of a class's encoded images, by a diffusion model left as it is.
+"""D4M: clusters the encoded images of each class and draws one from each centre with an unchanged diffusion model.
 
 Paper: Su et al., "D4M: Dataset Distillation via Disentangled Diffusion Model", CVPR 2024 (arXiv 2407.15138).
 Checked against: suduo94/D4M, `distillation/gen_prototype.py` and `gen_syn_image.py`.

@@ -1,4 +1,4 @@
-"""DATM: trajectory matching whose experts' epochs are as difficult as the set is large, with learned soft labels.
+"""DATM: matches expert trajectories from epochs whose difficulty suits the IPC, and learns soft labels.
 
 Paper: Guo, Wang, Cazenavette, Li, Zhang, You, "Towards Lossless Dataset Distillation via Difficulty-Aligned Trajectory
 Matching", ICLR 2024 (arXiv 2310.05773).

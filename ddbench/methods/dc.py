@@ -1,4 +1,4 @@
-"""DC: synthetic images, started from noise, whose gradients in training networks match those of real images.
+"""DC: learns images, from noise, whose gradients in networks under training match those of real images.
 
 Paper: Zhao, Mopuri, Bilen, "Dataset Condensation with Gradient Matching", ICLR 2021 (arXiv 2006.05929), algorithm 1.
 Checked against: VICO-UoE/DatasetCondensation, main.py with method DC (network SGD without momentum; first versions of

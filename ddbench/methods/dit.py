@@ -1,4 +1,4 @@
-"""DiT: images drawn from a class-conditional diffusion transformer fine-tuned by the diffusion loss alone.
+"""DiT: draws images from a class-conditional diffusion transformer, fine-tuned with the diffusion loss alone.
 
 Paper: Peebles, Xie, "Scalable Diffusion Models with Transformers", ICCV 2023 (arXiv 2212.09748); as a baseline of
 distillation in Gu et al., CVPR 2024 (arXiv 2311.15529).

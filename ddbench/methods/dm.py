@@ -1,4 +1,4 @@
-"""DM: synthetic images whose mean embeddings match the real ones in random networks.
+"""DM: learns images whose mean embeddings in random networks match those of real images.
 
 Paper: Zhao, Bilen, "Dataset Condensation with Distribution Matching", WACV 2023 (arXiv 2110.04181), equation 5.
 Checked against: VICO-UoE/DatasetCondensation, main_DM.py.

@@ -1,4 +1,4 @@
-"""DSA: gradient matching from real images, under one augmentation for the real and synthetic images of a class.
+"""DSA: DC started from real images, with the same augmentation for the real and synthetic images of a class.
 
 Paper: Zhao, Bilen, "Dataset Condensation with Differentiable Siamese Augmentation", ICML 2021 (arXiv 2102.08259).
 Checked against: VICO-UoE/DatasetCondensation, main.py with method DSA and real start, as in the paper's tables.

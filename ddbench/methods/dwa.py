@@ -1,4 +1,4 @@
-"""DWA: SRe2L from real images, whose teacher first moves a little to where it is less sure of them.
+"""DWA: SRe2L started from real images, with a teacher that is first moved to be slightly less sure of them.
 
 Paper: Du, Zhang, Hu, Huang, Zhou, "Diversity-Driven Synthesis: Enhancing Dataset Distillation through Directed Weight
 Adjustment", NeurIPS 2024 (arXiv 2409.17612): the teacher's weights climb its own cross-entropy on each batch, and the

@@ -1,4 +1,4 @@
-"""EL2N: the images whose predictions are farthest from their labels early in training.
+"""EL2N: selects the images whose predictions are farthest from their labels early in training.
 
 Paper: Paul, Ganguli, Dziugaite, "Deep Learning on a Data Diet: Finding Important Examples Early in Training", NeurIPS
 2021 (arXiv 2107.07075). Differs from it: chosen class by class, one network instead of ten; see `training_scores`.

@@ -1,4 +1,4 @@
-"""Forgetting: the images that a network forgets most often while it learns.
+"""Forgetting: selects the images that a network forgets most often while it learns.
 
 Paper: Toneva et al., "An Empirical Study of Example Forgetting during Deep Neural Network Learning", ICLR 2019
 (arXiv 1812.05159). Differs from it: chosen class by class, and counted after whole epochs; see `training_scores`.

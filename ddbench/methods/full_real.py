@@ -1,4 +1,4 @@
-"""The whole real training split: the upper reference, and the cost every distilled set is measured against.
+"""Full training set: the upper reference for accuracy, and the cost that every distilled set is compared with.
 
 Paper: none; the "whole dataset" row of the field's tables. Differs from it: the protocols' own epoch count for real
 data, because no repository of the family contains the recipe of its row.

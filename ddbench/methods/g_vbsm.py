@@ -1,4 +1,4 @@
-"""G-VBSM: images that several teachers, one a step, are sure of and whose layers' statistics are those of real images.
+"""G-VBSM: optimises images against several teachers, one per step: their predictions and their layers' statistics.
 
 Paper: Shao et al., "Generalized Large-Scale Data Condensation via Various Backbone and Statistical Matching", CVPR 2024
 (arXiv 2311.17950): data densification (DD), generalised statistical matching of batch norm and conv inputs, backbones

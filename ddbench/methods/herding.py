@@ -1,4 +1,4 @@
-"""Herding: images chosen one by one so that the mean of the chosen features follows the class mean.
+"""Herding: selects images one by one so that the mean of the selected features follows the class mean.
 
 Paper: Welling, "Herding dynamical weights to learn", ICML 2009; as a coreset in Rebuffi et al., "iCaRL", CVPR 2017
 (arXiv 1611.07725), algorithm 4. Differs from it: features are not scaled to unit length.

@@ -1,4 +1,4 @@
-"""K-center: images chosen so that no image of the class is far, in features, from a chosen one.
+"""K-center: selects images so that every image of the class is close, in features, to a selected one.
 
 Paper: Sener, Savarese, "Active Learning for Convolutional Neural Networks: A Core-Set Approach", ICLR 2018
 (arXiv 1708.00489), algorithm 1 (greedy). Differs from it: the first centre is the image nearest to the class mean,

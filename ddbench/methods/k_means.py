@@ -1,4 +1,4 @@
-"""K-means: the real image nearest to each of `ipc` cluster centres of its class's features.
+"""K-means: selects the real image nearest to each of `ipc` cluster centres of its class's features.
 
 Paper: none in particular; clustering is scikit-learn's KMeans (k-means++ start, Lloyd). Differs from it: nothing known.
 """

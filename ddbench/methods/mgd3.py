@@ -1,4 +1,4 @@
-"""MGD3: images drawn by a diffusion model left as it is, each guided towards another mode of its class at first.
+"""MGD3: draws images with an unchanged diffusion model, first guiding each towards a different mode of its class.
 
 Paper: Chan-Santiago, Tirupattur, Nayak, Liu, Shah, "MGD3: Mode-Guided Dataset Distillation using Diffusion Models",
 ICML 2025 (arXiv 2505.18963).

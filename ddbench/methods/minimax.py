@@ -1,4 +1,4 @@
-"""Minimax diffusion: a diffusion transformer fine-tuned to be representative and diverse, and a set drawn from it.
+"""Minimax diffusion: fine-tunes a diffusion transformer for representative, diverse images and draws the set from it.
 
 Paper: Gu, Vahidian, Kungurtsev, Wang, Jiang, You, Chen, "Efficient Dataset Distillation via Minimax Diffusion", CVPR
 2024 (arXiv 2311.15529).

@@ -1,4 +1,4 @@
-"""Moderate coreset: images neither near the centre of their class nor far from it.
+"""Moderate coreset: selects images at a medium distance from the centre of their class.
 
 Paper: Xia et al., "Moderate Coreset: A Universal Method of Data Selection for Real-world Data-efficient Deep Learning",
 ICLR 2023. Checked against: tmllab/2023_ICLR_Moderate-DS, `selection.py`, whose centre is the median of each feature

@@ -1,4 +1,4 @@
-"""MTT: synthetic images on which a student follows the trajectories of experts trained on the real data.
+"""MTT: learns images on which a student follows the training trajectories of experts trained on the real data.
 
 Paper: Cazenavette, Wang, Torralba, Efros, Zhu, "Dataset Distillation by Matching Training Trajectories", CVPR 2022
 (arXiv 2203.11932).

@@ -1,4 +1,4 @@
-"""Random real images: the baseline every method has to beat.
+"""Random real images: the baseline that every method has to beat.
 
 Paper: none; the "Random" row of Zhao, Bilen, "Dataset Condensation with Distribution Matching", WACV 2023
 (arXiv 2110.04181). Differs from it: nothing known.

@@ -1,4 +1,4 @@
-"""RDED: images put together from the crops of real ones that a teacher is surest of.
+"""RDED: builds images from the crops of real images that a teacher is most confident about.
 
 Paper: Sun et al., "On the Diversity and Realism of Distilled Dataset: An Efficient Dataset Distillation Paradigm", CVPR
 2024 (arXiv 2312.03526). Checked against: LINs-lab/RDED, `synthesize/main.py` and `synthesize/utils.py`.

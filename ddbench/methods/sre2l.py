@@ -1,4 +1,4 @@
-"""SRe2L: images optimised until a teacher is sure of their classes and its batch statistics are those of real images.
+"""SRe2L: optimises images until a teacher is sure of their classes and its batch statistics match real images.
 
 With `crop_schedule` `curriculum` it is CDA. Papers: Yin, Xing, Shen, "Squeeze, Recover and Relabel", NeurIPS 2023
 (arXiv 2306.13092), equations 6 to 9; Yin, Shen, "Dataset Distillation via Curriculum Data Synthesis in Large Data Era"

@@ -1,4 +1,4 @@
-"""Any model of the timm library, freshly initialised: `timm/<name>`, the name as `timm.list_models()` gives it.
+"""Any model of the timm library, freshly initialised: `timm/<name>`, with a name from `timm.list_models()`.
 
 The first layers are fitted to the images where the model has options for it: `img_size`, and up to 64 px a `patch_size`
 that keeps its share of a 224 px image (patch 16 becomes 4 at 32 px). Models without such options keep their ImageNet

@@ -1,4 +1,4 @@
-"""Any classification model of torchvision, freshly initialised: `torchvision/<name>`, as `list_models()` gives it.
+"""Any classification model of torchvision, freshly initialised: `torchvision/<name>`, from `list_models()`.
 
 Models that are made for one size of image are made for that of the data set. The module's attribute `stem` says how.
 Library: https://pytorch.org/vision, `torchvision.models`. Differs from it: no pretrained weights, no dropout, no

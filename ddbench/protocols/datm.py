@@ -1,4 +1,4 @@
-"""v1@a32b92c4f070: `dsa` in batches of 128: for DATM's sets, which bring soft labels and a rate of their own.
+"""v1@a32b92c4f070: `dsa` with batches of 128, for DATM's sets, which have soft labels and a learned learning rate.
 
 Paper: Guo et al., "Towards Lossless Dataset Distillation via Difficulty-Aligned Trajectory Matching", ICLR 2024 (arXiv
 2310.05773). Checked against: NUS-HPC-AI-Lab/DATM (utils/utils_baseline.py, `evaluate_synset`; configs/). Its loss, the

@@ -1,4 +1,4 @@
-"""v1@c8e823bd1ffa: `rded` with the logits of four teachers as targets, and an average of weights, as EDC has it.
+"""v1@c8e823bd1ffa: `rded` with the mean logits of four teachers as targets and averaged weights: the evaluation of EDC.
 
 Paper: Shao et al., "Elucidating the Design Space of Dataset Condensation" (EDC), NeurIPS 2024 (arXiv 2404.13733), its
 ImageNet-1k. Checked against: shaoshitong/EDC (Branch_full_ImageNet_1k: relabel/, train/). Loss: mean squared difference

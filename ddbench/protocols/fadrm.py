@@ -1,4 +1,4 @@
-"""v1@1b476785fb59: `sre2l` with batches of 16 along half a cosine: the evaluation of FADRM.
+"""v1@1b476785fb59: `sre2l` with batches of 16 and a half-cosine learning rate: the evaluation of FADRM.
 
 Paper: Cui et al., "FADRM: Fast and Accurate Data Residual Matching for Dataset Distillation", NeurIPS 2025 (arXiv
 2506.24125). Checked against: Jiacheng8/FADRM (validate/train_fkd.py). Theirs has a rate and a curve of its own for

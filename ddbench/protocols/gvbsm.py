@@ -1,4 +1,4 @@
-"""v1@fa88d84f86b2: `sre2l` with the logits of four teachers as targets: the evaluation of G-VBSM.
+"""v1@fa88d84f86b2: `sre2l` with the mean logits of four teachers as targets: the evaluation of G-VBSM.
 
 Paper: Shao et al., "Generalized Large-Scale Data Condensation via Various Backbone and Statistical Matching" (G-VBSM),
 CVPR 2024 (arXiv 2311.17950), its ImageNet-1k. Checked against: shaoshitong/G_VBSM_Dataset_Condensation

@@ -1,4 +1,4 @@
-"""v2@3e6b8069c30e: resnet_ap10, 3000 to 300 epochs by IPC, crops, flips and colours, CutMix: hard labels.
+"""v2@3e6b8069c30e: resnet_ap10, 3000 to 300 epochs depending on IPC, crops, flips, colours, CutMix, hard labels.
 
 Paper: Gu et al., "Efficient Dataset Distillation via Minimax Diffusion", CVPR 2024 (arXiv 2311.15529).
 Checked against: vimar-gu/MinimaxDiffusion (argument.py, train.py, data.py).

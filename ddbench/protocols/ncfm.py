@@ -1,4 +1,4 @@
-"""v1@e9e42ecdb212: convnet-d3, 2,000 epochs of AdamW halved four times, shifts, DSA and CutMix: the evaluation of NCFM.
+"""v1@e9e42ecdb212: convnet-d3, 2,000 epochs of AdamW (rate halved 4 times), shifts, DSA, CutMix: evaluation of NCFM.
 
 Paper: Wang et al., "Dataset Distillation with Neural Characteristic Function: A Minmax Perspective", CVPR 2025 (arXiv
 2502.20653). Checked against: gszfwsb/NCFM (condenser/evaluate.py, utils/train_val.py, config/). Differs from it: shifts

@@ -1,4 +1,4 @@
-"""v1@1c895a241232: resnet18-bn, 300 epochs of AdamW along half a cosine, patch shuffle, crops, CutMix, soft labels.
+"""v1@1c895a241232: resnet18-bn, 300 epochs of AdamW, half-cosine rate, patch shuffle, crops, CutMix, soft labels.
 
 Paper: Sun et al., "On the Diversity and Realism of Distilled Dataset" (RDED), CVPR 2024 (arXiv 2312.03526).
 Checked against: LINs-lab/RDED (argument.py, validation/main.py and utils.py). Its students pass every batch twice, so

@@ -1,4 +1,4 @@
-"""v1@1d700d9683e2: resnet18-bn, 300 epochs of AdamW along a cosine, batches of 1,024, crops, CutMix, soft labels.
+"""v1@1d700d9683e2: resnet18-bn, 300 epochs of AdamW, cosine rate, batches of 1,024, crops, CutMix, soft labels.
 
 Paper: Yin, Xing, Shen, "Squeeze, Recover and Relabel" (SRe2L), NeurIPS 2023 (arXiv 2306.13092), its ImageNet-1k.
 Checked against: VILA-Lab/SRe2L (relabel/, validate/train_FKD.py and .sh). Theirs keeps the teacher's labels of every

@@ -1,4 +1,4 @@
-"""v1@45832d245e19: `sre2l` as it is for CIFAR-100: 400 epochs, batches of 128, shifts, Mixup, temperature 30.
+"""v1@45832d245e19: `sre2l` with its CIFAR-100 settings: 400 epochs, batches of 128, shifts, Mixup, temperature 30.
 
 Checked against: VILA-Lab/SRe2L, SRe2L/*small_dataset/relabel_cifar.py and .sh. All parameters decay there. Differs from
 it: images have the data set's own mean and std and not CIFAR-10's; the teacher as under `rded`.

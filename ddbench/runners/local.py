@@ -1,4 +1,4 @@
-"""This machine: one cell at a time, or several side by side in processes of their own, on a GPU each if there are some.
+"""This machine: one cell at a time, or several at once, each in its own process and, if possible, on its own GPU.
 
 Cells side by side change no number: the threads of a cell follow from its work alone.
 """

@@ -1,4 +1,4 @@
-"""Several machines, through Ray: a cluster that is there (`--address`), else this machine as one, started and stopped.
+"""Several machines, through Ray: an existing cluster (`--address`), or this machine as one, started and stopped.
 
 The machines need no common file system: sets to use again travel with a cell, and what a cell makes travels back to the
 run that writes it. Each machine needs ddbench of the same version, the data sets where the run has them, and its own
