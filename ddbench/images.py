@@ -15,7 +15,7 @@ from torch import Tensor
 from ddbench.errors import BadInputError, DataMismatchError
 from ddbench.facts import facts_html
 from ddbench.inputs.image_tensors import as_hard_labels, as_plain
-from ddbench.inputs.values import as_count, as_flag, as_kind, as_numbers, as_text, as_texts, shown
+from ddbench.inputs.values import as_count, as_flag, as_index, as_kind, as_numbers, as_text, as_texts, shown
 
 
 class ImageSource(Protocol):
@@ -169,7 +169,7 @@ class LabeledImages:
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         """Return an image, (C, H, W) uint8, and its label, as a `torch.utils.data.DataLoader` asks for them."""
-        at = range(len(self))[index]
+        at = range(len(self))[as_index(index)]
         return self.pixels(torch.tensor([at]))[0], int(self.labels[at])
 
     def __iter__(self) -> Iterator[tuple[Tensor, int]]:

@@ -5,6 +5,7 @@ import json
 import re
 import shlex
 import tomllib
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import yaml
 
 import ddbench
 from ddbench.cli.main import app
+from ddbench.errors import DDBenchError
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(
@@ -121,7 +123,8 @@ def test_commands_in_blocks_parse(page, arguments):
     unknown = [word for word in rest if word.startswith("--") and word.split("=")[0] not in {*known, "--help"}]
     assert not unknown
     if not {"--help", "--version"} & set(rest):
-        command.make_context("ddbench", [*rest])  # raises a usage error for what the shell would refuse
+        with suppress(DDBenchError):  # files, suites and methods of the reader's, which are not here
+            command.make_context("ddbench", [*rest])  # raises a usage error for what the shell would refuse
 
 
 @pytest.mark.parametrize(("page", "arguments"), sorted(set(commands_in_prose())), ids=as_typed)

@@ -85,6 +85,8 @@ def test_images_come_one_by_one_with_their_labels(soft, digits):
     for thing in (digits, soft):
         with pytest.raises(IndexError):
             thing[len(thing)]
+        with pytest.raises(BadInputError, match="come one by one, by a whole number"):
+            thing[0:2]
     images, labels = next(iter(DataLoader(digits, batch_size=5)))
     assert torch.equal(images, digits.pixels(torch.arange(5)))
     assert torch.equal(labels, digits.labels[:5])

@@ -18,7 +18,7 @@ from ddbench.inputs.documents import parse_json
 from ddbench.inputs.paths import as_path
 from ddbench.inputs.pixel_margin import PIXEL_MARGIN, UNBOUNDED
 from ddbench.inputs.problems import explain
-from ddbench.inputs.values import as_choice, as_count, as_flag, as_kind, as_mapping, as_positive
+from ddbench.inputs.values import as_choice, as_count, as_flag, as_index, as_kind, as_mapping, as_positive
 from ddbench.records import Origin, Space
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class DistilledDataset:
         Raises:
             BadInputError: the set is streamed and holds no images.
         """
-        at = range(len(self))[index]
+        at = range(len(self))[as_index(index)]
         if self.is_streamed:
             raise BadInputError("this set is the real training split itself and holds no images; read that split's")
         label = self.labels[at]

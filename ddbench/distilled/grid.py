@@ -60,10 +60,18 @@ def draw_grid(distilled: DistilledDataset, info: DatasetInfo | None = None, rows
     if distilled.is_streamed:
         raise BadInputError("this set is the real training split itself and holds no images to show")
     info = stand_in(distilled) if info is None else info
-    labels = shown_classes(distilled.num_classes, rows)
+    if (info.num_classes, info.channels) != (distilled.num_classes, distilled.images.shape[1]):
+        raise BadInputError(
+            f"info is of {info.name or 'a data set'} with {info.num_classes} classes and {info.channels} channels, the "
+            f"set has {distilled.num_classes} and {distilled.images.shape[1]}; give that of its own data set, or none"
+        )
+    labels, filled = shown_classes(distilled.num_classes, rows), sorted(set(distilled.classes.tolist()))
+    if not set(labels) & set(filled):  # of an uneven set
+        labels = filled[:rows]
     members = [(distilled.classes == label).nonzero(as_tuple=True)[0][:COLUMNS] for label in labels]
     chosen = torch.cat(members)
-    few = replace(distilled, images=distilled.images[chosen], labels=distilled.classes[chosen], ipc=None, uneven=False)
+    images, classes = distilled.images[chosen], distilled.classes[chosen]
+    few = replace(distilled, images=images, labels=classes, ipc=None, uneven=False, decode_factor=1)
     names = [_shortened(info.class_names[label]) for label in labels]
     left_out = _left_out(distilled, len(labels))
     pixels = display_pixels(few, info)
@@ -118,7 +126,8 @@ def stand_in(distilled: DistilledDataset) -> DatasetInfo:
     low, high = images.amin((0, 2, 3)), images.amax((0, 2, 3))
     std = (high - low).clamp(min=1e-6).reciprocal()
     known = distilled.provenance.get("class_names")
-    names = tuple(known or (f"class {label}" for label in range(distilled.num_classes)))
+    plain = tuple(f"class {label}" for label in range(distilled.num_classes))
+    names = tuple(known) if known is not None and len(known) == len(plain) else plain
     mean = tuple((-low * std).tolist())
     return DatasetInfo("", names, images.shape[1], images.shape[-1], mean, tuple(std.tolist()), "")
 

@@ -157,6 +157,17 @@ def as_function(value: object, what: str) -> None:
         raise BadInputError(f"{what} must be a function, got {shown(value)}")
 
 
+def as_index(value: object) -> int:
+    """Return a whole number that stands for a place, counted from the end where it is negative.
+
+    Raises:
+        BadInputError: a slice, or something else than a whole number.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise BadInputError(f"images come one by one, by a whole number, got {shown(value)}; `.images` has them all")
+    return int(value)
+
+
 def as_choice(value: object, choices: Collection[str], what: str) -> None:
     """Raise BadInputError where a value is none of `choices`."""
     if not isinstance(value, str) or value not in choices:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # Contrast of at least 3:1 on white and on the dark theme's background; markers differ too, for who sees no colours.
 COLOURS = (
-    "#7a828c", "#2f7ed8", "#d9544f", "#2b9a57", "#b0761a", "#9b62d4", "#1593a3", "#d1539a", "#7d8a1e", "#a5684c",
+    "#7a828c", "#2f7ed8", "#d9544f", "#2b9a57", "#b0761a", "#9b62d4", "#1593a3", "#d1539a", "#7d8a1e",
 )  # fmt: skip
 MARKERS = "osD^vPX*<>h"
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)))  # of the first eleven rows, the next eleven, and so on

@@ -103,7 +103,8 @@ class Table:
     panels: tuple[Panel, ...]
 
     def __repr__(self) -> str:
-        return f"Table({'; '.join(f'{panel.title}: {len(panel.accuracy)} rows' for panel in self.panels)})"
+        more = f" and {len(self.panels) - 1} more panels" if len(self.panels) > 1 else ""
+        return f"Table({self.panels[0]!r}{more})" if self.panels else "Table()"
 
     def _repr_html_(self) -> str:
         shown = []

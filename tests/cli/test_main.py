@@ -178,7 +178,7 @@ def test_presets_are_listed_with_their_source(capsys):
     assert main(["list", "presets"]) == 0
     out = capsys.readouterr().out
     assert "dm_cifar10_ipc1 " in out
-    assert "not run at full length" in " ".join(out.split())
+    assert "Not run at full length" in " ".join(out.split())
 
 
 @pytest.mark.parametrize("ipc", ["0", "100000"])

@@ -23,6 +23,7 @@ from ddbench.distilled.grid import (
     draw_grid,
     save_grid,
     shown_classes,
+    stand_in,
 )
 from ddbench.errors import BadInputError
 from ddbench.images import DatasetInfo, LabeledImages
@@ -188,3 +189,25 @@ def test_the_real_training_split_itself_cannot_be_shown():
     with pytest.raises(BadInputError, match="holds no images to show"):
         streamed.show()
     assert "<img" not in streamed._repr_html_()
+
+
+def test_images_that_hold_several_are_shown_as_they_are_stored():
+    images = torch.zeros(3, 1, 8, 8, dtype=torch.uint8)
+    distilled = DistilledDataset(images, torch.arange(3), 3, 1, "pixels", decode_factor=2)
+    assert distilled.show().height == 3 * (MIN_SIDE + GAP) + GAP
+    assert "<img" in distilled._repr_html_()
+
+
+def test_of_many_classes_those_with_images_are_shown_where_the_others_have_none():
+    labels = torch.tensor([3, 7])
+    images = torch.zeros(2, 1, 8, 8, dtype=torch.uint8)
+    distilled = DistilledDataset(images, labels, 1000, 1, "pixels", uneven=True)
+    assert distilled.show().height >= 2 * (MIN_SIDE + GAP)
+
+
+def test_an_info_of_another_data_set_is_refused_in_one_line():
+    distilled = made(torch.zeros(3, 3, 8, 8, dtype=torch.uint8), [0, 1, 2], 1, "pixels")
+    with pytest.raises(BadInputError, match="info is of grey with 3 classes and 1 channels, the set has 3 and 3"):
+        distilled.show(GREY)
+    short = DistilledDataset(distilled.images, distilled.labels, 3, 1, "pixels", provenance={"class_names": ["a"]})
+    assert stand_in(short).class_names[2] == "class 2"

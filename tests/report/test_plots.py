@@ -36,7 +36,8 @@ def test_colours_stand_out_on_both_themes(background):
     for colour in COLOURS:
         low, high = sorted((luminance(colour), luminance(background)))
         assert (high + 0.05) / (low + 0.05) >= 3
-    assert len({(i % len(COLOURS), i % len(MARKERS)) for i in range(110)}) == 110
+    rows = len(COLOURS) * len(MARKERS)
+    assert len({(i % len(COLOURS), i % len(MARKERS)) for i in range(rows)}) == rows
 
 
 def test_curves_show_means_and_their_intervals():

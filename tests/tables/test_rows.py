@@ -32,7 +32,7 @@ def shown(**choice):
         ({"top": 2}, ["dc", "dm"]),
         ({"top": 2, "sort": 1}, ["dc", "dm"]),
         ({"top": 3, "sort": 1}, ["dc", "dm", "dsa"]),
-        ({"top": 9}, ["random_real", "dc", "dm", "dsa"]),
+        ({"top": 9}, ["random_real", "dc", "dm"]),
         ({"methods": ("dsa", "dm")}, ["dm", "dsa"]),
         ({"methods": ("dsa", "dm"), "top": 1}, ["dm"]),
     ],
@@ -75,9 +75,7 @@ def test_a_panel_without_a_chosen_method_is_left_out():
 
 def test_where_no_row_has_the_ipc_all_are_shown_by_name_and_that_is_said():
     other = [make_result(name, ipc=1, dataset="cifar10", values=(0.5,)) for name in ("dm", "dc")]
-    digits, cifar = sorted(
-        make_table([*RESULTS, *other], rows=RowChoice(sort=10, top=1)).panels, key=lambda panel: "cifar10" in panel.title
-    )
+    cifar, digits = make_table([*RESULTS, *other], rows=RowChoice(sort=10, top=1)).panels
     assert list(digits.accuracy["method"]) == ["dm"]
     assert list(cifar.accuracy["method"]) == ["dc", "dm"]
     assert "No row has an accuracy at IPC 10: all are shown, by name." in cifar.notes

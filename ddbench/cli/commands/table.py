@@ -75,7 +75,7 @@ def table(
     rows = RowChoice(names, top, sort)
     if format == "jsonl":
         if top is not None or sort != "method":
-            raise BadInputError("--top and --sort are of a table's rows; jsonl is the results themselves: leave them out")
+            raise BadInputError("--top and --sort choose rows of a table; jsonl has none: leave them out")
         found = list(rows.of_results(found))
         sound = [result for result in found if not result.is_altered]
         if out is None:
