@@ -13,8 +13,6 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1] / "ddbench"
-# By contract a distilled set has `save` and `load` of its own, which import the files' form inside a function.
-BACKWARDS: set[tuple[str, str]] = set()
 
 
 def room_of(path: Path, root: Path) -> str:
@@ -43,7 +41,7 @@ def arrows_of(root: Path = ROOT) -> dict[str, set[str]]:
         for name in imported(ast.parse(path.read_text(encoding="utf-8"))):
             target = files.get(name) or files.get(name.rpartition(".")[0]) or path
             found[room_of(path, root)].add(room_of(target, root))
-    return {room: {to for to in found[room] if to != room and (room, to) not in BACKWARDS} for room in found}
+    return {room: {to for to in found[room] if to != room} for room in found}
 
 
 if __name__ == "__main__":
