@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 import torch
 
-from ddbench import images, records
+from ddbench import images
+from ddbench.distilled import dataset
 
 Agreement = Callable[[Mapping[str, float], float], None]
 
@@ -27,7 +28,7 @@ def agreement(request: pytest.FixtureRequest) -> Agreement:
 @pytest.fixture
 def in_double(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Networks and draws are float64, and distilled sets may be."""
-    monkeypatch.setattr(records, "as_set_images", lambda given, *_: given.detach())
+    monkeypatch.setattr(dataset, "as_set_images", lambda given, *_: given.detach())
     usual = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     images._per_channel.cache_clear()
