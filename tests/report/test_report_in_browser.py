@@ -32,6 +32,7 @@ new PerformanceObserver((list) => {
   for (const entry of list.getEntries()) window.painted.push([entry.identifier, entry.renderTime]);
 }).observe({ type: "element", buffered: true });
 """
+PATIENCE = 120_000  # milliseconds until a wait is a failure: a busy machine reads a page of megabytes slowly
 # Not Playwright's own waiting: it evaluates text again and again, which the page's security policy forbids.
 WAIT_FOR_PAINTING = """(name) => new Promise((done) => {
   const look = () => (window.painted.some(([found]) => found === name) ? done() : setTimeout(look, 20));
@@ -62,6 +63,7 @@ def opened(browser):
         context = browser.new_context(viewport={"width": width, "height": height}, offline=True, **options)
         contexts.append(context)
         page = context.new_page()
+        page.set_default_timeout(PATIENCE)
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda request: requests.append(request.url))

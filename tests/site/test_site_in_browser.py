@@ -136,6 +136,7 @@ def test_a_method_leads_to_its_page_and_back_to_its_ranking(opened, site):
     link = page.get_by_role("link", name="IPC 100").last
     ranking = link.get_attribute("href").partition("#")[2]
     link.click()
+    page.wait_for_load_state()
     page.locator(f"#{ranking}").wait_for(state="visible")
     assert page.locator(VISIBLE).count() == 1
     assert "ipc=100" in page.url
