@@ -28,8 +28,8 @@ Space = Literal["normalised", "pixels", "zca"]
 # In the config of a result, where the set came from elsewhere and no method's settings say what it is.
 SET_DIGEST, OLDER_SET_DIGEST = "set_digest", "images_sha256"
 Status = Literal["ok", "skipped", "failed", "out_of_memory"]
-# From which share of its time, and from how much, a measurement has lost so much for want of a processor that its cost
-# is left out of comparisons; docs/performance.md has the measurement.
+# A measurement that waited for a processor for this share of its time, and for this many seconds, is left out of
+# comparisons of cost; docs/performance.md says how they were chosen.
 BUSY_SHARE, LEAST_LOST_SECONDS = 0.1, 0.1
 # What is known of a result that was read: as it was written, changed since, in another's place, or without a digest.
 Standing = Literal["whole", "altered", "misplaced", "older"]
@@ -85,7 +85,7 @@ class MachineLoad(Record):
 
     @property
     def lost_seconds(self) -> float:
-        """Seconds that the work stood still for want of a processor, as far as that is known."""
+        """Seconds in which the work waited for a processor, as far as that is known."""
         stolen, used = self.stolen_seconds or 0.0, (self.own_seconds or 0.0) + (self.others_seconds or 0.0)
         stopped = self.seconds * stolen / (stolen + used) if stolen else 0.0
         return min(self.seconds, (self.waited_seconds or 0.0) + (self.throttled_seconds or 0.0) + stopped)

@@ -31,7 +31,7 @@ def tracker_of(given: Tracker, progress: bool | None, advice: str = "") -> Track
     """
     if given is not untracked or progress is False:
         return given
-    if progress or in_notebook():
+    if shows_bars(progress):
         return with_bar
 
     def tell(iterable: Iterable[T], description: str, state: Resumable | None = None) -> Iterator[T]:
@@ -42,7 +42,7 @@ def tracker_of(given: Tracker, progress: bool | None, advice: str = "") -> Track
 
 def events_with_bar(on_event: Callable[[CellEvent], None], progress: bool | None) -> Callable[[CellEvent], None]:
     """Return what is told of cells, with a bar over them where `progress` asks for one, as in `tracker_of`."""
-    if not (progress or (progress is None and in_notebook())):
+    if not shows_bars(progress):
         return on_event
     bar = _bars()(desc="cells", unit="cell")
 
@@ -54,6 +54,11 @@ def events_with_bar(on_event: Callable[[CellEvent], None], progress: bool | None
             bar.close()
 
     return show
+
+
+def shows_bars(progress: bool | None) -> bool:
+    """Return whether bars are asked for: by True, or by None in a notebook."""
+    return in_notebook() if progress is None else progress
 
 
 def in_notebook() -> bool:

@@ -22,7 +22,7 @@ from ddbench.runner import Runner, RunnerOptions, make_runner
 from ddbench.runs.dispatch import CellEvent, Dispatch
 from ddbench.runs.distill import RunOptions, with_device
 from ddbench.runs.places import Places
-from ddbench.runs.progress import events_with_bar, in_notebook, tracker_of
+from ddbench.runs.progress import events_with_bar, shows_bars, tracker_of
 from ddbench.runs.results_store import LOGS_FOLDER, Store
 from ddbench.runs.running import RunFile, RunningRun
 from ddbench.runs.suite import Cell, Suite, load_suite
@@ -75,7 +75,7 @@ def run_suite(
     options = with_device(options, None)
     as_function(on_event, "on_event")
     on_event = events_with_bar(on_event, progress)
-    if progress or (progress is None and in_notebook()):
+    if shows_bars(progress):
         options = replace(options, track=tracker_of(options.track, progress))
     if suite.students_at_once is not None:
         options = replace(options, students_at_once=suite.students_at_once)

@@ -75,8 +75,8 @@ class Column:
 
     @property
     def width(self) -> int:
-        """Letters of the widest cell, the heading included."""
-        return max(map(cell_len, (self.heading, *self.cells)))
+        """Letters of the widest line of a cell, the heading included."""
+        return max(cell_len(line) for cell in (self.heading, *self.cells) for line in cell.split("\n"))
 
 
 @dataclass(frozen=True)
@@ -192,16 +192,8 @@ def _folded(keys: Sequence[Column], width: int) -> list[Column]:
         if most >= found[at].width:
             break
         cells = tuple("\n".join(_pieces(cell, most)) for cell in found[at].cells)
-        found[at] = _Folded(found[at].heading[:most], cells, found[at].side, found[at].best)
+        found[at] = replace(found[at], heading=found[at].heading[:most], cells=cells)
     return found
-
-
-class _Folded(Column):
-    """A column whose cells have several lines."""
-
-    @property
-    def width(self) -> int:
-        return max(cell_len(line) for cell in (self.heading, *self.cells) for line in cell.split("\n"))
 
 
 def _pieces(text: str, most: int) -> list[str]:
