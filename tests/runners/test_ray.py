@@ -16,6 +16,7 @@ import torch
 
 from ddbench.errors import BadInputError
 from ddbench.runner import RunnerOptions, make_runner
+from ddbench.runners.ray import NICENESS
 from ddbench.runs.results_store import read_results
 from ddbench.runs.suite import load_suite
 from ddbench.runs.suite_runner import run_suite
@@ -43,7 +44,7 @@ class Cluster:
         """A worker with a cache folder of its own, as another machine has it."""
         cache = self.folder / f"cache-{len(list(self.folder.glob('cache-*')))}"
         cache.mkdir()
-        return self.nodes.add_node(num_cpus=1, env_vars={"DDBENCH_CACHE_DIR": str(cache)})
+        return self.nodes.add_node(num_cpus=1, env_vars={"DDBENCH_CACHE_DIR": str(cache), **NICENESS})
 
     def kill(self, worker) -> None:
         """Kill all processes of a worker's machine, as a power cut does."""
@@ -127,7 +128,7 @@ def test_a_run_that_is_killed_goes_on_and_without_its_cluster_it_says_so_in_one_
     run = start_run(longer, root, cluster.address)
     wait_for(root, len(kept) + 2)
     cluster.nodes.head_node.kill_gcs_server(check_alive=False)
-    _, said = run.communicate(timeout=120)
+    _, said = run.communicate(timeout=200)
     assert run.returncode == 2, said
     assert said.strip().splitlines()[-1] == (
         "ddbench: the Ray cluster is gone; start it and run the same command again to continue"
@@ -150,7 +151,7 @@ def test_interrupted_it_leaves_nothing_running(tmp_path, cluster, students):
     else:
         wait_until(lambda: running_tasks(suite))
     run.send_signal(signal.SIGINT)
-    _, said = run.communicate(timeout=60)
+    _, said = run.communicate(timeout=200)
     assert run.returncode == 130, said
     assert said.strip().splitlines()[-1] == "ddbench: interrupted; rerun the same command to continue"
     assert not list(root.glob(".running/*"))
@@ -158,7 +159,7 @@ def test_interrupted_it_leaves_nothing_running(tmp_path, cluster, students):
 
 
 def wait_until(met):
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 200
     while not met():
         assert time.monotonic() < deadline
         time.sleep(0.1)
