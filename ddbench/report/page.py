@@ -19,6 +19,7 @@ from ddbench.report.matrix import matrices_of
 from ddbench.report.pictures import Gallery, make_gallery
 from ddbench.report.plot_style import INK, number_rows
 from ddbench.report.plots import inline_svg, plots_of
+from ddbench.report.summary import SummaryRow, names_in, summary_rows
 from ddbench.tables.html import joined, page_templates
 from ddbench.tables.layout import entry_text, group_rows, ipc_name
 from ddbench.tables.table import Panel, Table, make_table
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from ddbench.claims import Verdict
 
 TRAITS = ("space", "labels", "student lr")
+VERDICT_ORDER = ("refuted", "inconclusive", "not comparable", "supported", "not measured")  # what needs a look first
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ class PanelView:
     headings: tuple[str, ...]
     rows: tuple[tuple[Shown, ...], ...]
     key: str
-    notes: tuple[tuple[str, str], ...]
+    notes: tuple[tuple[str, str, tuple[str, ...]], ...]
+    summary: tuple[SummaryRow, ...]
     numbers: tuple[Numbers, ...]
     drawings: tuple[Drawing, ...]
 
@@ -113,13 +116,16 @@ def render_page(table: Table, gallery: Gallery, verdicts: Sequence[Verdict] = ()
     environment.filters["svg"] = Markup
     styles = number_rows(table.panels)
     views = [_view(index, panel, styles) for index, panel in enumerate(table.panels)]
+    choices = {name: sorted({getattr(view, name) for view in views}) for name in ("dataset", "protocol", "network")}
     page = environment.get_template("report.html").render(
         views=views,
         matrices=matrices_of(table.panels),
         gallery=gallery,
         verdicts=verdicts,
         summary=_summarise(table),
-        choices={name: sorted({getattr(view, name) for view in views}) for name in ("dataset", "protocol", "network")},
+        choices=choices,
+        claims=_judged(verdicts, choices),
+        verdict_counts=_count_verdicts(verdicts),
         name_columns=NAME_COLUMNS,
         frame_rows=_frame_rows,
         number_text=lambda value: GAP if value is None else f"{value:.3g}",
@@ -134,6 +140,7 @@ def _view(index: int, panel: Panel, styles: dict[str, int]) -> PanelView:
     name = f"b{index}"
     first = panel.entries[0].results[0]
     marks = mark_entries(panel.entries)
+    methods = tuple(dict.fromkeys(entry.method for entry in panel.entries))
     # What describes a row stands right of its numbers: a phone shows the left part of a table first.
     frame = panel.accuracy[sorted(panel.accuracy.columns, key=lambda heading: heading in TRAITS)]
     ids = {(entry.row, entry.ipc): f"{name}c{position}" for position, entry in enumerate(panel.entries)}
@@ -150,7 +157,8 @@ def _view(index: int, panel: Panel, styles: dict[str, int]) -> PanelView:
         headings=tuple(frame.columns),
         rows=_accuracy_rows(name, panel, frame, marks, ids),
         key=explain_marks(marks.values()),
-        notes=tuple(_anchor(name, note) for note in panel.notes),
+        notes=tuple((*_anchor(name, note), names_in(note, methods)) for note in panel.notes),
+        summary=summary_rows(panel.entries, marks),
         numbers=tuple(
             Numbers(ids[key], entry.name, entry_text(entry), marks.get(key), describe(entry))
             for key, entry in zip(ids, panel.entries, strict=True)
@@ -187,6 +195,23 @@ def _anchor(name: str, note: str) -> tuple[str, str]:
 
 def _frame_rows(frame: pd.DataFrame) -> list[list[str]]:
     return [[str(value) for value in row] for row in frame.to_numpy().tolist()]
+
+
+def _count_verdicts(verdicts: Sequence[Verdict]) -> list[tuple[str, int]]:
+    words = [claim.verdict for claim in verdicts]
+    return [(word, words.count(word)) for word in VERDICT_ORDER if word in words]
+
+
+def _judged(
+    verdicts: Sequence[Verdict], choices: dict[str, list[str]]
+) -> dict[str, list[tuple[Verdict, dict[str, str]]]]:
+    """Return the claims with a verdict and those not measured, each with what it names of `choices`."""
+    groups: dict[str, list[tuple[Verdict, dict[str, str]]]] = {"judged": [], "unmeasured": []}
+    for claim in sorted(verdicts, key=lambda claim: VERDICT_ORDER.index(claim.verdict)):
+        text = f"{claim.sentence} {claim.moved}"
+        named = {choice: " ".join(names_in(text, options)) for choice, options in choices.items()}
+        groups["unmeasured" if claim.verdict == "not measured" else "judged"].append((claim, named))
+    return groups
 
 
 def _summarise(table: Table) -> str:

@@ -151,12 +151,27 @@ def test_filters_hide_tables_pictures_and_rows(opened, small):
     assert visible.count() == 2
     page.locator("select[name=dataset]").select_option("other")
     assert visible.count() == 1
-    assert page.get_by_role("status").inner_text() == "1 of 3 tables shown"
+    assert page.get_by_role("status").inner_text() == "1 of 3 tables and 3 of 9 rows shown"
     assert page.locator("#pictures .panel:visible").count() == 1
     page.get_by_label("Method contains").fill("herd")
     assert page.locator("#tables .accuracy tbody tr:visible").count() == 1
     page.locator("select[name=network]").select_option("convnet-d2-w32")
     assert page.get_by_text("No table fits").is_visible()
+
+
+def test_what_is_chosen_stands_in_the_address_and_leaves_no_empty_parts(opened, small):
+    page = opened(small)
+    page.get_by_label("Method contains").fill("herd")
+    assert page.locator(".plots:visible").count() == 0
+    page.get_by_label("Data set").select_option("other")
+    assert page.locator(".contents li:visible").count() == 1
+    page.reload()
+    assert page.get_by_label("Method contains").input_value() == "herd"
+    assert page.get_by_role("status").inner_text() == "1 of 3 tables and 1 of 9 rows shown"
+    page.get_by_label("Method contains").fill("nobody")
+    assert page.locator("main h2:visible").count() == 0
+    assert page.locator("#nothing").is_visible()
+    assert page.get_by_role("status").inner_text() == "0 of 3 tables and 0 of 9 rows shown"
 
 
 def luminance(page):
@@ -170,11 +185,9 @@ def test_theme_follows_the_system_until_the_button_is_pressed(opened, small):
     assert luminance(page) < 60
     ink = page.locator("svg.plot text").first.evaluate("node => getComputedStyle(node).fill")
     assert ink == page.evaluate("getComputedStyle(document.body).color")
-    button = page.get_by_role("button", name="Dark")
-    assert button.get_attribute("aria-pressed") == "true"
-    button.click()
+    page.get_by_role("button", name="Light theme").click()
     assert luminance(page) > 200
-    assert button.get_attribute("aria-pressed") == "false"
+    assert page.get_by_role("button", name="Dark theme").is_visible()
     page.reload()
     assert luminance(page) > 200
 

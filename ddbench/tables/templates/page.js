@@ -6,7 +6,7 @@ const ddbenchPage = (() => { // what every page has
   const root = document.documentElement, theme = byId("theme");
   const system = matchMedia("(prefers-color-scheme: dark)");
   const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
-  const showTheme = () => theme.setAttribute("aria-pressed", String(isDark()));
+  const showTheme = () => { theme.textContent = isDark() ? "Light theme" : "Dark theme"; };
   try { // a file opened from disk may have no storage
     const kept = localStorage.getItem("ddbench-theme");
     if (kept === "dark" || kept === "light") root.dataset.theme = kept;
