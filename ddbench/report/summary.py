@@ -22,7 +22,7 @@ class SummaryRow:
         ipc: images per class.
         best: name of the entry with the highest mean accuracy.
         accuracy: its accuracy in percent, as text.
-        same: names of the entries that are not distinguishable from it, joined; a dash for none.
+        same: names of the entries that are not distinguishable from it, and of those not tested; a dash for none.
         gain: its accuracy less that of `random_real`, in points with a 95 % interval; a dash where that is missing.
         share: its accuracy as a share of `full_real`'s, in percent; a dash where that is missing.
         methods: the best method and the ones that equal it.
@@ -53,13 +53,14 @@ def summary_rows(entries: Iterable[Entry], marks: Mapping[EntryKey, Mark]) -> tu
         if mark is None or mark.standing != "best" or entry.ipc is None or entry.accuracy is None:
             continue
         place = (entry.ipc, entry.protocol_hash)
-        equals = [
-            other
+        column = [
+            (other, marks[other.row, other.ipc].standing)
             for other in every
-            if (other.ipc, other.protocol_hash) == place
-            and (found := marks.get((other.row, other.ipc)))
-            and found.standing == "same"
+            if (other.ipc, other.protocol_hash) == place and (other.row, other.ipc) in marks
         ]
+        equals = [other for other, standing in column if standing == "same"]
+        untested = [other for other, standing in column if standing == "untested"]
+        named = [_names(equals), f"not tested: {_names(untested)}" if untested else ""]
         whole, baseline = full.get(entry.protocol_hash), random.get(place)
         share = f"{100 * entry.accuracy.mean / whole.accuracy.mean:.1f}" if whole and whole.accuracy else GAP
         rows.append(
@@ -67,13 +68,17 @@ def summary_rows(entries: Iterable[Entry], marks: Mapping[EntryKey, Mark]) -> tu
                 entry.ipc,
                 " ".join(filter(None, entry.row)),
                 spread_text(entry.accuracy),
-                ", ".join(" ".join(filter(None, other.row)) for other in equals) or GAP,
+                "; ".join(filter(None, named)) or GAP,
                 gain_text(entry, baseline) if baseline and entry.method != BASELINE else GAP,
                 share,
                 (entry.method, *(other.method for other in equals)),
             )
         )
     return tuple(sorted(rows, key=lambda row: row.ipc))
+
+
+def _names(entries: Iterable[Entry]) -> str:
+    return ", ".join(" ".join(filter(None, entry.row)) for entry in entries)
 
 
 def names_in(text: str, names: Iterable[str]) -> tuple[str, ...]:

@@ -145,7 +145,7 @@ def test_theme_follows_the_system_until_the_button_is_pressed_and_stays_on_other
     assert luminance(opened(site, color_scheme="light")) > 200
     page = opened(site, color_scheme="dark")
     assert luminance(page) < 60
-    page.get_by_role("button", name="Dark").click()
+    page.get_by_role("button", name="Light theme").click()
     assert luminance(page) > 200
     page.goto(method_page.as_uri())
     assert luminance(page) > 200
