@@ -20,6 +20,7 @@ from tests.report._results import recorded, varied
 pytestmark = pytest.mark.browser
 
 HOW = "install Debian's package chromium, or run `uv run playwright install chromium`"
+AXE = "DDBENCH_AXE"  # path of axe.min.js, of the package axe-core
 LIMIT = 15_000_000  # bytes of a page
 # Marks the first row and the pictures before anything is painted, so that the browser notes when it paints each.
 NOTE_PAINTING = """
@@ -235,6 +236,20 @@ def test_a_printed_page_has_no_controls_and_is_light(opened, small):
     assert not page.locator("#filters").is_visible()
     assert luminance(page) > 200
     assert page.pdf().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_as_opened_and_with_every_part_unfolded(opened, small, scheme):
+    if not os.environ.get(AXE):
+        pytest.skip(f"axe is not at hand: set {AXE} to axe.min.js of the package axe-core")
+    page = opened(small, color_scheme=scheme)
+    page.evaluate(Path(os.environ[AXE]).read_text(encoding="utf-8"))
+    for _ in range(2):
+        found = page.evaluate(
+            "axe.run().then((run) => run.violations.map((v) => [v.id, v.nodes[0].html.slice(0, 200)]))"
+        )
+        assert found == []
+        page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
 
 
 @pytest.mark.slow
