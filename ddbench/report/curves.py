@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from ddbench.analysis.aggregate import Entry, values_by_seed
 from ddbench.analysis.significance import mean_against
-from ddbench.report.plot_style import draw_full_real, finish, new_figure, row_name, style_of
+from ddbench.report.plot_style import draw_full_real, finish, new_figure, row_name, shown_names, style_of
+from ddbench.tables.escaping import visible
 from ddbench.tables.layout import group_rows
 from ddbench.tables.table import Panel
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+RowKey = tuple[str, str, str]
+NAME_WIDTH = 28  # letters of a name beside its dot
 
 
 def plot_curves(panel: Panel, styles: dict[str, int]) -> Figure:
@@ -22,7 +28,9 @@ def plot_curves(panel: Panel, styles: dict[str, int]) -> Figure:
         styles: see `style_of`.
     """
     rows = group_rows(entry for entry in panel.entries if entry.accuracy and entry.ipc is not None)
-    figure, axes, columns = new_figure([*map(row_name, rows), "full_real"])
+    if len({entry.ipc for entries in rows.values() for entry in entries}) == 1:
+        return _plot_dots(panel, rows, styles)
+    figure, axes, columns = new_figure([*shown_names(rows, styles), "full_real"])
     for position, (row, entries) in enumerate(rows.items()):
         # Points of one IPC stand a little apart, so that their intervals can be told apart.
         shift = 1.25 ** (position / max(1, len(rows) - 1) - 0.5)
@@ -37,10 +45,32 @@ def plot_curves(panel: Panel, styles: dict[str, int]) -> Figure:
     axes.set_xscale("log")
     axes.set_xticks(ipcs, [str(ipc) for ipc in ipcs])
     axes.minorticks_off()
-    if len(ipcs) == 1:
-        axes.set_xlim(ipcs[0] / 1.6, ipcs[0] * 1.6)
     axes.set_xlabel("images per class")
     finish(figure, axes, columns)
+    return figure
+
+
+def _plot_dots(panel: Panel, rows: Mapping[RowKey, Sequence[Entry]], styles: dict[str, int]) -> Figure:
+    """Return accuracy at the only IPC: a dot with its interval for each row, the highest on top, names at the side."""
+    found = sorted(((e.accuracy.mean, row, e) for row, (e, *_) in rows.items() if e.accuracy), key=lambda f: f[0])
+    figure, axes, _ = new_figure([])
+    figure.set_figheight(0.9 + 0.28 * len(found))
+    for place, (mean, row, entry) in enumerate(found):
+        low, high = interval_of(entry) or (mean, mean)
+        ends = [[mean - max(0.0, low)], [min(100.0, high) - mean]]
+        style = style_of(row_name(row), styles) | {"ls": "none"}
+        axes.errorbar([mean], [place], xerr=ends, capsize=2, **style)
+    names = [shorten(visible(row_name(row)), NAME_WIDTH, placeholder="\N{HORIZONTAL ELLIPSIS}") for _, row, _ in found]
+    axes.set_yticks(range(len(found)), names)
+    axes.set_ylim(-0.6, len(found) - 0.4)
+    ink = axes.xaxis.label.get_color()
+    for entry in panel.entries:
+        if entry.ipc is None and entry.accuracy:
+            axes.axvline(entry.accuracy.mean, color=ink, lw=0.8, ls=(0, (1, 2)), zorder=0)
+            axes.annotate(visible(entry.method), (entry.accuracy.mean, 1), (-3, 2), xycoords=("data", "axes fraction"),
+                          textcoords="offset points", ha="right")  # fmt: skip
+    axes.set_xlabel(f"test accuracy (%) at IPC {found[0][2].ipc}")
+    axes.grid(axis="x", color="#80808040", lw=0.6)
     return figure
 
 

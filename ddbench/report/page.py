@@ -2,80 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from ddbench.analysis.aggregate import GAP
-from ddbench.analysis.marks import EntryKey, Mark, explain_marks, mark_entries
 from ddbench.host.files import write_text
 from ddbench.records import Result
-from ddbench.report.circumstances import Circumstances, describe
+from ddbench.report.claims import show_claims
 from ddbench.report.matrix import matrices_of
 from ddbench.report.pictures import Gallery, make_gallery
-from ddbench.report.plot_style import INK, number_rows
-from ddbench.report.plots import inline_svg, plots_of
+from ddbench.report.plot_style import number_rows
+from ddbench.report.views import frame_rows, view_panel
 from ddbench.tables.html import joined, page_templates
-from ddbench.tables.layout import entry_text, group_rows, ipc_name
-from ddbench.tables.table import Panel, Table, make_table
+from ddbench.tables.table import Table, make_table
 from ddbench.tables.terminal import NAME_COLUMNS
 
 if TYPE_CHECKING:
     from ddbench.claims import Verdict
-
-TRAITS = ("space", "labels", "student lr")
-
-
-@dataclass(frozen=True)
-class Shown:
-    """One place of a table in the page: its text, and what sorts, marks and explains it."""
-
-    text: str
-    sort: float | None = None
-    behind: str = ""
-    mark: Mark | None = None
-    source: str = ""
-
-
-@dataclass(frozen=True)
-class Numbers:
-    """What stands behind one entry of the accuracy table."""
-
-    id: str
-    name: str
-    text: str
-    mark: Mark | None
-    circumstances: Circumstances
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A plot as an `<svg>` element."""
-
-    id: str
-    caption: str
-    svg: str
-
-
-@dataclass(frozen=True)
-class PanelView:
-    """One data set, protocol and network of the page."""
-
-    id: str
-    panel: Panel
-    dataset: str
-    protocol: str
-    network: str
-    headings: tuple[str, ...]
-    rows: tuple[tuple[Shown, ...], ...]
-    key: str
-    notes: tuple[tuple[str, str], ...]
-    numbers: tuple[Numbers, ...]
-    drawings: tuple[Drawing, ...]
 
 
 def write_report(
@@ -109,88 +53,26 @@ def render_page(table: Table, gallery: Gallery, verdicts: Sequence[Verdict] = ()
     """Return the page as text; see `write_report`."""
     from markupsafe import Markup
 
-    from ddbench.claims.judging import NOT_MEASURED, ORDER
-
     environment = page_templates()
     environment.filters["svg"] = Markup
     styles = number_rows(table.panels)
-    views = [_view(index, panel, styles) for index, panel in enumerate(table.panels)]
+    views = [view_panel(index, panel, styles) for index, panel in enumerate(table.panels)]
+    choices = {name: sorted({getattr(view, name) for view in views}) for name in ("dataset", "protocol", "network")}
     page = environment.get_template("report.html").render(
         views=views,
         matrices=matrices_of(table.panels),
         gallery=gallery,
-        verdicts=verdicts,
-        judged=sorted((v for v in verdicts if v.verdict != NOT_MEASURED), key=lambda v: ORDER.index(v.verdict)),
-        not_measured=[v for v in verdicts if v.verdict == NOT_MEASURED],
         summary=_summarise(table),
-        choices={name: sorted({getattr(view, name) for view in views}) for name in ("dataset", "protocol", "network")},
+        choices=choices,
+        claims=show_claims(verdicts, choices),
         name_columns=NAME_COLUMNS,
-        frame_rows=_frame_rows,
+        frame_rows=frame_rows,
         number_text=lambda value: GAP if value is None else f"{value:.3g}",
         counts_text=_counts_text,
         css=Markup(joined("report.css")),
         script=Markup(joined("page.js", "report.js")),
     )
     return page + "\n"
-
-
-def _view(index: int, panel: Panel, styles: dict[str, int]) -> PanelView:
-    name = f"b{index}"
-    first = panel.entries[0].results[0]
-    marks = mark_entries(panel.entries)
-    # What describes a row stands right of its numbers: a phone shows the left part of a table first.
-    frame = panel.accuracy[sorted(panel.accuracy.columns, key=lambda heading: heading in TRAITS)]
-    ids = {(entry.row, entry.ipc): f"{name}c{position}" for position, entry in enumerate(panel.entries)}
-    drawings = [
-        Drawing(f"{name}-{plot.name}", plot.caption, inline_svg(plot, f"{name}-{plot.name}"))
-        for plot in plots_of(panel, styles, INK)
-    ]
-    return PanelView(
-        id=name,
-        panel=panel,
-        dataset=first.dataset,
-        protocol=first.protocol,
-        network=first.network,
-        headings=tuple(frame.columns),
-        rows=_accuracy_rows(name, panel, frame, marks, ids),
-        key=explain_marks(marks.values()),
-        notes=tuple(_anchor(name, note) for note in panel.notes),
-        numbers=tuple(
-            Numbers(ids[key], entry.name, entry_text(entry), marks.get(key), describe(entry))
-            for key, entry in zip(ids, panel.entries, strict=True)
-        ),
-        drawings=tuple(drawings),
-    )
-
-
-def _accuracy_rows(
-    name: str, panel: Panel, frame: pd.DataFrame, marks: dict[EntryKey, Mark], ids: dict[EntryKey, str]
-) -> tuple[tuple[Shown, ...], ...]:
-    ipcs = {ipc_name(entry.ipc): entry.ipc for entry in panel.entries}
-    rows = []
-    for entries, texts in zip(group_rows(panel.entries).values(), _frame_rows(frame), strict=True):
-        by_ipc = {entry.ipc: entry for entry in entries}
-        shown = []
-        for heading, text in zip(frame.columns, texts, strict=True):
-            entry = by_ipc.get(ipcs[heading]) if heading in ipcs else None
-            if entry is not None:
-                accuracy, key = entry.accuracy, (entry.row, entry.ipc)
-                shown.append(Shown(text, accuracy.mean if accuracy else None, ids[key], marks.get(key)))
-            else:
-                cited = re.search(r" \[(\d+)\]$", text) if heading.endswith(" published") else None
-                shown.append(Shown(text, source=f"{name}-source-{cited[1]}" if cited else ""))
-        rows.append(tuple(shown))
-    return tuple(rows)
-
-
-def _anchor(name: str, note: str) -> tuple[str, str]:
-    """Return a note with the id that published numbers refer to; empty for a note that is no source."""
-    number = re.match(r"\[(\d+)\] ", note)
-    return (f"{name}-source-{number[1]}" if number else "", note)
-
-
-def _frame_rows(frame: pd.DataFrame) -> list[list[str]]:
-    return [[str(value) for value in row] for row in frame.to_numpy().tolist()]
 
 
 def _summarise(table: Table) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ddbench.analysis.aggregate import costs_of
-from ddbench.report.plot_style import draw_full_real, finish, new_figure, row_name, style_of
+from ddbench.report.plot_style import draw_full_real, finish, new_figure, row_name, shown_names, style_of
 from ddbench.tables.table import Panel
 
 if TYPE_CHECKING:
@@ -79,13 +79,13 @@ def plot_costs(panel: Panel, points: Mapping[RowKey, list[Point]], styles: dict[
         styles: see `style_of`.
         label: of the cost, with its unit.
     """
-    figure, axes, columns = new_figure([*map(row_name, points), "full_real", "Pareto front"])
+    figure, axes, columns = new_figure([*shown_names(points, styles), "full_real", "Pareto front"])
     for row, found in points.items():
-        style = style_of(row_name(row), styles) | {"linestyle": ":"}
+        style = style_of(row_name(row), styles) | {"ls": ":"}
         axes.plot([p.cost for p in found], [p.accuracy for p in found], **style)
         for point in found:
             place = (point.cost, point.accuracy)
-            axes.annotate(str(point.ipc), place, (4, 3), textcoords="offset points", fontsize=7)
+            axes.annotate(str(point.ipc), place, (4, 3), textcoords="offset points")
     front = pareto_front([point for found in points.values() for point in found])
     if len(front) > 1:
         costs, accuracies = [p.cost for p in front], [p.accuracy for p in front]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
@@ -15,18 +15,24 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Contrast of at least 3:1 on white and on the dark theme's background; markers differ too, for who sees no colours.
+# Contrast of at least 3:1 on white and on the dark theme's background. Each place has a marker of its own and dashes
+# that few others have, for who cannot tell colours apart. The first place is that of random real images.
 COLOURS = (
     "#7a828c", "#2f7ed8", "#d9544f", "#2b9a57", "#b0761a", "#9b62d4", "#1593a3", "#d1539a", "#7d8a1e",
 )  # fmt: skip
-MARKERS = "osD^vPX*<>h"
-DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)))  # of the first eleven rows, the next eleven, and so on
+MARKERS = "osD^vPX*h"
+DASHES: tuple[Any, ...] = ("-", "-", (0, (5, 1.5)), "-.", (0, (3, 1.5, 1, 1.5, 1, 1.5)))
+COLOURED = len(COLOURS) - 1  # rows beside random_real
+BASELINE = "random_real"
+OTHER, OTHER_COLOUR = -1, "#80868f"  # the place of rows beyond these, which stay in the background
 INK = "#010203"  # stands for the text colour of the page's theme, and is replaced by it
-SIZE = (4.6, 3.3)  # inches; the legend's height is added
-LEGEND_LINE, LEGEND_WIDTH = 0.17, 62  # inches, letters
+SIZE = (4.6, 3.4)  # inches; the legend's height is added
+LEGEND_LINE, LEGEND_WIDTH = 0.23, 46  # inches, letters
+FONT_SIZE = 11  # points; 12 pixels where a page is 390 pixels wide
 SETTINGS: dict[str, Any] = {
     "text.parse_math": False,  # a name with $ is a name
-    "font.size": 9,
+    "font.size": FONT_SIZE,
+    **dict.fromkeys(("axes.labelsize", "xtick.labelsize", "ytick.labelsize", "legend.fontsize"), FONT_SIZE),
     "axes.spines.top": False,
     "axes.spines.right": False,
     "svg.hashsalt": "ddbench",
@@ -56,9 +62,38 @@ def number_rows(panels: Sequence[Panel]) -> dict[str, int]:
     return {name: index for index, name in enumerate(dict.fromkeys(names))}
 
 
+def place_rows(panel: Panel, numbers: dict[str, int]) -> dict[str, int]:
+    """Return the place of each row's name in one panel: its colour, marker and dashes, no two shown rows the same.
+
+    Where there are more than eight rows beside `random_real`, the eight best at the largest IPC have one, the others
+    `OTHER`. A row keeps its place in every panel of a report as far as that is free.
+    """
+    best: dict[str, tuple[int, float]] = {}
+    for entry in panel.entries:
+        if entry.ipc is not None and entry.accuracy and entry.row[0] != BASELINE:
+            name = row_name(entry.row)
+            best[name] = max(best.get(name, (0, 0.0)), (entry.ipc, entry.accuracy.mean))
+    chosen = sorted(best, key=lambda name: (*(-value for value in best[name]), numbers[name]))[:COLOURED]
+    places = dict.fromkeys(numbers, OTHER)
+    taken: set[int] = set()
+    baselines = [row_name(row) for row in group_rows(panel.entries) if row[0] == BASELINE]
+    if baselines:
+        places[baselines[0]] = 0
+    for name in sorted(chosen, key=numbers.__getitem__):
+        turn = ((numbers[name] + step) % COLOURED + 1 for step in range(COLOURED))
+        places[name] = next(place for place in turn if place not in taken)
+        taken.add(places[name])
+    return places
+
+
 def row_name(row: tuple[str, str, str]) -> str:
     """Return what a legend calls a row."""
     return " ".join(filter(None, row))
+
+
+def shown_names(rows: Iterable[tuple[str, str, str]], styles: dict[str, int]) -> list[str]:
+    """Return the names of the rows that a legend lists."""
+    return [name for name in map(row_name, rows) if styles[name] != OTHER]
 
 
 def new_figure(names: Sequence[str]) -> tuple[Figure, Axes, int]:
@@ -67,7 +102,7 @@ def new_figure(names: Sequence[str]) -> tuple[Figure, Axes, int]:
     from matplotlib.figure import Figure
 
     wrapped = [_wrapped(name) for name in names]
-    longest = max(len(line) for name in wrapped for line in name.splitlines())
+    longest = max((len(line) for name in wrapped for line in name.splitlines()), default=1)
     columns = max(1, min(4, LEGEND_WIDTH // (longest + 6)))
     lines = -(-sum(name.count("\n") + 1 for name in wrapped) // columns)
     figure = Figure(figsize=(SIZE[0], SIZE[1] + LEGEND_LINE * lines), dpi=DOTS_PER_INCH, layout="constrained")
@@ -76,13 +111,15 @@ def new_figure(names: Sequence[str]) -> tuple[Figure, Axes, int]:
 
 
 def style_of(name: str, styles: dict[str, int]) -> dict[str, Any]:
-    """Return what matplotlib draws a row with; no two of 33 rows share marker and dashes, whatever colours one sees."""
-    index = styles[name]
+    """Return what matplotlib draws a row with, by its place; see `place_rows`."""
+    place = styles[name]
+    if place == OTHER:
+        return {"label": "_nolegend_", "color": OTHER_COLOUR, "marker": ".", "markersize": 3, "lw": 0.6, "zorder": 1}
     return {
         "label": _wrapped(visible(name)),
-        "color": COLOURS[index % len(COLOURS)],
-        "marker": MARKERS[index % len(MARKERS)],
-        "linestyle": DASHES[index // len(MARKERS) % len(DASHES)],
+        "color": COLOURS[place],
+        "marker": MARKERS[place],
+        "linestyle": DASHES[place % len(DASHES)],
         "markersize": 5,
         "lw": 1.3,
     }
@@ -101,7 +138,7 @@ def finish(figure: Figure, axes: Axes, columns: int) -> None:
     axes.set_ylabel("test accuracy (%)")
     axes.grid(axis="y", color="#80808040", lw=0.6)
     entries = axes.get_legend_handles_labels()
-    figure.legend(*entries, loc="outside lower center", ncols=columns, frameon=False, fontsize=8)
+    figure.legend(*entries, loc="outside lower center", ncols=columns, frameon=False)
 
 
 def _wrapped(name: str) -> str:

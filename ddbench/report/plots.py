@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from ddbench.host.files import make_folder, staged_file
 from ddbench.report.curves import plot_curves
-from ddbench.report.pareto import memory_points, plot_costs, time_points
-from ddbench.report.plot_style import INK, number_rows, plot_settings
+from ddbench.report.pareto import Point, memory_points, plot_costs, time_points
+from ddbench.report.plot_style import INK, number_rows, place_rows, plot_settings
 from ddbench.report.regimes import gains_to_plot, plot_regimes
 from ddbench.tables.layout import name_machines
 from ddbench.tables.table import Panel
@@ -39,6 +39,7 @@ def plots_of(panel: Panel, styles: dict[str, int], ink: str = "black") -> list[P
         ink: colour of axes and text.
     """
     plots = []
+    styles = place_rows(panel, styles)
     if len(gains_to_plot(panel)) > 1:
         with plot_settings(ink):
             caption = "Gain over random real images by labels, with 95 % intervals over seeds"
@@ -56,9 +57,15 @@ def plots_of(panel: Panel, styles: dict[str, int], ink: str = "black") -> list[P
                 ("time", "Test accuracy against the time to make the set", time, "prepare + distill (s)"),
                 ("memory", "Test accuracy against peak memory while making the set", memory, memory_label),
             ):
-                if sum(map(len, points.values())) > 1:
+                if sum(map(len, points.values())) > 1 and not (name == "memory" and _is_flat(points, label)):
                     plots.append(Plot(name + suffix, caption + place, plot_costs(panel, points, styles, label)))
     return plots
+
+
+def _is_flat(points: Mapping[tuple[str, str, str], Sequence[Point]], label: str) -> bool:
+    """Return whether host memory hardly differs: what Python and torch take by themselves is most of it."""
+    costs = [point.cost for found in points.values() for point in found]
+    return "no GPU" in label and max(costs) < 1.1 * min(costs)
 
 
 def write_plots(panels: Sequence[Panel], folder: Path) -> list[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ddbench.analysis.regime_gains import RegimeGain, order_of, regime_gains
-from ddbench.report.plot_style import finish, new_figure, row_name, style_of
+from ddbench.report.plot_style import finish, new_figure, row_name, shown_names, style_of
 from ddbench.tables.table import Panel
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def plot_regimes(panel: Panel, styles: dict[str, int]) -> Figure:
     regimes = sorted({each.regime for each in gains}, key=order_of)
     series = list(dict.fromkeys((each.entry.row, each.entry.ipc or 0) for each in gains))
     several = len({ipc for _, ipc in series}) > 1
-    figure, axes, columns = new_figure(list(dict.fromkeys(row_name(row) for row, _ in series)))
+    figure, axes, columns = new_figure(shown_names(dict.fromkeys(row for row, _ in series), styles))
     seen: set[str] = set()
     for position, (row, ipc) in enumerate(series):
         shift = 0.6 * ((position + 0.5) / len(series) - 0.5)
@@ -42,7 +42,7 @@ def plot_regimes(panel: Panel, styles: dict[str, int]) -> Figure:
         axes.errorbar(places, [each.gain for each in own], yerr=[below, above], capsize=2, **style)
         if several:
             for place, each in zip(places, own, strict=True):
-                axes.annotate(f"{ipc}", (place, each.gain), xytext=(4, 2), textcoords="offset points", fontsize=7)
+                axes.annotate(f"{ipc}", (place, each.gain), xytext=(4, 2), textcoords="offset points")
     ink = axes.xaxis.label.get_color()
     axes.axhline(0.0, color=ink, lw=0.8, ls=(0, (1, 2)), zorder=0)
     axes.set_xticks(range(len(regimes)), [regime.replace(", ", "\n") for regime in regimes])

@@ -25,7 +25,7 @@ def gain_frame(entries: Sequence[Entry], shown: Sequence[Entry] | None = None) -
     ipcs = sorted({ipc for ipc, _ in baseline if ipc is not None})
     frame = []
     for row, found in rows.items():
-        texts = {entry.ipc: _gain(entry, baseline[_place(entry)]) for entry in found if _place(entry) in baseline}
+        texts = {entry.ipc: gain_text(entry, baseline[_place(entry)]) for entry in found if _place(entry) in baseline}
         if any(text != GAP for text in texts.values()):
             frame.append({**row_names(row, rows), **{ipc_name(ipc): texts.get(ipc, GAP) for ipc in ipcs}})
     return pd.DataFrame(frame)
@@ -43,7 +43,8 @@ def _place(entry: Entry) -> tuple[int | None, str]:
     return entry.ipc, entry.protocol_hash
 
 
-def _gain(entry: Entry, baseline: Entry) -> str:
+def gain_text(entry: Entry, baseline: Entry) -> str:
+    """Return the accuracy of an entry less that of another one, in points, with its 95 % interval."""
     own, random = accuracies(entry), accuracies(baseline)
     if not own or not random:
         return GAP

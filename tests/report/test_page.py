@@ -123,7 +123,9 @@ def test_claims_are_shown_with_their_verdicts(page):
     entries = made.words("td").splitlines()
     for text in ("3.25 points", "1.5 to 5", "3 and 3", "Welch t", "as claimed", "there is no result of mtt"):
         assert text in entries
-    assert "Claims: 1 not measured, 1 supported." in made.words("p")
+    assert entries.index("as claimed") < entries.index("there is no result of mtt")
+    assert "Not measured: 1 claim" in made.words("summary")
+    assert "Claims: 1 supported, 1 not measured." in made.words("p")
 
 
 def test_published_numbers_lead_to_their_source(page):

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from ddbench.analysis.significance import mean_against
-from ddbench.report.plot_style import COLOURS, INK, MARKERS, number_rows
+from ddbench.report.plot_style import COLOURS, INK, MARKERS, OTHER, number_rows, place_rows
 from ddbench.report.plots import inline_svg, plots_of, write_plots
 from ddbench.tables.table import make_table
 from tests.report._results import only_panel, varied
@@ -36,8 +36,26 @@ def test_colours_stand_out_on_both_themes(background):
     for colour in COLOURS:
         low, high = sorted((luminance(colour), luminance(background)))
         assert (high + 0.05) / (low + 0.05) >= 3
-    rows = len(COLOURS) * len(MARKERS)
-    assert len({(i % len(COLOURS), i % len(MARKERS)) for i in range(rows)}) == rows
+    assert len(set(COLOURS)) == len(set(MARKERS)) == len(COLOURS)
+
+
+def test_the_best_eight_and_random_images_have_places_of_their_own_and_others_stand_back():
+    found = [varied(f"m{i:02}", ipc, 0, (0.3 + 0.02 * (i if ipc == 10 else -i),)) for i in range(12) for ipc in (1, 10)]
+    panel = only_panel([*found, *(varied("random_real", ipc, 0, (0.1,)) for ipc in (1, 10))])
+    places = place_rows(panel, number_rows([panel]))
+    shown = {name: place for name, place in places.items() if place != OTHER}
+    assert set(shown) == {"random_real", *(f"m{i:02}" for i in range(4, 12))}
+    assert sorted(shown.values()) == list(range(9))
+    legend = plots_of(panel, number_rows([panel]))[0].figure.legends[0]
+    assert {text.get_text() for text in legend.get_texts()} == set(shown)
+
+
+def test_a_single_ipc_is_a_row_of_dots_and_flat_host_memory_is_no_plot():
+    panel = only_panel([varied("dm", 1, 0, (0.4,)), varied("dc", 1, 0, (0.5,)), varied("random_real", 1, 0, (0.3,))])
+    made = {plot.name: plot for plot in plots_of(panel, number_rows([panel]))}
+    axes = made["accuracy"].figure.axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["random_real", "dm", "dc"]
+    assert "memory" not in made
 
 
 def test_curves_show_means_and_their_intervals():

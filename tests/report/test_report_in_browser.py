@@ -20,6 +20,7 @@ from tests.report._results import recorded, varied
 pytestmark = pytest.mark.browser
 
 HOW = "install Debian's package chromium, or run `uv run playwright install chromium`"
+AXE = "DDBENCH_AXE"  # path of axe.min.js, of the package axe-core
 LIMIT = 15_000_000  # bytes of a page
 # Marks the first row and the pictures before anything is painted, so that the browser notes when it paints each.
 NOTE_PAINTING = """
@@ -153,7 +154,7 @@ def test_filters_hide_tables_pictures_and_rows(opened, small):
     assert visible.count() == 2
     page.locator("select[name=dataset]").select_option("other")
     assert visible.count() == 1
-    assert page.get_by_role("status").inner_text() == "1 of 3 tables shown"
+    assert page.get_by_role("status").inner_text() == "1 of 3 tables and 3 of 9 rows shown"
     assert page.locator("#pictures .panel:visible").count() == 1
     page.get_by_label("Method contains").fill("herd")
     assert page.locator("#tables .accuracy tbody tr:visible").count() == 1
@@ -161,22 +162,22 @@ def test_filters_hide_tables_pictures_and_rows(opened, small):
     assert page.get_by_text("No table fits").is_visible()
 
 
-def test_what_a_filter_leaves_empty_is_hidden_and_the_address_keeps_it(opened, small):
+def test_what_is_chosen_stands_in_the_address_and_leaves_no_empty_parts(opened, small):
     page = opened(small)
-    page.get_by_label("Method contains").fill("no such method")
-    assert page.locator("#tables > .panel:visible").count() == 0
-    assert page.get_by_role("status").inner_text() == "0 of 3 tables shown"
     page.get_by_label("Method contains").fill("herd")
-    assert page.locator("#tables .plots:visible").count() == 0
-    assert page.url.endswith("#filters?method=herd")
+    page.get_by_label("Data set").select_option("other")
+    assert page.locator(".contents li:visible").count() == 1
+    assert page.url.endswith("#filters?dataset=other&method=herd")
     page.reload()
     assert page.get_by_label("Method contains").input_value() == "herd"
-    assert (
-        page.locator("#tables .accuracy tbody tr:visible").count() == page.locator("#tables > .panel:visible").count()
-    )
+    assert page.get_by_role("status").inner_text() == "1 of 3 tables and 1 of 9 rows shown"
+    page.get_by_label("Method contains").fill("nobody")
+    assert page.locator("main h2:visible").count() == 0
+    assert page.locator("#nothing").is_visible()
+    assert page.get_by_role("status").inner_text() == "0 of 3 tables and 0 of 9 rows shown"
+    page.get_by_label("Data set").select_option("")
     page.get_by_label("Method contains").fill("")
     assert page.url.endswith("#")
-    assert page.locator("#tables .plots:visible").count() > 0
 
 
 def luminance(page):
@@ -240,6 +241,20 @@ def test_a_printed_page_has_no_controls_and_is_light(opened, small):
     assert not page.locator("#filters").is_visible()
     assert luminance(page) > 200
     assert page.pdf().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_as_opened_and_with_every_part_unfolded(opened, small, scheme):
+    if not os.environ.get(AXE):
+        pytest.skip(f"axe is not at hand: set {AXE} to axe.min.js of the package axe-core")
+    page = opened(small, color_scheme=scheme)
+    page.evaluate(Path(os.environ[AXE]).read_text(encoding="utf-8"))
+    for _ in range(2):
+        found = page.evaluate(
+            "axe.run().then((run) => run.violations.map((v) => [v.id, v.nodes[0].html.slice(0, 200)]))"
+        )
+        assert found == []
+        page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
 
 
 @pytest.mark.slow

@@ -3,8 +3,15 @@
   const byId = (id) => document.getElementById(id);
   for (const table of document.querySelectorAll("table.sortable")) ddbenchPage.makeSortable(table);
 
-  // Filters: tables and pictures by what they are of, rows by method.
-  const filters = byId("filters"), tables = document.querySelectorAll("#tables > .panel");
+  // Filters: whatever is of a data set, protocol, network or method that is not chosen goes, with what it leaves empty.
+  const filters = byId("filters"), blocks = [...document.querySelectorAll("#tables > .panel")];
+  const kinds = ["dataset", "protocol", "network"];
+  const rows = document.querySelectorAll("#tables table.accuracy tbody tr");
+  const isLeft = (node) => !node.closest("[hidden]");
+  const hideEmpty = (nodes, inside) => {
+    for (const node of nodes) node.hidden = ![...node.querySelectorAll(inside)].some((found) => !found.hidden);
+  };
+  // What is chosen stands in the address, so that a link or a reload shows the same.
   const keepInAddress = (chosen) => {
     const set = Object.entries(chosen).filter(([, value]) => value);
     const hash = set.length ? `#filters?${new URLSearchParams(set)}` : location.hash.startsWith("#filters?") ? "#" : null;
@@ -20,30 +27,47 @@
   };
   const applyFilters = () => {
     const chosen = Object.fromEntries(new FormData(filters));
-    for (const part of document.querySelectorAll("[data-dataset]")) {
-      part.hidden = ["dataset", "protocol", "network"].some(
-        (name) => chosen[name] && name in part.dataset && part.dataset[name] !== chosen[name],
-      );
-    }
     const method = (chosen.method ?? "").trim().toLowerCase();
-    for (const row of document.querySelectorAll("[data-method]")) {
-      row.hidden = !row.dataset.method.toLowerCase().includes(method);
+    for (const part of document.querySelectorAll("[data-dataset]")) {
+      part.hidden = kinds.some((kind) => chosen[kind] && kind in part.dataset && part.dataset[kind] !== chosen[kind]);
     }
-    for (const row of document.querySelectorAll("[data-claim]")) {
-      row.hidden = !row.dataset.claim.toLowerCase().includes(method);
+    for (const part of document.querySelectorAll("[data-method]")) {
+      part.hidden = !part.dataset.method.toLowerCase().includes(method);
     }
-    // What holds no row any more says nothing: tables, and panels whose table of accuracies is empty.
-    const isEmpty = (part) => method !== "" && !part.querySelector("tbody tr:not([hidden])");
-    for (const part of document.querySelectorAll("#tables details.part:not(.numbers)")) {
-      if (part.querySelector("tbody")) part.hidden = isEmpty(part);
+    for (const part of document.querySelectorAll("[data-methods]")) {
+      const fits = part.dataset.methods.toLowerCase().split(" ").some((name) => name.includes(method));
+      if (part.dataset.dataset === undefined) part.hidden = !fits;
+      else part.hidden ||= !fits;
     }
-    for (const panel of tables) panel.hidden ||= isEmpty(panel.querySelector("table.accuracy"));
-    for (const plots of document.querySelectorAll("#tables .plots")) plots.hidden = method !== "";
-    for (const note of document.querySelectorAll("#tables .unfiltered")) note.hidden = method === "";
-    keepInAddress(chosen);
-    const left = [...tables].filter((table) => !table.hidden).length;
-    byId("shown").textContent = `${left} of ${tables.length} table${tables.length === 1 ? "" : "s"} shown`;
+    for (const claim of document.querySelectorAll("tr.claim")) { // one that names none of a kind may be about any
+      const other = (kind) => {
+        const named = claim.getAttribute(`data-names-${kind}`);
+        return chosen[kind] && named && !named.split(" ").includes(chosen[kind]);
+      };
+      claim.hidden = kinds.some(other) || !claim.textContent.toLowerCase().includes(method);
+    }
+    // A plot shows every method, so it goes where only some are asked for.
+    for (const plots of document.querySelectorAll(".plots")) plots.hidden = method !== "";
+    hideEmpty(document.querySelectorAll("details.part"), "tbody tr, .notes > li, details.number");
+    for (const block of blocks) block.hidden ||= ![...block.querySelectorAll(".accuracy tbody tr")].some((row) => !row.hidden);
+    for (const item of document.querySelectorAll("[data-block]")) item.hidden = byId(item.dataset.block).hidden;
+    const scrolled = "#networks .wide, #pictures .panel, #claims > .wide";
+    for (const part of document.querySelectorAll(scrolled)) {
+      const inside = [...part.querySelectorAll("tbody tr, figure")];
+      if (part.dataset.dataset === undefined) part.hidden = inside.every((found) => found.hidden);
+      else part.hidden ||= inside.every((found) => found.hidden);
+    }
+    hideEmpty(document.querySelectorAll("#summary"), "tbody tr");
+    hideEmpty(document.querySelectorAll("#networks"), ":scope > .wide");
+    hideEmpty(document.querySelectorAll("#pictures"), ":scope > .panel, :scope > .notes > li");
+    hideEmpty(document.querySelectorAll("#claims"), "tbody tr");
+    hideEmpty(document.querySelectorAll(".contents"), "li");
+    for (const link of document.querySelectorAll("body > nav a")) link.hidden = !!byId(link.hash.slice(1))?.hidden;
+    const left = blocks.filter((block) => !block.hidden).length, lines = [...rows].filter(isLeft).length;
+    const count = (some, all, noun) => `${some} of ${all} ${noun}${all === 1 ? "" : "s"}`;
+    byId("shown").textContent = `${count(left, blocks.length, "table")} and ${count(lines, rows.length, "row")} shown`;
     byId("nothing").hidden = left > 0;
+    keepInAddress(chosen);
   };
   filters.addEventListener("input", applyFilters);
   filters.addEventListener("submit", (event) => event.preventDefault());
