@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING
 
 from ddbench.analysis.aggregate import Entry, values_by_seed
 from ddbench.analysis.significance import mean_against
-from ddbench.report.plot_style import draw_full_real, finish, new_figure, row_name, shown_names, style_of
+from ddbench.report.direct_labels import End, can_label, label_ends
+from ddbench.report.plot_style import (
+    add_legend,
+    draw_bars,
+    draw_full_real,
+    name_axes,
+    new_figure,
+    row_name,
+    shown_names,
+    style_of,
+)
 from ddbench.tables.escaping import visible
 from ddbench.tables.layout import group_rows
 from ddbench.tables.table import Panel
@@ -30,7 +40,9 @@ def plot_curves(panel: Panel, styles: dict[str, int]) -> Figure:
     rows = group_rows(entry for entry in panel.entries if entry.accuracy and entry.ipc is not None)
     if len({entry.ipc for entries in rows.values() for entry in entries}) == 1:
         return _plot_dots(panel, rows, styles)
-    figure, axes, columns = new_figure([*shown_names(rows, styles), "full_real"])
+    is_named = can_label(list(rows), styles)
+    figure, axes, columns = new_figure([] if is_named else [*shown_names(rows, styles), "full_real"])
+    last: list[End] = []
     for position, (row, entries) in enumerate(rows.items()):
         # Points of one IPC stand a little apart, so that their intervals can be told apart.
         shift = 1.25 ** (position / max(1, len(rows) - 1) - 0.5)
@@ -39,14 +51,20 @@ def plot_curves(panel: Panel, styles: dict[str, int]) -> Figure:
         below = [mean - max(0.0, low) for mean, (low, _) in zip(means, ends, strict=True)]
         above = [min(100.0, high) - mean for mean, (_, high) in zip(means, ends, strict=True)]
         places = [(entry.ipc or 0) * shift for entry in entries]
-        axes.errorbar(places, means, yerr=[below, above], capsize=2, **style_of(row_name(row), styles))
+        draw_bars(axes, row, places, means, yerr=[below, above], **style_of(row_name(row), styles))
+        last.append(End(row, places[-1], means[-1]))
     draw_full_real(panel, axes)
     ipcs = sorted({entry.ipc for entries in rows.values() for entry in entries if entry.ipc is not None})
     axes.set_xscale("log")
     axes.set_xticks(ipcs, [str(ipc) for ipc in ipcs])
     axes.minorticks_off()
     axes.set_xlabel("images per class")
-    finish(figure, axes, columns)
+    name_axes(axes)
+    if is_named:
+        whole = [entry.accuracy.mean for entry in panel.entries if entry.ipc is None and entry.accuracy]
+        label_ends(axes, last, styles, whole[0] if whole else None)
+    else:
+        add_legend(figure, axes, columns)
     return figure
 
 
@@ -58,8 +76,8 @@ def _plot_dots(panel: Panel, rows: Mapping[RowKey, Sequence[Entry]], styles: dic
     for place, (mean, row, entry) in enumerate(found):
         low, high = interval_of(entry) or (mean, mean)
         ends = [[mean - max(0.0, low)], [min(100.0, high) - mean]]
-        style = style_of(row_name(row), styles) | {"ls": "none"}
-        axes.errorbar([mean], [place], xerr=ends, capsize=2, **style)
+        style = style_of(row_name(row), styles) | {"linestyle": "none"}
+        draw_bars(axes, row, [mean], [place], xerr=ends, **style)
     names = [shorten(visible(row_name(row)), NAME_WIDTH, placeholder="\N{HORIZONTAL ELLIPSIS}") for _, row, _ in found]
     axes.set_yticks(range(len(found)), names)
     axes.set_ylim(-0.6, len(found) - 0.4)

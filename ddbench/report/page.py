@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ddbench.analysis.aggregate import GAP
 from ddbench.host.files import write_text
 from ddbench.records import Result
 from ddbench.report.claims import show_claims
+from ddbench.report.losses import find_logs
 from ddbench.report.matrix import matrices_of
 from ddbench.report.pictures import Gallery, make_gallery
 from ddbench.report.plot_style import number_rows
-from ddbench.report.views import frame_rows, view_panel
+from ddbench.report.ranks import show_ranks
+from ddbench.report.views import PanelView, frame_rows, view_panel
 from ddbench.tables.html import joined, page_templates
-from ddbench.tables.table import Table, make_table
+from ddbench.tables.table import Panel, Table, make_table
 from ddbench.tables.terminal import NAME_COLUMNS
 
 if TYPE_CHECKING:
     from ddbench.claims import Verdict
+
+SPLIT_ABOVE = 10_000  # results; one page of more takes long to open
 
 
 def write_report(
@@ -33,6 +40,8 @@ def write_report(
 ) -> Path:
     """Write the report of some results as one HTML file and return its path.
 
+    Above `SPLIT_ABOVE` results of several data sets it is a page with the summary, and one for each beside it.
+
     Args:
         results: of any machines, data sets, protocols and networks.
         path: of the file; replaced in one step.
@@ -45,24 +54,54 @@ def write_report(
         BadInputError: as `make_table`, or a place that cannot be written to.
     """
     table = make_table(results, published=True, mix_protocols=mix_protocols)
-    write_text(path, render_page(table, make_gallery(table.panels, sources, data_dir), verdicts))
+    places = list(sources)
+    views = view_panels(table, find_logs(places))
+    pages = render_pages(views, make_gallery(table.panels, places, data_dir), verdicts, path.name)
+    for name in reversed(pages):  # the first page, which links to the others, last
+        write_text(path.with_name(name), pages[name])
     return path
 
 
-def render_page(table: Table, gallery: Gallery, verdicts: Sequence[Verdict] = ()) -> str:
-    """Return the page as text; see `write_report`."""
+def view_panels(table: Table, logs: Mapping[str, Path] = MappingProxyType({})) -> list[PanelView]:
+    """Return what a page shows of each panel of a table; `logs` as `find_logs` returns them."""
+    styles = number_rows(table.panels)
+    return [view_panel(index, panel, styles, logs) for index, panel in enumerate(table.panels)]
+
+
+def render_pages(
+    views: Sequence[PanelView], gallery: Gallery, verdicts: Sequence[Verdict] = (), name: str = "report.html"
+) -> dict[str, str]:
+    """Return the report as text of each page, by its file's name, the one that is opened first.
+
+    There is one page, or above `SPLIT_ABOVE` results of several data sets one for each with one before them.
+    """
+    datasets = sorted({view.dataset for view in views})
+    results = sum(len(entry.results) for view in views for entry in view.panel.entries)
+    if len(datasets) == 1 or results <= SPLIT_ABOVE:
+        return {name: _render(views, gallery, verdicts)}
+    parts = {dataset: _name_part(name, index, dataset) for index, dataset in enumerate(datasets)}
+    pages = {name: _render([replace(view, page=parts[view.dataset]) for view in views], Gallery({}, ()), verdicts)}
+    for dataset, part in parts.items():
+        pages[part] = _render([view for view in views if view.dataset == dataset], gallery, (), home=name)
+    return pages
+
+
+def _render(views: Sequence[PanelView], gallery: Gallery, verdicts: Sequence[Verdict], home: str = "") -> str:
     from markupsafe import Markup
 
     environment = page_templates()
     environment.filters["svg"] = Markup
-    styles = number_rows(table.panels)
-    views = [view_panel(index, panel, styles) for index, panel in enumerate(table.panels)]
     choices = {name: sorted({getattr(view, name) for view in views}) for name in ("dataset", "protocol", "network")}
+    panels = [view.panel for view in views]
     page = environment.get_template("report.html").render(
         views=views,
-        matrices=matrices_of(table.panels),
-        gallery=gallery,
-        summary=_summarise(table),
+        here=[view for view in views if not view.page],
+        home=home,
+        matrices=matrices_of(panels),
+        notes=() if home else gallery.notes,
+        pictures=[(view, gallery.pictures[view.index]) for view in views if view.index in gallery.pictures],
+        ranks=() if home else show_ranks(panels),
+        summary=_summarise(panels),
         choices=choices,
         claims=show_claims(verdicts, choices),
         name_columns=NAME_COLUMNS,
@@ -70,13 +109,19 @@ def render_page(table: Table, gallery: Gallery, verdicts: Sequence[Verdict] = ()
         number_text=lambda value: GAP if value is None else f"{value:.3g}",
         counts_text=_counts_text,
         css=Markup(joined("report.css")),
-        script=Markup(joined("page.js", "report.js")),
+        script=Markup(joined("page.js", "copy.js", "pictures.js", "report.js")),
     )
     return page + "\n"
 
 
-def _summarise(table: Table) -> str:
-    entries = [entry for panel in table.panels for entry in panel.entries]
+def _name_part(name: str, index: int, dataset: str) -> str:
+    """Return the file's name of a data set's page; the number keeps apart what is the same in letters of files."""
+    stem, dot, kind = name.rpartition(".")
+    return f"{stem or kind}-{index + 1}-{re.sub(r'[^A-Za-z0-9.@=-]+', '_', dataset)}{dot}{kind if stem else ''}"
+
+
+def _summarise(panels: Sequence[Panel]) -> str:
+    entries = [entry for panel in panels for entry in panel.entries]
     results = [result for entry in entries for result in entry.results]
     bad = sum(result.status != "ok" for result in results)
     days = sorted(result.started_at[:10] for result in results if result.started_at)

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ddbench.analysis.aggregate import costs_of
-from ddbench.report.plot_style import draw_full_real, finish, new_figure, row_name, shown_names, style_of
+from ddbench.report.plot_style import (
+    add_legend,
+    draw_full_real,
+    mark_row,
+    name_axes,
+    new_figure,
+    row_name,
+    shown_names,
+    style_of,
+)
 from ddbench.tables.table import Panel
 
 if TYPE_CHECKING:
@@ -81,11 +90,11 @@ def plot_costs(panel: Panel, points: Mapping[RowKey, list[Point]], styles: dict[
     """
     figure, axes, columns = new_figure([*shown_names(points, styles), "full_real", "Pareto front"])
     for row, found in points.items():
-        style = style_of(row_name(row), styles) | {"ls": ":"}
-        axes.plot([p.cost for p in found], [p.accuracy for p in found], **style)
+        style = style_of(row_name(row), styles) | {"linestyle": ":"}
+        mark_row(row, *axes.plot([p.cost for p in found], [p.accuracy for p in found], **style))
         for point in found:
             place = (point.cost, point.accuracy)
-            axes.annotate(str(point.ipc), place, (4, 3), textcoords="offset points")
+            mark_row(row, axes.annotate(str(point.ipc), place, (4, 3), textcoords="offset points"))
     front = pareto_front([point for found in points.values() for point in found])
     if len(front) > 1:
         costs, accuracies = [p.cost for p in front], [p.accuracy for p in front]
@@ -94,7 +103,8 @@ def plot_costs(panel: Panel, points: Mapping[RowKey, list[Point]], styles: dict[
     draw_full_real(panel, axes)
     _scale_costs(axes, [point.cost for found in points.values() for point in found])
     axes.set_xlabel(f"{label}; numbers: IPC")
-    finish(figure, axes, columns)
+    name_axes(axes)
+    add_legend(figure, axes, columns)
     return figure
 
 

@@ -105,15 +105,20 @@ def gallery_of(panels: Sequence[HasEntries], folders: Mapping[str, Path], infos:
     return Gallery(pictures, tuple(notes))
 
 
-def find_sets(sources: Iterable[Path]) -> dict[str, Path]:
-    """Return the folders of distilled sets in results folders and single cells, by the key of their cell."""
-    found: dict[str, Path] = {}
+def find_cells(sources: Iterable[Path]) -> Iterator[Path]:
+    """Yield the folders of cells in results folders, and the single cells among the sources."""
     for source in sources:
-        roots = [source] if (source / RESULT_FILE).is_file() else sorted(source.glob("*/"))
-        for root in roots:
-            folder = root / DISTILLED_FOLDER
-            if folder.is_dir() and not root.name.startswith("."):
-                found.setdefault(root.name, folder)
+        for cell in [source] if (source / RESULT_FILE).is_file() else sorted(source.glob("*/")):
+            if not cell.name.startswith("."):
+                yield cell
+
+
+def find_sets(sources: Iterable[Path]) -> dict[str, Path]:
+    """Return the folders of distilled sets in results folders and single cells, by the cell's key; the first counts."""
+    found: dict[str, Path] = {}
+    for cell in find_cells(sources):
+        if (cell / DISTILLED_FOLDER).is_dir():
+            found.setdefault(cell.name, cell / DISTILLED_FOLDER)
     return found
 
 

@@ -12,6 +12,7 @@ from ddbench.tables.layout import group_rows
 from ddbench.tables.table import Panel
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -25,6 +26,7 @@ DASHES: tuple[Any, ...] = ("-", "-", (0, (5, 1.5)), "-.", (0, (3, 1.5, 1, 1.5, 1
 COLOURED = len(COLOURS) - 1  # rows beside random_real
 BASELINE = "random_real"
 OTHER, OTHER_COLOUR = -1, "#80868f"  # the place of rows beyond these, which stay in the background
+ROW = "row:"  # begins the group id of what belongs to a row, before the name of its method
 INK = "#010203"  # stands for the text colour of the page's theme, and is replaced by it
 SIZE = (4.6, 3.4)  # inches; the legend's height is added
 LEGEND_LINE, LEGEND_WIDTH = 0.23, 46  # inches, letters
@@ -125,6 +127,18 @@ def style_of(name: str, styles: dict[str, int]) -> dict[str, Any]:
     }
 
 
+def mark_row(row: tuple[str, str, str], *artists: Artist) -> None:
+    """Say whose artists these are, so that a page can hide them; see `ROW`."""
+    for artist in artists:
+        artist.set_gid(ROW + visible(row[0]))
+
+
+def draw_bars(axes: Axes, row: tuple[str, str, str], x: Sequence[float], y: Sequence[float], **style: Any) -> None:  # noqa: ANN401
+    """Draw points of a row with their intervals, as `Axes.errorbar` takes them."""
+    line, caps, bars = axes.errorbar(x, y, capsize=2, **style)
+    mark_row(row, line, *caps, *bars)
+
+
 def draw_full_real(panel: Panel, axes: Axes) -> None:
     """Draw a line at the accuracy of the whole training set, where it was measured."""
     for entry in panel.entries:
@@ -133,12 +147,20 @@ def draw_full_real(panel: Panel, axes: Axes) -> None:
             axes.axhline(entry.accuracy.mean, color=ink, lw=0.8, ls=(0, (1, 2)), label=visible(entry.method), zorder=0)
 
 
-def finish(figure: Figure, axes: Axes, columns: int) -> None:
-    """Add what every plot has: the name of the vertical axis, a grid, the legend."""
-    axes.set_ylabel("test accuracy (%)")
+def name_axes(axes: Axes, vertical: str = "test accuracy (%)") -> None:
+    """Add what every plot has: the name of the vertical axis and a grid."""
+    axes.set_ylabel(vertical)
     axes.grid(axis="y", color="#80808040", lw=0.6)
-    entries = axes.get_legend_handles_labels()
-    figure.legend(*entries, loc="outside lower center", ncols=columns, frameon=False)
+
+
+def add_legend(figure: Figure, axes: Axes, columns: int) -> None:
+    """Add the names of all lines below the plot."""
+    handles, labels = axes.get_legend_handles_labels()
+    lines = [handle[0] if isinstance(handle, tuple) else handle for handle in handles]  # of bars, what is marked
+    legend = figure.legend(lines, labels, loc="outside lower center", ncols=columns, frameon=False)
+    for line, *shown in zip(lines, legend.legend_handles, legend.get_texts(), strict=True):
+        for artist in shown:
+            artist.set_gid(line.get_gid())
 
 
 def _wrapped(name: str) -> str:

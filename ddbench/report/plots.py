@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ddbench.host.files import make_folder, staged_file
 from ddbench.report.curves import plot_curves
 from ddbench.report.pareto import Point, memory_points, plot_costs, time_points
-from ddbench.report.plot_style import INK, number_rows, place_rows, plot_settings
+from ddbench.report.plot_style import INK, ROW, number_rows, place_rows, plot_settings
 from ddbench.report.regimes import gains_to_plot, plot_regimes
 from ddbench.tables.layout import name_machines
 from ddbench.tables.table import Panel
@@ -23,11 +23,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Plot:
-    """A figure with what people and files call it."""
+    """A figure with what people and files call it, and the method that it is of; empty for one of several."""
 
     name: str
     caption: str
     figure: Figure
+    method: str = ""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A plot as an `<svg>` element, and the method that it is of; empty for one of several."""
+
+    id: str
+    caption: str
+    svg: str
+    method: str
 
 
 def plots_of(panel: Panel, styles: dict[str, int], ink: str = "black") -> list[Plot]:
@@ -74,6 +85,8 @@ def write_plots(panels: Sequence[Panel], folder: Path) -> list[Path]:
     styles, paths = number_rows(panels), []
     for panel in panels:
         for plot in plots_of(panel, styles):
+            for artist in plot.figure.findobj(lambda artist: artist.get_gid() is not None):
+                artist.set_gid(None)  # ids of a page, which a file would have several times
             stem = re.sub(r"[^A-Za-z0-9.@=-]+", "_", f"{panel.title}-{plot.name}")
             for kind in ("pdf", "svg"):
                 path = folder / f"{stem}.{kind}"
@@ -83,6 +96,12 @@ def write_plots(panels: Sequence[Panel], folder: Path) -> list[Path]:
                     plot.figure.savefig(temporary, format=kind, metadata=date, transparent=True)
                 paths.append(path)
     return paths
+
+
+def draw_inline(prefix: str, plots: Iterable[Plot]) -> tuple[Drawing, ...]:
+    """Return plots for a page, their ids beginning with `prefix`."""
+    ids = ((f"{prefix}-{plot.name}", plot) for plot in plots)
+    return tuple(Drawing(name, plot.caption, inline_svg(plot, name), plot.method) for name, plot in ids)
 
 
 def inline_svg(plot: Plot, prefix: str) -> str:
@@ -95,6 +114,7 @@ def inline_svg(plot: Plot, prefix: str) -> str:
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<defs>\s*<style.*?</defs>\s*", "", svg, flags=re.DOTALL)  # its rules would hold for the whole page
     svg = svg.replace("xlink:href", "href")
+    svg = re.sub(rf' id="{ROW}([^"]*)"', r' data-row="\1"', svg)
     svg = re.sub(r' id="([^"]+)"', rf' id="{prefix}-\1"', svg)
     svg = re.sub(r'(url\(#|href="#)', rf"\g<1>{prefix}-", svg)
     svg = svg.replace(INK, "currentColor")

@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ddbench.analysis.regime_gains import RegimeGain, order_of, regime_gains
-from ddbench.report.plot_style import finish, new_figure, row_name, shown_names, style_of
+from ddbench.report.plot_style import (
+    add_legend,
+    draw_bars,
+    mark_row,
+    name_axes,
+    new_figure,
+    row_name,
+    shown_names,
+    style_of,
+)
 from ddbench.tables.table import Panel
 
 if TYPE_CHECKING:
@@ -39,15 +48,15 @@ def plot_regimes(panel: Panel, styles: dict[str, int]) -> Figure:
         style = style_of(row_name(row), styles)
         style |= {"linestyle": "none"} | ({"label": "_nolegend_"} if style["label"] in seen else {})
         seen.add(style["label"])
-        axes.errorbar(places, [each.gain for each in own], yerr=[below, above], capsize=2, **style)
+        draw_bars(axes, row, places, [each.gain for each in own], yerr=[below, above], **style)
         if several:
             for place, each in zip(places, own, strict=True):
-                axes.annotate(f"{ipc}", (place, each.gain), xytext=(4, 2), textcoords="offset points")
+                mark_row(row, axes.annotate(f"{ipc}", (place, each.gain), (4, 2), textcoords="offset points"))
     ink = axes.xaxis.label.get_color()
     axes.axhline(0.0, color=ink, lw=0.8, ls=(0, (1, 2)), zorder=0)
     axes.set_xticks(range(len(regimes)), [regime.replace(", ", "\n") for regime in regimes])
     axes.set_xlim(-0.5, len(regimes) - 0.5)
     axes.set_xlabel("labels (numbers: images per class)" if several else "labels")
-    finish(figure, axes, columns)
-    axes.set_ylabel("gain over random images (points)")
+    name_axes(axes, "gain over random images (points)")
+    add_legend(figure, axes, columns)
     return figure

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ddbench.analysis.marks import EntryKey, Mark, explain_marks, mark_entries
 from ddbench.report.circumstances import Circumstances, describe
-from ddbench.report.plot_style import INK
-from ddbench.report.plots import inline_svg, plots_of
+from ddbench.report.losses import plots_of_losses
+from ddbench.report.plot_style import INK, plot_settings
+from ddbench.report.plots import Drawing, draw_inline, plots_of
 from ddbench.report.summary import SummaryRow, names_in, summary_rows
 from ddbench.tables.layout import entry_text, group_rows, ipc_name
 from ddbench.tables.table import Panel
@@ -18,7 +22,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TRAITS = ("space", "labels", "student lr")
-VERDICT_ORDER = ("refuted", "inconclusive", "not comparable", "supported", "not measured")  # what needs a look first
 
 
 @dataclass(frozen=True)
@@ -44,18 +47,16 @@ class Numbers:
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """A plot as an `<svg>` element."""
-
-    id: str
-    caption: str
-    svg: str
-
-
-@dataclass(frozen=True)
 class PanelView:
-    """One data set, protocol and network of the page."""
+    """One data set, protocol and network of a report.
 
+    Attributes:
+        index: of the panel in its table; the rest is what the page shows.
+        methods: their names, for filters.
+        page: file that shows it, empty for the page that this is of.
+    """
+
+    index: int
     id: str
     panel: Panel
     dataset: str
@@ -68,15 +69,21 @@ class PanelView:
     summary: tuple[SummaryRow, ...]
     numbers: tuple[Numbers, ...]
     drawings: tuple[Drawing, ...]
+    losses: tuple[Drawing, ...]
+    methods: str
+    page: str = ""
 
 
-def view_panel(index: int, panel: Panel, styles: dict[str, int]) -> PanelView:
+def view_panel(
+    index: int, panel: Panel, styles: dict[str, int], logs: Mapping[str, Path] = MappingProxyType({})
+) -> PanelView:
     """Return what a page shows of a panel.
 
     Args:
         index: of the panel in its table.
         panel: of the table.
         styles: see `number_rows`.
+        logs: of cells, by key; see `find_logs`.
     """
     name = f"b{index}"
     first = panel.entries[0].results[0]
@@ -85,11 +92,10 @@ def view_panel(index: int, panel: Panel, styles: dict[str, int]) -> PanelView:
     # What describes a row stands right of its numbers: a phone shows the left part of a table first.
     frame = panel.accuracy[sorted(panel.accuracy.columns, key=lambda heading: heading in TRAITS)]
     ids = {(entry.row, entry.ipc): f"{name}c{position}" for position, entry in enumerate(panel.entries)}
-    drawings = [
-        Drawing(f"{name}-{plot.name}", plot.caption, inline_svg(plot, f"{name}-{plot.name}"))
-        for plot in plots_of(panel, styles, INK)
-    ]
+    with plot_settings(INK):
+        losses = plots_of_losses(panel, logs)
     return PanelView(
+        index=index,
         id=name,
         panel=panel,
         dataset=first.dataset,
@@ -104,7 +110,9 @@ def view_panel(index: int, panel: Panel, styles: dict[str, int]) -> PanelView:
             Numbers(ids[key], entry.name, entry_text(entry), marks.get(key), describe(entry))
             for key, entry in zip(ids, panel.entries, strict=True)
         ),
-        drawings=tuple(drawings),
+        drawings=draw_inline(name, plots_of(panel, styles, INK)),
+        losses=draw_inline(name, losses),
+        methods=" ".join(methods),
     )
 
 

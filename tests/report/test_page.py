@@ -79,7 +79,7 @@ def test_a_page_is_whole_and_refers_to_nothing_outside(page):
     assert len(ids) == len(set(ids))
     for _, attributes in made.elements:
         for name in ("href", "src"):
-            assert attributes.get(name, "#").startswith(("#", "data:"))
+            assert attributes.get(name, "#").startswith(("#", "data:", "https://arxiv.org/abs/"))
         for target in (attributes.get("href") or "", *(f"#{i}" for i in attributes.get("aria-labelledby", "").split())):
             assert not target.startswith("#") or target[1:] in ids
     assert "default-src 'none'" in next(m["content"] for m in made.all("meta") if "Security" in m.get("http-equiv", ""))
@@ -133,6 +133,38 @@ def test_published_numbers_lead_to_their_source(page):
     made = page(found)
     assert re.search(r"48\.9 ± 0\.6 \[(\d)\]", made.words("a"))
     assert any("-source-" in (attributes.get("href") or "") for attributes in made.all("a"))
+
+
+def test_arxiv_identifiers_lead_to_their_papers_and_text_stays_text(page):
+    found = [varied("dm", 10, 0, dataset="cifar10", protocol="dsa", network="convnet-d3")]
+    claims = [Verdict("a", "as <b>arXiv:2110.04181</b> says", "not measured", "see arXiv 2311.15529")]
+    made = page(found, verdicts=claims)
+    links = {attributes.get("href") for attributes in made.all("a")}
+    assert {"https://arxiv.org/abs/2110.04181", "https://arxiv.org/abs/2311.15529"} <= links
+    assert made.all("b") == []
+
+
+def test_mean_ranks_stand_in_a_report_of_five_data_sets(page):
+    found = [
+        varied(method, 10, 0, (value + 0.01 * n,), dataset=f"d{n}")
+        for method, value in (("dm", 0.8), ("dc", 0.7), ("random_real", 0.5))
+        for n in range(5)
+    ]
+    made = page(found)
+    assert "Mean ranks over data sets" in made.words("h2")
+    assert "dm  1.00" in made.words("text")
+    assert "Mean ranks over data sets" not in page(found[:-1]).words("h2")
+
+
+def test_losses_of_cells_are_plots(page, tmp_path):
+    found = results()
+    for result in found:
+        (tmp_path / result.key).mkdir()
+        (tmp_path / result.key / "result.json").write_text("{}", encoding="utf-8")
+        (tmp_path / result.key / "log.txt").write_text("loss[0] = 2.0\nloss[10] = 1.0\n", encoding="utf-8")
+    made = page(found, sources=[tmp_path])
+    assert "Losses while distilling" in made.words("summary")
+    assert "dm: loss by step, distillation seed 0" in made.words("figcaption")
 
 
 def test_the_same_results_give_the_same_page(tmp_path):

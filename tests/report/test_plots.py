@@ -46,8 +46,8 @@ def test_the_best_eight_and_random_images_have_places_of_their_own_and_others_st
     shown = {name: place for name, place in places.items() if place != OTHER}
     assert set(shown) == {"random_real", *(f"m{i:02}" for i in range(4, 12))}
     assert sorted(shown.values()) == list(range(9))
-    legend = plots_of(panel, number_rows([panel]))[0].figure.legends[0]
-    assert {text.get_text() for text in legend.get_texts()} == set(shown)
+    axes = plots_of(panel, number_rows([panel]))[0].figure.axes[0]
+    assert {text.get_text() for text in axes.texts} == set(shown)
 
 
 def test_a_single_ipc_is_a_row_of_dots_and_flat_host_memory_is_no_plot():

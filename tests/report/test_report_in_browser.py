@@ -154,7 +154,7 @@ def test_filters_hide_tables_pictures_and_rows(opened, small):
     assert visible.count() == 2
     page.locator("select[name=dataset]").select_option("other")
     assert visible.count() == 1
-    assert page.get_by_role("status").inner_text() == "1 of 3 tables and 3 of 9 rows shown"
+    assert page.locator("#shown").inner_text() == "1 of 3 tables and 3 of 9 rows shown"
     assert page.locator("#pictures .panel:visible").count() == 1
     page.get_by_label("Method contains").fill("herd")
     assert page.locator("#tables .accuracy tbody tr:visible").count() == 1
@@ -170,14 +170,84 @@ def test_what_is_chosen_stands_in_the_address_and_leaves_no_empty_parts(opened, 
     assert page.url.endswith("#filters?dataset=other&method=herd")
     page.reload()
     assert page.get_by_label("Method contains").input_value() == "herd"
-    assert page.get_by_role("status").inner_text() == "1 of 3 tables and 1 of 9 rows shown"
+    assert page.locator("#shown").inner_text() == "1 of 3 tables and 1 of 9 rows shown"
     page.get_by_label("Method contains").fill("nobody")
     assert page.locator("main h2:visible").count() == 0
     assert page.locator("#nothing").is_visible()
-    assert page.get_by_role("status").inner_text() == "0 of 3 tables and 0 of 9 rows shown"
+    assert page.locator("#shown").inner_text() == "0 of 3 tables and 0 of 9 rows shown"
     page.get_by_label("Data set").select_option("")
     page.get_by_label("Method contains").fill("")
     assert page.url.endswith("#")
+
+
+def test_a_filter_hides_the_lines_of_other_methods(opened, small):
+    page = opened(small)
+    lines = page.locator("#b0 .plot").first.locator("[data-row]")
+    every = lines.count()
+    page.get_by_label("Method contains").fill("herd")
+    shown = {line.get_attribute("data-row") for line in lines.all() if line.is_visible()}
+    assert shown == {"herding"}
+    page.get_by_label("Method contains").fill("")
+    assert sum(line.is_visible() for line in lines.all()) == every
+
+
+def copied(page, form):
+    """What a page's first table is, as text: the page is not allowed the system's clipboard, so its own one is read."""
+    page.evaluate("window.taken = null; document.oncopy = () => { window.taken = document.activeElement.value; }")
+    page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined, configurable: true })")
+    page.locator("#b0").get_by_role("button", name=f"Copy as {form}: Test accuracy").click()
+    assert page.locator("#b0 .copy span").first.inner_text() == "3 rows copied"
+    return page.evaluate("window.taken").splitlines()
+
+
+def test_a_table_is_copied_as_csv_latex_and_markdown_as_it_is_sorted(opened, small):
+    page = opened(small)
+    page.locator("#b0 table.accuracy thead button").first.click()
+    csv, latex, markdown = (copied(page, form) for form in ("CSV", "LaTeX", "Markdown"))
+    assert [line.split(",")[0] for line in csv] == ["method", "dm", "herding", "random_real"]
+    assert (latex[0][:16], latex[-1]) == ("\\begin{tabular}{", "\\end{tabular}")
+    assert any(line.startswith("dm & \\textbf{81.0 $\\pm$ 2.0}") for line in latex)
+    assert any(line.startswith("random\\_real & ") for line in latex)
+    assert markdown[2].startswith("| dm | **81.0 ± 2.0** |")
+
+
+def test_a_picture_enlarges_and_one_class_stands_side_by_side(opened, small):
+    page = opened(small)
+    gallery = page.locator("#pictures .panel").first
+    before = gallery.locator("img").first.bounding_box()
+    gallery.get_by_label("Class").select_option(index=2)
+    frame = gallery.locator(".frame").first.bounding_box()
+    assert frame["height"] == pytest.approx(before["height"] / 10, abs=2)
+    assert frame["width"] == pytest.approx(before["width"], abs=1)
+    shown = gallery.locator(".classes li:visible").all_inner_texts()
+    assert len(set(shown)) == 1
+    gallery.get_by_label("Class").select_option(index=0)
+    gallery.locator(".frame").first.focus()
+    page.keyboard.press("Enter")
+    large = page.get_by_role("dialog").locator("img").bounding_box()
+    assert large["width"] > before["width"]
+    page.keyboard.press("Escape")
+    assert not page.get_by_role("dialog").is_visible()
+
+
+def test_a_report_in_parts_leads_from_its_summary_to_each(opened, tmp_path, monkeypatch):
+    monkeypatch.setattr("ddbench.report.page.SPLIT_ABOVE", 10)
+    found = [varied(method, 10, seed, dataset=d) for method in ("dm", "dc") for seed in (0, 1) for d in ("a", "b", "c")]
+    path = write_report(found, tmp_path / "report.html")
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "report-1-a.html",
+        "report-2-b.html",
+        "report-3-c.html",
+        "report.html",
+    ]
+    page = opened(path)
+    assert page.locator("#shown").inner_text() == "3 of 3 tables shown"
+    page.get_by_label("Data set").select_option("b")
+    page.locator(".contents a:visible").click()
+    assert page.url.endswith("report-2-b.html#b1")
+    assert page.locator("#tables > .panel").count() == 1
+    page.get_by_role("link", name="All data sets").click()
+    assert page.locator(".contents li:visible").count() == 3
 
 
 def luminance(page):

@@ -1,7 +1,10 @@
 "use strict";
 (() => {
   const byId = (id) => document.getElementById(id);
-  for (const table of document.querySelectorAll("table.sortable")) ddbenchPage.makeSortable(table);
+  for (const table of document.querySelectorAll("table.sortable")) {
+    ddbenchPage.makeSortable(table);
+    ddbenchPage.makeCopyable(table);
+  }
 
   // Filters: whatever is of a data set, protocol, network or method that is not chosen goes, with what it leaves empty.
   const filters = byId("filters"), blocks = [...document.querySelectorAll("#tables > .panel")];
@@ -46,11 +49,13 @@
       };
       claim.hidden = kinds.some(other) || !claim.textContent.toLowerCase().includes(method);
     }
-    // A plot shows every method, so it goes where only some are asked for.
-    for (const plots of document.querySelectorAll(".plots")) plots.hidden = method !== "";
-    hideEmpty(document.querySelectorAll("details.part"), "tbody tr, .notes > li, details.number");
+    for (const part of document.querySelectorAll(".plot [data-row]")) { // elements of SVG have no property for it
+      const isChosen = part.dataset.row.toLowerCase().includes(method) || part.dataset.row === "full_real";
+      part.toggleAttribute("hidden", !isChosen);
+      part.classList.toggle("chosen", method !== "");
+    }
+    hideEmpty(document.querySelectorAll("details.part"), "tbody tr, .notes > li, details.number, figure");
     for (const block of blocks) block.hidden ||= ![...block.querySelectorAll(".accuracy tbody tr")].some((row) => !row.hidden);
-    for (const item of document.querySelectorAll("[data-block]")) item.hidden = byId(item.dataset.block).hidden;
     const scrolled = "#networks .wide, #pictures .panel, #claims > .wide";
     for (const part of document.querySelectorAll(scrolled)) {
       const inside = [...part.querySelectorAll("tbody tr, figure")];
@@ -63,9 +68,11 @@
     hideEmpty(document.querySelectorAll("#claims"), "tbody tr");
     hideEmpty(document.querySelectorAll(".contents"), "li");
     for (const link of document.querySelectorAll("body > nav a")) link.hidden = !!byId(link.hash.slice(1))?.hidden;
-    const left = blocks.filter((block) => !block.hidden).length, lines = [...rows].filter(isLeft).length;
+    const items = [...document.querySelectorAll(".contents li")], left = items.filter((item) => !item.hidden).length;
+    const lines = [...rows].filter(isLeft).length;
     const count = (some, all, noun) => `${some} of ${all} ${noun}${all === 1 ? "" : "s"}`;
-    byId("shown").textContent = `${count(left, blocks.length, "table")} and ${count(lines, rows.length, "row")} shown`;
+    const ofRows = rows.length ? ` and ${count(lines, rows.length, "row")}` : "";
+    byId("shown").textContent = `${count(left, items.length, "table")}${ofRows} shown`;
     byId("nothing").hidden = left > 0;
     keepInAddress(chosen);
   };
@@ -82,17 +89,21 @@
     for (let part = target; part; part = part.parentElement) if (part.tagName === "DETAILS") part.open = true;
     if (target) target.scrollIntoView();
   };
+  const show = (title, content) => {
+    byId("behind-title").textContent = title;
+    byId("behind-content").replaceChildren(content);
+    dialog.showModal();
+    dialog.scrollTop = 0;
+  };
   document.addEventListener("click", (event) => {
     const link = event.target.closest("td a[href^='#']");
     const summary = link && byId(link.hash.slice(1));
     if (!summary || summary.tagName !== "SUMMARY") return;
     event.preventDefault();
     const panel = summary.closest(".panel").querySelector("h2");
-    byId("behind-title").textContent = `${summary.textContent} (${panel.textContent})`;
-    byId("behind-content").replaceChildren(summary.nextElementSibling.cloneNode(true));
-    dialog.showModal();
-    dialog.scrollTop = 0;
+    show(`${summary.textContent} (${panel.textContent})`, summary.nextElementSibling.cloneNode(true));
   });
+  ddbenchPage.showPictures(show);
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
   addEventListener("hashchange", () => {
     unfold();

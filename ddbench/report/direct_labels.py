@@ -1,0 +1,72 @@
+"""Names at the ends of curves, in place of a legend, where they are short."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ddbench.report.plot_style import DOTS_PER_INCH, FONT_SIZE, OTHER, SIZE, mark_row, row_name, style_of
+from ddbench.tables.escaping import visible
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LONGEST = 18  # letters of a name beside a curve
+AXES_HEIGHT = SIZE[1] - 0.7  # inches, about what the name of the horizontal axis leaves
+LINE = 1.25 * FONT_SIZE / DOTS_PER_INCH / AXES_HEIGHT  # from one name to the next, as a share of that
+
+
+@dataclass(frozen=True)
+class End:
+    """The last point of a row's curve."""
+
+    row: tuple[str, str, str]
+    x: float
+    y: float
+
+
+def can_label(rows: Sequence[tuple[str, str, str]], styles: dict[str, int]) -> bool:
+    """Return whether all rows that a legend would list have names short enough to stand beside the plot."""
+    named = [name for name in map(row_name, rows) if styles[name] != OTHER]
+    return all(len(visible(name)) <= LONGEST for name in named) and len(named) * LINE <= 1
+
+
+def label_ends(axes: Axes, ends: Sequence[End], styles: dict[str, int], full_real: float | None = None) -> None:
+    """Write each shown row's name right of the axes, at the height of its end or as near as others leave room.
+
+    Args:
+        axes: with its limits set.
+        ends: of all rows.
+        styles: see `style_of`.
+        full_real: accuracy of the whole training set, in percent, whose line is named too; None for none.
+    """
+    low, high = axes.get_ylim()
+    right = axes.get_xlim()[1]
+    ink = axes.xaxis.label.get_color()
+    lines = [
+        (end.y, visible(row_name(end.row)), end.x, style_of(row_name(end.row), styles)["color"], end.row)
+        for end in ends
+        if styles[row_name(end.row)] != OTHER
+    ]
+    if full_real is not None:
+        lines.append((full_real, "full_real", right, ink, ("full_real", "", "")))
+    lines.sort(key=lambda line: line[0])
+    heights = spread([(y - low) / (high - low) for y, *_ in lines], LINE)
+    for (y, name, x, colour, row), height in zip(lines, heights, strict=True):
+        place, connector = (1.06, height), {"arrowstyle": "-", "color": colour, "lw": 0.8, "shrinkA": 0, "shrinkB": 3}
+        label = axes.annotate(name, (x, y), place, textcoords="axes fraction", va="center", arrowprops=connector)
+        assert label.arrow_patch is not None
+        mark_row(row, label, label.arrow_patch)
+
+
+def spread(wanted: Sequence[float], gap: float) -> list[float]:
+    """Return ascending places from 0 to 1 moved as far apart as `gap`: up, and down again from the upper end."""
+    places: list[float] = []
+    for place in wanted:
+        places.append(max(place, places[-1] + gap) if places else max(place, 0.0))
+    limit = 1.0
+    for index in reversed(range(len(places))):
+        places[index] = min(places[index], limit)
+        limit = places[index] - gap
+    return places
