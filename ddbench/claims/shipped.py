@@ -28,7 +28,7 @@ def find_claims(name_or_path: str) -> Path:
         return _folder() / f"{name_or_path}.toml"
     if path.name == name_or_path and not path.suffix and not path.exists():
         raise UnknownNameError(
-            f"no claims file {name_or_path!r} and none shipped; {suggest(path.name, claims_names())}"
+            f"no claims file {name_or_path!r} and ddbench ships none of that name; {suggest(path.name, claims_names())}"
         )
     return path
 

@@ -76,7 +76,9 @@ class RowCache:
         is_older = checksum == zlib.crc32(image.data).to_bytes(CHECKSUM_BYTES, "little")
         if was_written and not is_older and self.path not in _warned:
             _warned.add(self.path)
-            warnings.warn(f"{self.path} is damaged or of other work; what is wrong is decoded again", stacklevel=5)
+            warnings.warn(
+                f"{self.path} is damaged or belongs to other work; those images are decoded again", stacklevel=5
+            )
         return False
 
     def _checksum(self, row: int, image: _Image) -> bytes:

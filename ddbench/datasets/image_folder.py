@@ -52,7 +52,7 @@ def load_image_folder(
         )
     if train_folder.samefile(test_folder):
         raise DataMismatchError(
-            f"{test_folder} is the folder {train_folder}, whose images students are trained on; put others there"
+            f"{test_folder} is the same folder as {train_folder}, whose images train students; put others there"
         )
     passed = PassedOver()
     classes = _shared_classes(train_folder, test_folder, passed)
@@ -91,5 +91,5 @@ def _shared_classes(train_folder: Path, test_folder: Path, passed: PassedOver) -
     if len(train) < 2:
         raise DataMismatchError(f"{train_folder} should hold one folder per class, at least two, found {len(train)}")
     if spelling:
-        warnings.warn(f"{train_folder}: {spelling}; they are classes of their own", stacklevel=4)
+        warnings.warn(f"{train_folder}: {spelling}; they count as separate classes", stacklevel=4)
     return train

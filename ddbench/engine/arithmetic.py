@@ -69,7 +69,7 @@ def check_precision(precision: Precision, device: torch.device) -> None:
     """Raise BadInputError for `tf32` on a device that has no such arithmetic."""
     if precision == "tf32" and not (device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)):
         raise BadInputError(
-            f"a protocol in TF32 needs an NVIDIA GPU from Ampere on, got {device}; take the same protocol in float32"
+            f"a protocol in TF32 needs an NVIDIA GPU from Ampere on, got {device}; use the same protocol in float32"
         )
 
 

@@ -65,7 +65,7 @@ class PassedOver:
         """Say in one line what was left out below `root`, where anything was."""
         found = [f"{count} {reason} ({', '.join(self.examples[reason])})" for reason, count in self.counts.items()]
         if found:
-            warnings.warn(f"{root}: passed over {'; '.join(found)}", stacklevel=4)
+            warnings.warn(f"{root}: skipped {'; '.join(found)}", stacklevel=4)
 
 
 def list_images(folder: Path, passed: PassedOver | None = None) -> list[Path]:

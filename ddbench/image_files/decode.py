@@ -123,7 +123,7 @@ def _as_mode(source: Image.Image, mode: str, name: str) -> Image.Image:
         raise DataMismatchError(f"the image {name} holds {frames} frames, not one picture; save the one that is meant")
     if source.mode == "L" and _SIGNED in getattr(source, "tag_v2", {}).get(_SAMPLES, ()):  # Pillow takes no notice
         raise DataMismatchError(
-            f"the image {name} holds signed integers, whose range is not certain; save it with 8 or 16 unsigned bits"
+            f"the image {name} holds signed integers, whose range is unknown; save it with 8 or 16 unsigned bits"
         )
     if source.mode == mode:
         source.load()
@@ -134,7 +134,7 @@ def _as_mode(source: Image.Image, mode: str, name: str) -> Image.Image:
     elif source.mode in ("I", "F"):
         kind = "32-bit integers" if source.mode == "I" else "floats"
         raise DataMismatchError(
-            f"the image {name} holds {kind} (mode {source.mode}), whose range is not certain; save it with 8 or 16 bits"
+            f"the image {name} holds {kind} (mode {source.mode}), whose range is unknown; save it with 8 or 16 bits"
         )
     elif source.mode == "P" and "transparency" in source.info:  # Pillow asks for it, the colours stay the same
         image = source.convert("RGBA")

@@ -45,7 +45,7 @@ def match_classes(names: Sequence[str], info: DatasetInfo, class_map: Mapping[st
     rest = [name for name in names if name not in told]
     strangers = sorted(set(class_map) - set(names))
     if strangers:
-        raise BadInputError(f"the class map names {_few(strangers)}, which the source has not; take them out")
+        raise BadInputError(f"the class map names {_few(strangers)}, which the source does not have; remove them")
     ids, known = {name: label for label, name in enumerate(info.class_ids)}, _names_of(info)
     exact = {name: label for label, name in enumerate(info.class_names)}
     ways: dict[str, Callable[[str], int | None]] = {
@@ -110,7 +110,9 @@ def _told_label(name: str, told: str, info: DatasetInfo) -> int:
     if label is None and told.isascii() and told.isdigit() and len(told) < MOST_DIGITS and int(told) < info.num_classes:
         label = int(told)
     if label is None:
-        raise BadInputError(f"the class map says {told!r} for {name!r}, which is no class of {info.name}; correct it")
+        raise BadInputError(
+            f"the class map says {told!r} for {name!r}, which is not a class of {info.name}; correct it"
+        )
     return label
 
 

@@ -26,8 +26,8 @@ class DCImporter(Importer):
         pairs = content.get("data") if isinstance(content, dict) else None
         if not isinstance(pairs, list | tuple) or not pairs:
             raise BadInputError(
-                f"{source} is no file of DC, DSA or DM: it has no list 'data' of sets; import a plain file of images "
-                "and labels --as tensors"
+                f"{source} is not a file of DC, DSA or DM: it has no list 'data' of sets; import a plain file of "
+                "images and labels --as tensors"
             )
         if any(not isinstance(pair, list | tuple) or len(pair) != 2 for pair in pairs):
             raise BadInputError(f"{source}: each entry of 'data' must be a pair of images and labels; import another")

@@ -80,7 +80,9 @@ def _space_by(config: dict[str, Any]) -> Space | None:
 def _read_config(path: Path, options: ImportOptions) -> dict[str, Any]:
     content = read_yaml(path, "config")
     if not isinstance(content, dict) or "dataset" not in content:
-        raise BadInputError(f"{path} is no config of DD-Ranking: it has no 'dataset'; name its config, or the folder")
+        raise BadInputError(
+            f"{path} is not a config of DD-Ranking: it has no 'dataset'; name its config, or the folder"
+        )
     if not isinstance(content.get("use_zca", False), bool):
         raise BadInputError(f"{path}: use_zca must be true or false, got {content['use_zca']!r}; correct it")
     named, wanted = dataset_name(content), options.info.name.partition(",")[0]

@@ -197,7 +197,7 @@ def _fetch(source: Path, options: ImportOptions) -> Path:
     """Return the folder of a data set of the hub, fetched where the user has asked for it."""
     name = source.as_posix()
     if not options.download or name.count("/") != 1:
-        raise BadInputError(f"{source} does not exist; OWNER/NAME on the hub is fetched with --download alone")
+        raise BadInputError(f"{source} does not exist; OWNER/NAME on the hub is fetched only with --download")
     from huggingface_hub import snapshot_download
 
     try:

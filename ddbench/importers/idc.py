@@ -26,7 +26,9 @@ class IDCImporter(Importer):
         path = source / FILE if source.is_dir() else source
         content = read_saved(path, "distilled set")
         if not isinstance(content, list | tuple) or len(content) != 2:
-            raise BadInputError(f"{path} is no file of IDC: it must be a pair of images and labels; import it --as dc")
+            raise BadInputError(
+                f"{path} is not a file of IDC: it must be a pair of images and labels; import it --as dc"
+            )
         named = FACTOR.search(path.absolute().parent.name)
         factor = options.factor or (int(named[1]) if named else None)
         if factor is None:

@@ -26,7 +26,7 @@ class ImageFolderImporter(Importer):
     def read(self, source: Path, options: ImportOptions) -> list[ForeignSet]:
         """Return the one set of a folder, class by class in the data set's order, each sorted by file name."""
         if not source.is_dir():
-            raise BadInputError(f"{source} is no folder; name the one that holds a folder for each class")
+            raise BadInputError(f"{source} is not a folder; name the one that holds a folder for each class")
         passed = PassedOver()
         names = class_names_in(source, passed, known=(CARD,))
         if not names:

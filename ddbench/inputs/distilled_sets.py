@@ -83,7 +83,7 @@ def as_set_labels(value: object, count: int, num_classes: int, ipc: int | None, 
         if count != ipc * num_classes:
             raise BadInputError(
                 f"a set of {num_classes} classes at ipc {ipc} has {ipc * num_classes} images, got {count}; correct ipc"
-                f", or give uneven=True and ipc={-(-count // num_classes)} where classes are meant to differ"
+                f", or give uneven=True and ipc={-(-count // num_classes)} if classes are meant to differ"
             )
         if labels.ndim == 1:
             check_counts(labels, ipc, num_classes)
@@ -127,7 +127,7 @@ def check_counts(labels: Tensor, ipc: int, num_classes: int) -> None:
         label = int((counts != ipc).nonzero()[0])
         raise BadInputError(
             f"a set at ipc {ipc} must have {ipc} images of each class, got {int(counts.min())} to {int(counts.max())} "
-            f"(class {label} has {int(counts[label])}); take as many of each, or give uneven=True if it is meant"
+            f"(class {label} has {int(counts[label])}); take as many of each, or give uneven=True if this is intended"
         )
 
 
@@ -176,7 +176,7 @@ def check_whitened(images: Tensor, mean: Tensor, matrix: Tensor, margin: float, 
     beyond = (images.flatten(1).to(reach).abs() > reach).flatten(1).any(1)
     if beyond.any():
         raise BadInputError(
-            f"{int(beyond.sum())} of {len(images)} images are no whitened images of {name}: no pixels within "
+            f"{int(beyond.sum())} of {len(images)} images are not whitened images of {name}: no pixels within "
             f"{margin:g} of 0..1 give such values; whiten pixels in 0..1, or widen provenance "
             "pixel_margin (--pixel-margin of an import)"
         )

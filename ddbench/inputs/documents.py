@@ -54,7 +54,7 @@ def decode(content: bytes, where: str) -> str:
         return content.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise BadInputError(f"{where} must be text in UTF-8, is not in line {line}; save it as UTF-8") from error
+        raise BadInputError(f"{where} must be text in UTF-8, but line {line} is not; save it as UTF-8") from error
 
 
 def read_json(path: Path, what: str) -> Any:  # noqa: ANN401 - whatever the file holds
@@ -135,10 +135,10 @@ def check_content(content: object, where: str) -> None:
                 raise BadInputError(f"{where} is nested more than {DEEPEST} deep; is it the right file?")
             if isinstance(part, str):
                 if not part.isascii() and any("\ud800" <= character <= "\udfff" for character in part):
-                    raise BadInputError(f"{where} holds text that is no Unicode: {part!r}; fix or replace it")
+                    raise BadInputError(f"{where} holds text that is not Unicode: {part!r}; fix or replace it")
             elif isinstance(part, dict):
                 waiting += [(part, depth + 1), (part.values(), depth + 1)]
             elif isinstance(part, list):
                 waiting.append((part, depth + 1))
             elif isinstance(part, int) and abs(part) > LARGEST_INTEGER:
-                raise BadInputError(f"{where} holds a number beyond 64 bits; give one that is meant")
+                raise BadInputError(f"{where} holds a number beyond 64 bits; give a smaller one")

@@ -52,6 +52,7 @@ def as_hard_labels(value: object, count: int, num_classes: int, what: str) -> Te
     low, high = (int(end) for end in labels.aminmax()) if count else (0, 0)
     if low < 0 or high >= num_classes:
         raise BadInputError(
-            f"labels must lie in 0..{num_classes - 1} ({num_classes} classes), got {low}..{high}; number the classes so"
+            f"labels must lie in 0..{num_classes - 1} ({num_classes} classes), got {low}..{high}; "
+            "number the classes from 0"
         )
     return labels

@@ -46,7 +46,7 @@ def read_pickled(path: Path, what: str, allowed: Sequence[Any] = (), advice: str
             raise BadInputError(
                 f"{what} {path} holds Python code ({code[1]}) that would run on loading; {advice}"
             ) from error
-        raise BadInputError(f"{what} {path} is damaged or no PyTorch file; copy or download it again") from error
+        raise BadInputError(f"{what} {path} is damaged or not a PyTorch file; copy or download it again") from error
 
 
 def _unpacked_size(path: Path) -> int:

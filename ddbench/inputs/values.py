@@ -106,7 +106,7 @@ def as_text(value: object, what: str, *, may_be_empty: bool = False) -> str:
     if not value.strip() and not may_be_empty:
         raise BadInputError(f"{what} must not be empty, got {shown(value)}")
     if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
-        raise BadInputError(f"{what} holds text that is no Unicode: {shown(value)}; give it anew")
+        raise BadInputError(f"{what} holds text that is not Unicode: {shown(value)}; enter it again")
     return value
 
 

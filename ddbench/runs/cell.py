@@ -241,8 +241,8 @@ def _at_a_rate_of(protocol: Protocol, distilled: DistilledDataset) -> DistilledD
     if distilled.student_lr is None or protocol.optimiser == "sgd":
         return distilled
     warnings.warn(
-        f"the set's learned rate, {distilled.student_lr:.3g}, is one of SGD: protocol {protocol.name} trains with "
-        f"{protocol.optimiser} at its own",
+        f"the set's learned rate, {distilled.student_lr:.3g}, is for SGD: protocol {protocol.name} trains with "
+        f"{protocol.optimiser} at its own rate",
         stacklevel=4,
     )
     return replace(distilled, student_lr=None)
@@ -257,7 +257,7 @@ def _check_protocol(protocol: Protocol, distilled: DistilledDataset, real: RealD
         )
     if protocol.teacher is not None and distilled.space == "zca":
         raise BadInputError(
-            f"protocol {protocol.name} has a teacher of normalised images, and the set is whitened; use dsa or dc"
+            f"protocol {protocol.name} has a teacher of normalised images, but the set is whitened; use dsa or dc"
         )
     augmentation = protocol.image_augmentation_of(real.info)
     if augmentation is None:
@@ -268,7 +268,7 @@ def _check_protocol(protocol: Protocol, distilled: DistilledDataset, real: RealD
             f"{real.info.channels}; use dsa or dc"
         )
     if distilled.space == "zca":
-        raise BadInputError(f"protocol {protocol.name} changes images as pixels, the set is whitened; use dsa or dc")
+        raise BadInputError(f"protocol {protocol.name} changes pixels, but the set is whitened; use dsa or dc")
 
 
 def _distill_cell(cell: Cell, options: RunOptions) -> DistilledDataset:

@@ -54,7 +54,7 @@ def export_set(
     exporter, target = EXPORTERS.get(form)(), as_path(out, "folder of an export")
     check_export_target(target, overwrite=overwrite)
     if distilled.ipc is None:
-        raise BadInputError("this set is the whole training set, which is no distilled set; export another")
+        raise BadInputError("this set is the whole training set, not a distilled set; export another")
     name = dataset if dataset is not None else distilled.provenance.get("dataset")
     if name is None:
         raise BadInputError("the set does not say which data set it was made from; name it with --dataset")
@@ -74,12 +74,12 @@ def export_set(
 def check_export_target(folder: Path, *, overwrite: bool) -> None:
     """Raise BadInputError where an export cannot be written to `folder`: before anything is read."""
     if folder.is_symlink():
-        raise BadInputError(f"{folder} is a link to {folder.readlink()}, and no link is followed; name a new folder")
+        raise BadInputError(f"{folder} is a link to {folder.readlink()}, and links are not followed; name a new folder")
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         is_export = _is_export(folder)
         if not (is_export and overwrite):
             hint = "name a new folder, or replace it with --overwrite" if is_export else "name a new folder"
-            raise BadInputError(f"{folder} exists and {'holds an export' if is_export else 'is no export'}; {hint}")
+            raise BadInputError(f"{folder} exists and {'holds an export' if is_export else 'is not an export'}; {hint}")
     make_folder(folder.parent)
 
 

@@ -59,7 +59,7 @@ class SourceFacts:
     def __post_init__(self) -> None:
         name = None if self.method is None else as_text(self.method, "method")
         if name is not None and (name != " ".join(name.split()) or not name.isprintable()):
-            raise BadInputError("method must be a name in one line without spaces around it; write it so")
+            raise BadInputError("method must be a name in one line without spaces around it; correct it")
         if self.seed is not None:
             as_seed(self.seed)
         if self.space is not None:
@@ -72,7 +72,7 @@ class SourceFacts:
         as_flag(self.download, "download")
         if self.method in METHODS.names():
             raise BadInputError(
-                f"{self.method} is a method of ddbench, and an imported set is none of its runs; name it "
+                f"{self.method} is a method of ddbench, and an imported set is not one of its runs; name it "
                 f"{self.method}-{SUFFIX}, or as its authors do"
             )
 
@@ -87,7 +87,7 @@ def images_of(foreign: ForeignSet, real: RealDataset, told: SourceFacts, notes: 
     """
     images, info = foreign.images, real.info
     if images.ndim != 4 or 0 in images.shape:
-        raise BadInputError(f"images must be (M, C, H, W), got shape {tuple(images.shape)}; save them so")
+        raise BadInputError(f"images must be (M, C, H, W), got shape {tuple(images.shape)}; save them in that shape")
     if images.shape[1] != info.channels and images.shape[3] == info.channels:
         raise BadInputError(
             f"images must be (M, C, H, W), got {tuple(images.shape)}, channels last; save images.permute(0, 3, 1, 2)"
@@ -198,11 +198,11 @@ def labels_of(foreign: ForeignSet, real: RealDataset, told: SourceFacts) -> Tens
     if labels.ndim not in (1, 2) or labels.is_complex() or labels.dtype == torch.bool or 0 in labels.shape:
         raise BadInputError(
             f"labels must be (M,) whole numbers or (M, K) numbers, got {tuple(labels.shape)} "
-            f"{labels.dtype}; save them so"
+            f"{labels.dtype}; convert them"
         )
     if labels.ndim == 1 or (labels.ndim == 2 and labels.shape[1] == 1 and real.info.num_classes > 1):
         if labels.is_floating_point() and not torch.equal(labels, labels.round()):
-            raise BadInputError("labels must be whole numbers, or a row of probabilities an image; save them so")
+            raise BadInputError("labels must be whole numbers, or a row of probabilities per image; convert them")
         if told.logits:
             raise BadInputError("--logits is for soft labels, these are hard; leave it out")
         return labels.flatten().long()
@@ -210,7 +210,7 @@ def labels_of(foreign: ForeignSet, real: RealDataset, told: SourceFacts) -> Tens
     if foreign.logits or told.logits:
         if bool((soft >= 0).all()) and float((soft.float().sum(1) - 1).abs().max()) <= 1e-3:
             raise BadInputError(
-                "these labels are probabilities already: a softmax of them would be others; import them --as mtt, or "
+                "these labels are already probabilities, and a softmax would change them; import them --as mtt, or "
                 "without --logits"
             )
         return soft.float().softmax(1)

@@ -76,7 +76,7 @@ def import_set(
     class_map = {} if told.class_map is None else _read_class_map(as_path(told.class_map, "class map"))
     for name in ("class_map", "download"):
         if getattr(told, name) and name not in importer.takes:
-            raise BadInputError(f"format {form} makes no use of --{name.replace('_', '-')}; leave it out")
+            raise BadInputError(f"format {form} does not use --{name.replace('_', '-')}; leave it out")
     found = importer.read(path, ImportOptions(real.info, told.factor, class_map, told.download))
     notes = list(dict.fromkeys(note for one in found for note in one.notes))
     files = _digests(path)
@@ -102,14 +102,14 @@ def check_import_target(folder: Path, *, overwrite: bool) -> None:
     What lies there is replaced only where it is what an import left and `overwrite` says so.
     """
     if folder.is_symlink():
-        raise BadInputError(f"{folder} is a link to {folder.readlink()}, and no link is followed; name a new folder")
+        raise BadInputError(f"{folder} is a link to {folder.readlink()}, and links are not followed; name a new folder")
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         make_folder(folder.parent)
         return
     inside = [folder, *folder.iterdir()] if folder.is_dir() else []
     imports = [place for place in inside if _is_import(place)]
     if folder not in imports and (not imports or len(imports) < len(inside) - 1):
-        raise BadInputError(f"{folder} exists and is no import; name a new folder")
+        raise BadInputError(f"{folder} exists and is not an import; name a new folder")
     if not overwrite:
         what = "an imported set" if len(imports) == 1 else f"{len(imports)} imported sets"
         raise BadInputError(f"{folder} holds {what}; name a new folder, or use --overwrite")
@@ -218,7 +218,7 @@ def _margin(given: float | str) -> float | str:
 def _read_class_map(path: Path) -> dict[str, str]:
     content = read_yaml(path, "class map")
     if not isinstance(content, dict) or not all(isinstance(value, str | int) for value in content.values()):
-        raise BadInputError(f"class map {path} must be lines of NAME: CLASS; write it so")
+        raise BadInputError(f"class map {path} must be lines of NAME: CLASS; correct it")
     return {str(name): str(value) for name, value in content.items()}
 
 

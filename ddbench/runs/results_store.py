@@ -238,7 +238,7 @@ def check_apart(out: Path | None, sources: Iterable[Path]) -> None:
         is_of_cells = place.name in (RESULT_FILE, SIDECAR, TENSORS) and place.is_relative_to(source)
         is_of_lines = place.suffix == ".jsonl" and place.is_relative_to(source) and not result_files(source)
         if place == source or is_of_cells or is_of_lines:
-            raise BadInputError(f"{out} is one of the files that are read, and would be lost; name another file")
+            raise BadInputError(f"{out} is one of the input files and would be overwritten; name another file")
 
 
 def write_lines(results: Iterable[Result], path: Path) -> None:
@@ -357,7 +357,7 @@ def _parse(text: bytes, where: str, key: str, tell: OnProblem) -> Result:
         if unknown:
             field = ".".join(map(str, unknown[0]))
             raise BadInputError(
-                f"{where} holds {field!r}, which this ddbench does not know: a newer one wrote it; update ddbench"
+                f"{where} holds {field!r}, which this version does not know: a newer one wrote it; update ddbench"
             ) from error
         reason = explain(error)
         raise BadInputError(f"{where} is not a ddbench result: {reason}; remove it and run that cell again") from error

@@ -107,7 +107,7 @@ class RunLog:
             do()
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
-            warnings.warn(tidy(f"logger {name} {how}, the run goes on without it: {reason}"), stacklevel=5)
+            warnings.warn(tidy(f"logger {name} {how}, the run continues without it: {reason}"), stacklevel=5)
             failed = self._open.pop(name, None)
             if failed is not None and how != NOT_CLOSED:
                 with suppress(Exception):  # what it holds is let go of, if it can be

@@ -28,7 +28,7 @@ def check_fits(distilled: DistilledDataset, real: RealDataset, side: int | None 
     if side is not None and distilled.images.shape[2:] != (side, side):
         raise DataMismatchError(
             f"the distilled images are {'x'.join(map(str, distilled.images.shape[2:]))} where {side}x{side} were "
-            f"asked for; a method makes images of the data set's size, or of its setting image_size"
+            f"requested; a method makes images of the data set's size, or of its setting image_size"
         )
     names = distilled.provenance.get("class_names")
     if names is not None and tuple(names) != info.class_names:
@@ -66,6 +66,6 @@ def _check_whole(distilled: DistilledDataset, real: RealDataset) -> None:
         )
     if distilled.is_streamed and not torch.equal(labels, real.train.labels):
         raise BadInputError(
-            f"a set on the device 'meta' stands for the training images of {real.info.name} in stored order, and its "
-            "labels are others; distil full_real again"
+            f"a set on the device 'meta' stands for the training images of {real.info.name} in stored order, but its "
+            "labels differ; distil full_real again"
         )

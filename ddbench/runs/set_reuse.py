@@ -33,7 +33,7 @@ def find_reusable(cell: Cell, cells: Sequence[Cell], store: Store, info: Dataset
             problem = f"{folder} is of other work"
         except DDBenchError as error:
             problem = str(error)
-        warnings.warn(f"a distilled set is not used again, the cell distils its own: {problem}", stacklevel=3)
+        warnings.warn(f"a distilled set cannot be reused, so the cell distils its own: {problem}", stacklevel=3)
     return None
 
 

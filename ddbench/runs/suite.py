@@ -142,7 +142,7 @@ class SuiteSet(Checked):
         told = self.model_fields_set - {"path", "form"}
         if self.form is None and told:
             raise ValueError(
-                f"{', '.join(sorted(told))}: of no meaning without `as`; say which format it is, or take out"
+                f"{', '.join(sorted(told))}: only used with `as`; name the format with `as`, or remove this"
             )
         return self
 
@@ -173,9 +173,9 @@ class Suite(Checked):
     @model_validator(mode="after")
     def _has_work(self) -> Self:
         if not (self.methods or self.sets):
-            raise ValueError("methods: none are listed, and no sets; list some of either")
+            raise ValueError("methods: the suite lists neither methods nor sets; add some")
         if self.methods and not self.ipc and any(listed.ipc is None for listed in self.methods):
-            raise ValueError("ipc: is missing; list the images per class of the methods")
+            raise ValueError("ipc: is missing; list the images per class")
         return self
 
     @property

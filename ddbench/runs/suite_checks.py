@@ -52,8 +52,8 @@ def check_sizes(cells: list[Cell], infos: Mapping[str, DatasetInfo]) -> None:
         made, seen = cell.config.get("image_size"), infos[cell.dataset].image_size
         if made not in (None, seen) and not PROTOCOLS.get(cell.protocol).resize:
             raise BadInputError(
-                f"{cell.method} is to make images of {made} px and students see {seen}: protocol {cell.protocol} "
-                "resizes none; leave image_size out, or take imagenet-hard"
+                f"{cell.method} would make images of {made} px, but students see {seen}: protocol {cell.protocol} "
+                "does not resize images; leave image_size out, or use imagenet-hard"
             )
 
 

@@ -27,7 +27,9 @@ def find_suite(name_or_path: str) -> Path:
     if name_or_path in suite_names() and not path.exists():
         return _folder() / f"{name_or_path}.yaml"
     if path.name == name_or_path and not path.suffix and not path.exists():
-        raise UnknownNameError(f"no suite file {name_or_path!r} and none shipped; {suggest(path.name, suite_names())}")
+        raise UnknownNameError(
+            f"no suite file {name_or_path!r} and ddbench ships none of that name; {suggest(path.name, suite_names())}"
+        )
     if not path.exists():
         close = get_close_matches(path.stem, suite_names(), n=1)
         named = f"did you mean {close[0]}?" if close else "check the path, or take one of `ddbench list suites`"

@@ -49,11 +49,11 @@ def _sets_of(listed: SuiteSet, suite: Suite, options: RunOptions, scratch: Path)
     path = as_path(listed.path, "set of a suite")
     if listed.form is None:
         if not (path / SIDECAR).is_file():
-            raise BadInputError(f"{path} is no distilled set; name its folder, or say what it is with `as: FORMAT`")
+            raise BadInputError(f"{path} is not a distilled set; name its folder, or say what it is with `as: FORMAT`")
         return [(path, load_distilled(path))]
     dataset = listed.dataset or suite.datasets[0]
     if listed.dataset is None and len(suite.datasets) > 1:
-        raise BadInputError(f"{path}: say which data set it stands for, `dataset: ...`, the suite has several")
+        raise BadInputError(f"{path}: the suite has several data sets; name the one it was made from, `dataset: ...`")
     known = {field.name for field in fields(SourceFacts)}
     told = SourceFacts(**{name: value for name, value in listed.model_dump().items() if name in known})
     made = []
@@ -68,7 +68,7 @@ def _spec_of(distilled: DistilledDataset, infos: Mapping[str, DatasetInfo], list
         if origin in (spec, info.name):
             return spec
     raise BadInputError(
-        f"{listed.path} was made from {origin}, which is no data set of the suite; add it, or leave it out"
+        f"{listed.path} was made from {origin}, which is not a data set of the suite; add it, or remove the set"
     )
 
 

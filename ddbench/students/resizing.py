@@ -30,20 +30,20 @@ def at_size_of(distilled: DistilledDataset, info: DatasetInfo, protocol: Protoco
         return distilled
     if distilled.ipc is None or height < side or width < side:
         raise DataMismatchError(
-            f"images of {height}x{width} stand for none of {side}x{side}, as those of {info.name} are: only distilled "
+            f"images of {height}x{width} cannot stand for those of {info.name}, {side}x{side}: only distilled "
             "sets of larger images are resized; name the data set they were made from"
         )
     if not protocol.resize:
         raise DataMismatchError(
             f"the distilled images are {height}x{width} and those of {info.name} {side}x{side}, and protocol "
-            f"{protocol.name} resizes none; name a data set of that size, such as NAME,size={height}, or a protocol "
-            "that does, imagenet-hard"
+            f"{protocol.name} does not resize images; name a data set of that size, such as NAME,size={height}, or a "
+            "protocol that does, imagenet-hard"
         )
     made_at = distilled.provenance.get("config", {}).get("image_size")
     if "config" in distilled.provenance and made_at != height:
         raise DataMismatchError(
-            f"this set of {height}x{width} was distilled from {distilled.provenance.get('dataset')}: it is no result "
-            f"on {info.name}; distil it from {info.name} by a method that has the setting image_size"
+            f"this set of {height}x{width} was distilled from {distilled.provenance.get('dataset')}: it gives no "
+            f"result on {info.name}; distil it from {info.name} by a method that has the setting image_size"
         )
     if distilled.images.dtype != torch.uint8 or height != width:
         raise BadInputError(

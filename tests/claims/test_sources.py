@@ -43,7 +43,7 @@ def test_newer_schema_half_written_and_empty_sources_are_refused(folder, tmp_pat
     with pytest.raises(BadInputError, match=r"a\.jsonl, line 2 is not a ddbench result"):
         read_sources([folder])
     lines.write_text(whole.replace('"students"', '"of_tomorrow":1,"students"'))
-    with pytest.raises(BadInputError, match="'of_tomorrow', which this ddbench does not know: a newer one wrote it"):
+    with pytest.raises(BadInputError, match="'of_tomorrow', which this version does not know: a newer one wrote it"):
         read_sources([folder])
     (tmp_path / "empty").mkdir()
     for nothing in (tmp_path / "empty", tmp_path / "none"):

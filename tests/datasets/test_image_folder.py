@@ -128,7 +128,7 @@ def test_what_is_passed_over_is_said_in_one_line(folder, write_image):
         write_image(folder / split / "cat" / ".thumbnails" / "0.png")
         write_image(folder / split / "loose.png")
         (folder / split / "dog" / "notes.txt").touch()
-    with pytest.warns(UserWarning, match=r"passed over 4 hidden [^\n]*; 2 beside [^\n]*; 2 of kinds") as caught:
+    with pytest.warns(UserWarning, match=r"skipped 4 hidden [^\n]*; 2 beside [^\n]*; 2 of kinds") as caught:
         real = load_dataset(f"image_folder:{folder},size=16")
     assert len(caught) == 1
     assert real.info.class_names == ("cat", "dog")
@@ -148,7 +148,7 @@ def test_classes_that_differ_in_case_alone_are_said(folder, write_image):
     ):
         load_dataset(f"image_folder:{folder}")
     write_image(folder / "val" / "Cat" / "0.png")
-    with pytest.warns(UserWarning, match="tells apart Cat and cat; they are classes of their own$"):
+    with pytest.warns(UserWarning, match="tells apart Cat and cat; they count as separate classes$"):
         assert load_dataset(f"image_folder:{folder},size=16").info.num_classes == 3
 
 
@@ -191,7 +191,7 @@ def test_a_size_that_is_none_is_refused(folder, size):
 
 def test_a_test_folder_that_leads_to_the_training_folder_is_refused(folder):
     (folder / "test").symlink_to("train")
-    with pytest.raises(DataMismatchError, match=r"test is the folder .*train, whose images students are trained on"):
+    with pytest.raises(DataMismatchError, match=r"test is the same folder as .*train, whose images train students"):
         load_dataset(f"image_folder:{folder},size=16")
 
 

@@ -110,7 +110,7 @@ def test_of_many_damaged_rows_there_is_one_warning(cache, decoding):
         for rows in ([0, 1, 2], [3, 4], [5]):
             assert torch.equal(cache.read(rows, decoding[1]), IMAGES[rows])
     (warning,) = caught
-    assert str(warning.message).endswith("is damaged or of other work; what is wrong is decoded again")
+    assert str(warning.message).endswith("is damaged or belongs to other work; those images are decoded again")
 
 
 def test_rows_of_another_place_are_not_taken(cache, decoding):
@@ -120,7 +120,7 @@ def test_rows_of_another_place_are_not_taken(cache, decoding):
     length = len(content) // 6
     cache.path.write_bytes(content[length : 2 * length] + content[:length] + content[2 * length :])
     decoded.clear()
-    with pytest.warns(UserWarning, match="damaged or of other work"):
+    with pytest.warns(UserWarning, match="damaged or belongs to other work"):
         assert torch.equal(cache.read(list(range(6)), decode), IMAGES)
     assert decoded == [0, 1]
 
@@ -130,7 +130,7 @@ def test_rows_of_another_file_are_not_taken(cache, decoding, tmp_path):
     other.read(list(range(6)), lambda rows: 255 - IMAGES[rows])
     cache.path.parent.mkdir()
     cache.path.write_bytes(other.path.read_bytes())
-    with pytest.warns(UserWarning, match="damaged or of other work") as caught:
+    with pytest.warns(UserWarning, match="damaged or belongs to other work") as caught:
         assert torch.equal(cache.read(list(range(6)), decoding[1]), IMAGES)
     assert len(caught) == 1
 

@@ -166,7 +166,7 @@ def test_a_damaged_original_checkpoint_is_a_reason(nette, pipeline, tmp_path):
     path = tmp_path / "DiT.pt"
     path.write_bytes(b"not much")
     config = BackboneConfig(str(path), str(pipeline))
-    assert "DiT.pt is damaged or no PyTorch file" in (backbone_unsupported(config, nette.train) or "")
+    assert "DiT.pt is damaged or not a PyTorch file" in (backbone_unsupported(config, nette.train) or "")
 
 
 def test_a_run_without_weights_is_skipped_with_the_reason(nette):

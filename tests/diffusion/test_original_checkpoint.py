@@ -140,7 +140,7 @@ def test_a_missing_file_says_what_to_put_there(path):
 )
 def test_a_damaged_file_is_refused_in_one_line(path, damage):
     path.write_bytes(damage(save(random_state(), path).read_bytes()))
-    with pytest.raises(DataMismatchError, match=r"DiT.pt is damaged or no PyTorch file; copy or download it again$"):
+    with pytest.raises(DataMismatchError, match=r"DiT.pt is damaged or not a PyTorch file; copy or download it again$"):
         load_original(path)
 
 

@@ -146,15 +146,15 @@ def test_an_export_replaces_nothing_but_an_export(make, digits, tmp_path):
     export_set(made, "image-folder", out, digits, overwrite=True)
     assert not (out / "set.safetensors").exists()
     (tmp_path / "out" / "thesis.tex").write_text("x")
-    with pytest.raises(BadInputError, match="is no export"):
+    with pytest.raises(BadInputError, match="is not an export"):
         export_set(made, "tensors", out, digits, overwrite=True)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("x")
     (tmp_path / "mine" / CARD).write_text("{}")
-    with pytest.raises(BadInputError, match="is no export"):
+    with pytest.raises(BadInputError, match="is not an export"):
         export_set(made, "tensors", tmp_path / "mine", digits, overwrite=True)
     (tmp_path / "link").symlink_to(out)
-    with pytest.raises(BadInputError, match="no link is followed"):
+    with pytest.raises(BadInputError, match="links are not followed"):
         export_set(made, "tensors", tmp_path / "link", digits, overwrite=True)
 
 

@@ -114,9 +114,7 @@ def test_one_line_says_what_was_passed_over_and_none_where_nothing_was(tmp_path)
     for number in range(5):
         passed.add(HIDDEN, f".{number}.jpg")
         passed.add(OTHER_KIND, f"{number}.txt")
-    line = (
-        r"passed over 5 hidden or a system's own \(\.0\.jpg, \.1\.jpg, \.2\.jpg\); 5 of kinds that are not read \(\.txt"
-    )
+    line = r"skipped 5 hidden or a system's own \(\.0\.jpg, \.1\.jpg, \.2\.jpg\); 5 of kinds that are not read \(\.txt"
     with pytest.warns(UserWarning, match=line) as caught:
         passed.warn(tmp_path)
     assert len(caught) == 1

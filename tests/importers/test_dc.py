@@ -76,7 +76,7 @@ def test_what_is_no_such_file_is_refused(imported, saved, normalised, labels, tm
         "20 images and 19 labels": saved({"data": [[normalised, labels[1:]]]}, "e.pt"),
         "hold NaN or infinite": saved({"data": [[normalised * float("nan"), labels]]}, "f.pt"),
         "channels last": saved({"data": [[normalised.permute(0, 2, 3, 1), labels]]}, "g.pt"),
-        "damaged or no PyTorch file": tmp_path / "h.pt",
+        "damaged or not a PyTorch file": tmp_path / "h.pt",
         r"holds Python code \(.*print\) .* save plain tensors": saved(Code(), "i.pt"),
     }
     (tmp_path / "h.pt").write_bytes(b"PK\x03\x04 and nothing more")

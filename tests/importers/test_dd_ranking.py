@@ -56,7 +56,7 @@ def test_a_config_says_the_same_run_here_and_what_differs(imported, saved, norma
 
 def test_what_is_no_run_is_refused(imported, saved, normalised, tmp_path):
     (tmp_path / "other.yaml").write_text("epochs: 3\n")
-    with pytest.raises(BadInputError, match="is no config of DD-Ranking"):
+    with pytest.raises(BadInputError, match="is not a config of DD-Ranking"):
         imported(tmp_path / "other.yaml", "dd-ranking")
     folder = saved(normalised[:19], "odd/images.pt").parent
     with pytest.raises(BadInputError, match="19 images are not as many of each of 10 classes"):

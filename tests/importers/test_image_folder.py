@@ -74,7 +74,7 @@ def test_other_names_are_refused_until_a_map_says_what_they_are(animals, write, 
     for text, message in (
         ("striped: horse\nsmall: ant\n", "class map says 'horse'"),
         ("striped: ant\nsmall: ant\n", "all mean the class 'ant'"),
-        ("striped: zebra crossing\nsmall: ant\nlarge: ant\n", "names 'large', which the source has not"),
+        ("striped: zebra crossing\nsmall: ant\nlarge: ant\n", "names 'large', which the source does not have"),
         ("- a\n", "must be lines of NAME: CLASS"),
     ):
         (tmp_path / "map.yaml").write_text(text)
@@ -110,7 +110,7 @@ def test_lossy_files_are_told_and_odd_ones_refused(imported, write, tmp_path, pi
     (fewer / "9").mkdir()
     with pytest.raises(DataMismatchError, match="holds no image"):
         imported(fewer, "image-folder")
-    with pytest.raises(BadInputError, match="is no folder"):
+    with pytest.raises(BadInputError, match="is not a folder"):
         imported(odd / "3" / "wide.png", "image-folder")
     (tmp_path / "none").mkdir()
     with pytest.raises(BadInputError, match="holds no folders"):

@@ -106,7 +106,7 @@ def test_what_is_told_is_used_or_refused(imported, saved, normalised, pixels, la
     dc = saved({"data": [[normalised, labels]]}, "res_DM_D_C_2ipc.pt")
     assert imported(dc, "dc", factor=2).sets[0].decode_factor == 2
     for name, value in (("class_map", "map.yaml"), ("download", True)):
-        with pytest.raises(BadInputError, match=r"makes no use of --|does not exist"):
+        with pytest.raises(BadInputError, match=r"does not use --|does not exist"):
             imported(dc, "dc", **{name: value})
 
 
@@ -182,5 +182,5 @@ def test_forged_objects_and_claims_are_refused(imported, saved, pixels, labels):
 
 def test_probabilities_are_no_logits(imported, saved, pixels, labels):
     rows = torch.nn.functional.one_hot(labels, 10).float()
-    with pytest.raises(BadInputError, match="these labels are probabilities already"):
+    with pytest.raises(BadInputError, match="these labels are already probabilities"):
         imported(saved([pixels, rows], "p.pt"), "tensors", logits=True)

@@ -39,7 +39,7 @@ def test_every_whitened_image_of_pixels_within_the_margin_is_taken(generator):
     pixels = torch.randint(0, 2, (50, 3, 4, 4), generator=generator) * 6.999 - 2.9995  # corners of the range
     images = whiten(pixels, whitening)
     distilled_sets.check_whitened(images, whitening.mean, whitening.matrix, 3.0, "toy")
-    with pytest.raises(BadInputError, match="1 of 50 images are no whitened images of toy"):
+    with pytest.raises(BadInputError, match="1 of 50 images are not whitened images of toy"):
         distilled_sets.check_whitened(
             images * torch.tensor([500.0] + [1.0] * 49).view(-1, 1, 1, 1), whitening.mean, whitening.matrix, 3.0, "toy"
         )
@@ -58,7 +58,7 @@ def test_soft_rows_may_miss_one_by_rounding_and_no_more():
 def test_classes_of_different_size_are_refused_whatever_their_mean():
     distilled_sets.check_counts(torch.tensor([2, 0, 1, 1, 0, 2]), 2, 3)
     for labels in ([0, 0, 0, 1, 2, 2], [0, 0, 0, 1, 1, 1]):
-        with pytest.raises(BadInputError, match="or give uneven=True if it is meant"):
+        with pytest.raises(BadInputError, match="or give uneven=True if this is intended"):
             distilled_sets.check_counts(torch.tensor(labels), 2, 3)
 
 

@@ -40,8 +40,8 @@ WRONG_JSON = {
     "half of it": ('{"a": 1,\n"b"', r"is not JSON: .* in line 2, column 4"),
     "deep": ("[" * 100_000, f"is nested more than {DEEPEST} deep"),
     "deep, but not too deep for Python": ("[" * 70 + "]" * 70, f"is nested more than {DEEPEST} deep"),
-    "half a character": ('{"a": "\\ud800"}', "holds text that is no Unicode"),
-    "half a character in a key": ('{"\\udcff": 1}', "holds text that is no Unicode"),
+    "half a character": ('{"a": "\\ud800"}', "holds text that is not Unicode"),
+    "half a character in a key": ('{"\\udcff": 1}', "holds text that is not Unicode"),
     "an integer of many digits": ("9" * 5000, "holds a number that is too long to read"),
     "an integer beyond 64 bits": (f"[{2**63}]", "holds a number beyond 64 bits"),
     "a key given twice": ('{"a": {"b": 1, "c": 2, "b": 3}}', "gives key 'b' twice"),
@@ -109,10 +109,10 @@ def test_a_byte_order_mark_is_left_out_and_another_encoding_named(tmp_path):
     path.write_bytes(b"\xef\xbb\xbfa = 1")
     assert read_toml(path, "preset") == {"a": 1}
     path.write_bytes("a = 1".encode("utf-16"))
-    with pytest.raises(BadInputError, match=r"a\.toml must be text in UTF-8, is not in line 1; save it as UTF-8"):
+    with pytest.raises(BadInputError, match=r"a\.toml must be text in UTF-8, but line 1 is not; save it as UTF-8"):
         read_toml(path, "preset")
     path.write_bytes(b"# one\n# tw\xe9\n")
-    with pytest.raises(BadInputError, match="is not in line 2"):
+    with pytest.raises(BadInputError, match="but line 2 is not"):
         read_text(path, "preset")
 
 

@@ -34,7 +34,7 @@ def test_code_is_not_run_unless_its_class_is_allowed(tmp_path):
 def test_damaged_files_are_one_line(tmp_path, content):
     (tmp_path / "a.pt").write_bytes(content)
     with pytest.raises(
-        BadInputError, match=r"^weight file [^\n]*a\.pt is damaged or no PyTorch file; copy or download"
+        BadInputError, match=r"^weight file [^\n]*a\.pt is damaged or not a PyTorch file; copy or download"
     ):
         read_pickled(tmp_path / "a.pt", "weight file")
 

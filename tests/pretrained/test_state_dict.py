@@ -103,7 +103,7 @@ def write_bad(kind, path):
     [
         ("code", "holds Python code .* that would run on loading"),
         ("module", "holds Python code .* that would run on loading; save its state dict alone"),
-        ("cut", "is damaged or no PyTorch file"),
+        ("cut", "is damaged or not a PyTorch file"),
         ("numbers", "holds no state dict of tensors"),
         ("empty", "holds no state dict of tensors"),
         ("missing", "does not exist; check the path"),

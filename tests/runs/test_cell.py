@@ -292,7 +292,9 @@ def test_a_rate_learned_for_sgd_is_none_of_adamw(digits):
     plain = distill("random_real", digits, 1, 0, device="cpu")
     learned = replace(plain, student_lr=0.3)
     adamw = SMOKE_PROTOCOL.model_copy(update={"name": "adamw", "optimiser": "adamw", "lr": 0.001})
-    with pytest.warns(UserWarning, match="learned rate, 0.3, is one of SGD: protocol adamw trains with adamw at its"):
+    with pytest.warns(
+        UserWarning, match="learned rate, 0.3, is for SGD: protocol adamw trains with adamw at its own rate"
+    ):
         found = evaluate(learned, digits, adamw, "convnet-d1-w8", 2, device="cpu")
     assert found.metric("test_accuracy") == evaluate(plain, digits, adamw, "convnet-d1-w8", 2, device="cpu").metric(
         "test_accuracy"

@@ -101,12 +101,12 @@ def test_nothing_but_an_import_is_replaced(real, source, tmp_path):
         check_import_target(out, overwrite=False)
     check_import_target(out, overwrite=True)
     (out / "notes.txt").write_text("mine")
-    with pytest.raises(BadInputError, match="exists and is no import"):
+    with pytest.raises(BadInputError, match="exists and is not an import"):
         check_import_target(out, overwrite=True)
     (tmp_path / "link").symlink_to(out)
-    with pytest.raises(BadInputError, match="no link is followed"):
+    with pytest.raises(BadInputError, match="links are not followed"):
         check_import_target(tmp_path / "link", overwrite=True)
-    with pytest.raises(BadInputError, match="exists and is no import"):
+    with pytest.raises(BadInputError, match="exists and is not an import"):
         check_import_target(source, overwrite=True)
     check_import_target(tmp_path / "new" / "place", overwrite=False)
 

@@ -112,7 +112,7 @@ def test_file_that_cannot_be_read_is_refused(tmp_path):
     with pytest.raises(BadInputError, match="must be a regular file, but is a folder"):
         load_preset(tmp_path / "folder.toml")
     (tmp_path / "latin.toml").write_bytes(b'method = "\xe9"\n')
-    with pytest.raises(BadInputError, match=r"latin\.toml must be text in UTF-8, is not in line 1"):
+    with pytest.raises(BadInputError, match=r"latin\.toml must be text in UTF-8, but line 1 is not"):
         load_preset(tmp_path / "latin.toml")
 
 

@@ -189,8 +189,8 @@ def test_a_logger_that_fails_is_one_warning_and_the_others_go_on(tmp_path):
     with pytest.warns(UserWarning, match="^logger (shut|full) ") as told:
         logged = run_logged(tmp_path, "shut", "full", "kept")
     assert [str(warning.message) for warning in told] == [
-        "logger shut could not be opened, the run goes on without it: ConnectionRefusedError: [Errno 111] no server",
-        "logger full failed, the run goes on without it: OSError: [Errno 28] No space left on device",
+        "logger shut could not be opened, the run continues without it: ConnectionRefusedError: [Errno 111] no server",
+        "logger full failed, the run continues without it: OSError: [Errno 28] No space left on device",
     ]
     full, kept = Kept.runs
     assert full.states == ["failed"]

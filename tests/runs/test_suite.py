@@ -58,7 +58,7 @@ REFUSED = {
         TEXT.replace("[random_real]", "[{name: dm, setings: {steps: 3}}]"),
         r"unknown key 'methods\.0\.setings'; did you mean settings\b",
     ),
-    "missing key": (TEXT.replace("ipc: [1]\n", ""), "ipc: is missing; list the images per class of the methods"),
+    "missing key": (TEXT.replace("ipc: [1]\n", ""), "ipc: is missing; list the images per class"),
     "missing method name": (TEXT.replace("[random_real]", "[{settings: {}}]"), r"key 'methods\.0\.name' is missing"),
     "duplicate key": (TEXT + "ipc: [10]\n", r"key 'ipc' is given twice in line 6, column 1; fix it"),
     "duplicate inner key": (
@@ -83,7 +83,7 @@ REFUSED = {
     "ipc zero": (TEXT.replace("[1]", "[0]"), r"ipc\.0: .*greater than or equal to 1, got 0"),
     "no ipc": (TEXT.replace("[1]", "[]"), "ipc: is missing; list the images per class"),
     "no ipc of a method": (TEXT.replace("[random_real]", "[{name: dm, ipc: []}]"), r"methods\.0\.ipc: .*at least 1"),
-    "no method": (TEXT.replace("[random_real]", "[]"), "methods: none are listed, and no sets"),
+    "no method": (TEXT.replace("[random_real]", "[]"), "methods: the suite lists neither methods nor sets"),
     "method a number": (TEXT.replace("[random_real]", "[3]"), r"methods\.0: .*got 3"),
     "datasets a word": (TEXT.replace("[digits]", "digits"), "datasets: .*tuple.*got 'digits'"),
     "seeds a boolean": (TEXT + "distill_seeds: true\n", "distill_seeds: .*got True"),
@@ -123,7 +123,7 @@ def test_file_that_cannot_be_read_is_refused(tmp_path):
     with pytest.raises(BadInputError, match="must be a regular file, but is a folder"):
         load_suite(tmp_path)
     (tmp_path / "latin.yaml").write_bytes(b"name: \xe9\n")
-    with pytest.raises(BadInputError, match=r"latin\.yaml must be text in UTF-8, is not in line 1"):
+    with pytest.raises(BadInputError, match=r"latin\.yaml must be text in UTF-8, but line 1 is not"):
         load_suite(tmp_path / "latin.yaml")
 
 

@@ -22,7 +22,8 @@ def test_suite_is_found_by_name_and_by_path(tmp_path, monkeypatch):
     (tmp_path / "digits_quick").write_text(TEXT)
     assert find_suite("digits_quick") == Path("digits_quick")
     with pytest.raises(
-        UnknownNameError, match="no suite file 'digits_quik' and none shipped; did you mean digits_quick"
+        UnknownNameError,
+        match="no suite file 'digits_quik' and ddbench ships none of that name; did you mean digits_quick",
     ):
         find_suite("digits_quik")
     with pytest.raises(BadInputError, match=r"suite digits_quik\.yaml does not exist; did you mean digits_quick"):

@@ -112,7 +112,7 @@ def test_a_set_of_a_killed_run_is_used_again_only_where_it_is_whole_and_this_cel
         (left / "distilled.safetensors").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     shutil.rmtree(root / key)
     reason = "its checksum differs" if damage == "flipped" else "is of other work"
-    with pytest.warns(UserWarning, match=f"a distilled set is not used again, the cell distils its own: .*{reason}"):
+    with pytest.warns(UserWarning, match=f"a distilled set cannot be reused, so the cell distils its own: .*{reason}"):
         again = run_suite(suite, root, CPU)
     assert [result.metric("test_accuracy") for result in again] == [r.metric("test_accuracy") for r in first]
     assert sorted(path.name for path in root.glob(".*")) == [".locks", ".running"]

@@ -92,7 +92,7 @@ def test_a_forecast_of_sets_is_of_their_evaluation(write, real, tmp_path):
 @pytest.mark.parametrize(
     ("sets", "message"),
     [
-        ("[nowhere]", "nowhere is no distilled set; name its folder, or say what it is with `as: FORMAT`"),
+        ("[nowhere]", "nowhere is not a distilled set; name its folder, or say what it is with `as: FORMAT`"),
         ("[{path: nowhere, as: dc}]", "nowhere does not exist"),
         ("[{path: set, as: xyz}]", "unknown importer 'xyz'"),
         ("[{as: dc}]", r"key 'sets\.0\.path' is missing"),
@@ -113,10 +113,10 @@ def test_wrong_sets_are_refused_in_one_line_before_anything_runs(write, tmp_path
 def test_a_set_of_another_data_set_is_refused(write, real, tmp_path):
     made = DistilledDataset(torch.zeros(4, 1, 8, 8), torch.tensor([0, 0, 1, 1]), 2, 2, provenance={"dataset": "toy"})
     made.save(tmp_path / "toy")
-    with pytest.raises(BadInputError, match="was made from toy, which is no data set of the suite"):
+    with pytest.raises(BadInputError, match="was made from toy, which is not a data set of the suite"):
         run_suite(write(f"sets: [{tmp_path / 'toy'}]\n"), tmp_path / "results")
 
 
 def test_a_suite_needs_methods_or_sets():
-    with pytest.raises(BadInputError, match="methods: none are listed, and no sets"):
+    with pytest.raises(BadInputError, match="methods: the suite lists neither methods nor sets"):
         Suite(name="x", protocol="quick", datasets=("digits",), ipc=(1,))

@@ -45,22 +45,24 @@ def test_a_set_of_the_data_sets_size_is_left_alone_under_every_protocol():
 
 
 def test_protocols_that_resize_nothing_say_what_to_do():
-    with pytest.raises(DataMismatchError, match=r"16x16 and those of toy 8x8, and protocol dsa resizes none.*size=16"):
+    with pytest.raises(
+        DataMismatchError, match=r"16x16 and those of toy 8x8, and protocol dsa does not resize images.*size=16"
+    ):
         at_size_of(made(16), INFO, PROTOCOLS.get("dsa"))
 
 
 def test_smaller_images_and_whole_real_sets_are_refused():
-    with pytest.raises(DataMismatchError, match="5x5 stand for none of 8x8"):
+    with pytest.raises(DataMismatchError, match="5x5 cannot stand for those of toy, 8x8"):
         at_size_of(made(5), INFO, HARD)
     images = torch.empty(3, 3, 16, 16, dtype=torch.uint8, device="meta")
     whole = DistilledDataset(images, torch.arange(3), 3, None, space="pixels")
-    with pytest.raises(DataMismatchError, match="16x16 stand for none"):
+    with pytest.raises(DataMismatchError, match="16x16 cannot stand for"):
         at_size_of(whole, INFO, HARD)
 
 
 def test_a_set_made_from_another_size_of_the_data_set_is_no_result_on_this_one():
     of_other = made(16).with_provenance(config={}, dataset="toy,size=16")
-    with pytest.raises(DataMismatchError, match="distilled from toy,size=16: it is no result on toy"):
+    with pytest.raises(DataMismatchError, match="distilled from toy,size=16: it gives no result on toy"):
         at_size_of(of_other, INFO, HARD)
     asked_for = made(16).with_provenance(config={"image_size": 16})
     assert at_size_of(asked_for, INFO, HARD).images.shape == (3, 3, 8, 8)

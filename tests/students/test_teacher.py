@@ -328,7 +328,7 @@ def test_several_teachers_give_the_mean_of_their_logits_and_one_account(publishe
         ("torchvision/resnet18", "no weights torchvision/resnet18.IMAGENET1K_V1 on this machine: put resnet18-"),
         ("torchvision/resnet19", "torchvision has no model 'resnet19'; did you mean"),
         ("torchvision/shufflenet_v2_x0_5", "takes images of 3 channels, digits has 1; take another teacher"),
-        ("cut.pth", "is damaged or no PyTorch file"),
+        ("cut.pth", "is damaged or not a PyTorch file"),
         ("cut.safetensors", "is not a safetensors file, or is cut off"),
         ("code.pth", "holds Python code"),
         ("classes.pth", "knows 7 classes and digits has 10, not ImageNet's by WordNet id"),

@@ -110,7 +110,7 @@ def check_free(folder: Path, *, overwrite: bool) -> DistilledDataset | None:
     from ddbench.distilled.names import SIDECAR
 
     if folder.is_symlink():
-        raise BadInputError(f"{folder} is a link to {folder.readlink()}, and no link is followed; name a new folder")
+        raise BadInputError(f"{folder} is a link to {folder.readlink()}, and links are not followed; name a new folder")
     check_target(folder)
     if overwrite or not (folder / SIDECAR).exists():
         return None

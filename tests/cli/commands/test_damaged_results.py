@@ -97,7 +97,7 @@ def test_nothing_is_written_over_what_is_read(results, tmp_path, command, which,
     source = {"a result": results, "lines": lines, "lines in a folder": lines.parent}[which]
     before = out.read_bytes()
     assert main([*command, str(source), "-o", str(out)]) == 2
-    assert "is one of the files that are read, and would be lost; name another file" in capsys.readouterr().err
+    assert "is one of the input files and would be overwritten; name another file" in capsys.readouterr().err
     assert out.read_bytes() == before
 
 

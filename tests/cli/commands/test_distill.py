@@ -79,7 +79,7 @@ def test_a_link_is_never_followed(done, tmp_path, options, target, monkeypatch, 
     (tmp_path / "link").symlink_to(target)
     before = looks(done)
     assert main(command(tmp_path / "link", *options)) == 2
-    assert f"is a link to {target}, and no link is followed" in capsys.readouterr().err
+    assert f"is a link to {target}, and links are not followed" in capsys.readouterr().err
     assert (tmp_path / "link").is_symlink()
     assert looks(done) == before
 

@@ -77,10 +77,10 @@ WRONG = {
     "no such file": (["nowhere.pt", "tensors"], "nowhere.pt does not exist"),
     "no such format": (["bytes.pt", "torch"], "unknown importer 'torch'"),
     "a folder for a file": (["set", "dc"], "must be a regular file, but is a folder"),
-    "a file for a folder": (["bytes.pt", "image-folder"], "is no folder"),
+    "a file for a folder": (["bytes.pt", "image-folder"], "is not a folder"),
     "another format": (["bytes.pt", "dc"], "has no list 'data'"),
     "code": (["code.pt", "tensors"], "holds Python code"),
-    "cut off": (["cut.pt", "tensors"], "damaged or no PyTorch file"),
+    "cut off": (["cut.pt", "tensors"], "damaged or not a PyTorch file"),
     "no space": (["floats.pt", "tensors"], "give --space normalised, pixels or zca"),
     "another space": (
         ["bytes.pt", "tensors", "--space", "zca"],
@@ -108,7 +108,7 @@ WRONG = {
         ["bytes.pt", "tensors", "--dataset", "digitz"],
         "unknown dataset 'digitz'; did you mean",
     ),
-    "a place taken": (["bytes.pt", "tensors", "--out", "set"], "set exists and is no import"),
+    "a place taken": (["bytes.pt", "tensors", "--out", "set"], "set exists and is not an import"),
 }
 
 
@@ -143,7 +143,7 @@ def test_a_wrong_export_is_one_line_and_writes_nothing(sources, capsys):
         (line,) = capsys.readouterr().err.splitlines()
         assert message in line
     assert main(["export-set", "in", "--as", "tensors", "--out", "set"]) == 2
-    assert "set exists and is no export" in capsys.readouterr().err
+    assert "set exists and is not an export" in capsys.readouterr().err
     assert sorted(path.relative_to(sources) for path in sources.rglob("*")) == before
 
 
@@ -200,4 +200,4 @@ def test_one_set_may_take_the_place_of_several_and_a_methods_set_of_none(sources
     assert main(["distill", "random_real", "--dataset", "digits", "--ipc", "1", "--out", "made"]) == 0
     capsys.readouterr()
     assert main([*again, "made"]) == 2
-    assert "made exists and is no import" in capsys.readouterr().err
+    assert "made exists and is not an import" in capsys.readouterr().err
