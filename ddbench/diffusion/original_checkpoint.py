@@ -85,7 +85,7 @@ def _named(path: Path) -> Iterator[None]:
         yield
     except _NotADiTError as error:
         raise DataMismatchError(
-            f"{path} is no original DiT checkpoint: {error}; put DiT-XL-2-256x256.pt there"
+            f"{path} is not an original DiT checkpoint: {error}; put DiT-XL-2-256x256.pt there"
         ) from None
 
 

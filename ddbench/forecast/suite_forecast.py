@@ -120,7 +120,8 @@ class OtherMachine:
         except (BadInputError, ValidationError) as error:
             reason = explain(error) if isinstance(error, ValidationError) else error
             raise BadInputError(
-                f"{folder} is no folder of measurements ({reason}); name one that `python -m tests.gpu.pack` has filled"
+                f"{folder} is not a folder of measurements ({reason}); name one that `python -m tests.gpu.pack` "
+                "has filled"
             ) from error
         machine = kept.machine.model_dump()
         speeds = tuple(row.model_dump() for row in kept.calibration or ())

@@ -141,7 +141,7 @@ def look_at(path: Path | str) -> Look:
     except OSError as error:
         raise DataMismatchError(f"the file {Path(path)} {explain_os_error(error)}") from error
     if not stat.S_ISREG(found.st_mode):
-        raise DataMismatchError(f"{Path(path)} should be a regular file of a data set and is none; remove it")
+        raise DataMismatchError(f"{Path(path)} should be a regular file of a data set, but is not; remove it")
     return _look_of(found)
 
 

@@ -34,7 +34,7 @@ def _common_side(encoded: Sequence[bytes | Path], names: Sequence[str]) -> int:
             with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content) as image:  # its header
                 sizes[image.size] += 1
         except Exception as error:  # Pillow's readers raise errors of every kind at damaged files
-            raise BadInputError(f"cannot read the image {name}; copy it again, or take it out") from error
+            raise BadInputError(f"cannot read the image {name}; copy it again, or remove it") from error
     (width, height), _ = sizes.most_common(1)[0]
     if len(sizes) > 1 or width != height:
         found = ", ".join(f"{count} of {w}x{h}" for (w, h), count in sizes.most_common(3))

@@ -85,7 +85,7 @@ def explain_os_error(error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
         return "does not exist; check the path"
     if isinstance(error, NotADirectoryError):
-        return "lies below a file that is no folder; check the path"
+        return "lies below a file, which is not a folder; check the path"
     if error.errno == errno.ELOOP:
         return "is a link that leads back to itself; remove the loop"
     if error.errno == errno.ENAMETOOLONG:

@@ -34,5 +34,5 @@ def imagenet_places(info: DatasetInfo, advice: str) -> Tensor:
     places = _places()
     unknown = [name for name in info.class_ids if name not in places]
     if unknown:
-        raise BadInputError(f"class {unknown[0]} of {info.name} is none of ImageNet's 1,000; {advice}")
+        raise BadInputError(f"class {unknown[0]} of {info.name} is not one of ImageNet's 1,000; {advice}")
     return torch.tensor([places[name] for name in info.class_ids])

@@ -16,11 +16,11 @@ MARKER, FORMAT = "ddbench-site.json", "ddbench-site-1"
 def check_site_target(out: Path) -> None:
     """Raise BadInputError where a site cannot take the place of what lies at `out`."""
     if not out.name:
-        raise BadInputError(f"{out} is no place for a site; name a new folder")
+        raise BadInputError(f"{out} cannot hold a site; name a new folder")
     if not (out.exists() or out.is_symlink()):
         return
     if out.is_symlink() or not out.is_dir():
-        raise BadInputError(f"{out} is there and is no folder; name a new folder for the site")
+        raise BadInputError(f"{out} exists and is not a folder; name a new folder for the site")
     found = {path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir()}
     if not found:
         return

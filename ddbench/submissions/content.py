@@ -90,7 +90,7 @@ def _counts(result: Result) -> Findings:
     for name in ("distill_seed", "eval_seed"):
         seed = getattr(result, name)
         if not 0 <= seed <= LARGEST_SEED:
-            yield Finding(f"its {name} {seed} is no seed: 0 to 2^63 - 1")
+            yield Finding(f"its {name} {seed} is not a seed: 0 to 2^63 - 1")
 
 
 def _outcome(result: Result) -> Findings:

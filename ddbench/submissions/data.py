@@ -93,5 +93,5 @@ def check_data(result: Result, known: KnownData | None) -> Findings:
         count = value * known.test_images
         if abs(count - round(count)) > 1e-3:
             images = f"{known.test_images:,} test images of {result.dataset}"
-            yield Finding(f"an accuracy of {value:.6g} is no whole number of the {images}")
+            yield Finding(f"an accuracy of {value:.6g} is not a whole number of the {images}")
             return

@@ -37,7 +37,7 @@ def check_key(result: Result, specs: Specs) -> Findings:
         specs: what its data set may have been asked for by.
     """
     if not KEY.fullmatch(result.key):
-        yield Finding(f"its key {result.key!r} is no key of a cell: 16 hexadecimal digits")
+        yield Finding(f"its key {result.key!r} is not a key of a cell: 16 hexadecimal digits")
         return
     evaluators = list(_evaluators_of(result))
     if not evaluators:

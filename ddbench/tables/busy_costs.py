@@ -68,7 +68,7 @@ def busy_notes(entries: Sequence[Entry], *, busy_costs: bool) -> list[str]:
     if apart:
         notes.append(
             f"Processor seconds of results of one entry differ by more than {LARGEST_FACTOR:g} times, so their median "
-            f"is no sure measure: {_listed(apart)}."
+            f"is not a reliable measure: {_listed(apart)}."
         )
     return notes
 

@@ -79,7 +79,7 @@ def _altered_notes(entries: Sequence[Entry], duplicates: Sequence[Sequence[Resul
     }
     return [
         f"{ALTERED.capitalize()}: the result of {result.method}, {ipc_name(result.ipc)}, seed {result.distill_seed} "
-        f"{reasons[result.standing]}; what it holds is no evidence and counts in no claim."
+        f"{reasons[result.standing]}; what it holds is not evidence and counts in no claim."
         for result in altered
     ]
 

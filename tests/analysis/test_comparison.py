@@ -224,7 +224,7 @@ def test_compare_writes_a_file(folder):
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["dm", "random_real"], "dm is no results folder"),
+        (["dm", "random_real"], "dm is not a results folder"),
         (["dm", "dm", "a.jsonl"], "two different methods, got dm twice"),
         (["dm", "random", "a.jsonl"], "no method 'random'; did you mean random_real"),
         (["a.jsonl", "a.jsonl"], "two different folders"),

@@ -281,7 +281,9 @@ def test_another_number_of_classes_is_refused(num_classes):
 
 def test_an_unknown_wordnet_id_is_refused():
     info = replace(INFO, class_ids=("n01440764", "n99999999", "n02102040", "n02979186", "n03000684"))
-    with pytest.raises(BadInputError, match="class n99999999 of toy is none of ImageNet's 1,000; use another backbone"):
+    with pytest.raises(
+        BadInputError, match="class n99999999 of toy is not one of ImageNet's 1,000; use another backbone"
+    ):
         class_ids_of(info, 1000)
 
 

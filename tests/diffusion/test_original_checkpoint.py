@@ -114,7 +114,7 @@ def without(name):
     ],
 )
 def test_tensors_that_are_no_dit_are_refused_in_one_line(path, state, message):
-    with pytest.raises(DataMismatchError, match=rf"DiT.pt is no original DiT checkpoint: .*{message}") as caught:
+    with pytest.raises(DataMismatchError, match=rf"DiT.pt is not an original DiT checkpoint: .*{message}") as caught:
         load_original(save(state, path), heads=HEADS)
     assert "\n" not in str(caught.value)
 

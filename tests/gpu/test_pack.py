@@ -177,5 +177,5 @@ def test_a_forecast_for_the_machine_that_was_measured(measured, tmp_path):
 def test_a_forecast_for_no_machine_is_refused(tmp_path):
     (tmp_path / "doctor.json").write_text('{"parts": {}}')
     for folder in (tmp_path, tmp_path / "missing"):
-        with pytest.raises(BadInputError, match="is no folder of measurements"):
+        with pytest.raises(BadInputError, match="is not a folder of measurements"):
             OtherMachine.load(folder)

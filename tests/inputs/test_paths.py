@@ -68,7 +68,7 @@ def test_what_is_no_regular_file_is_named(tmp_path):
         (tmp_path / "pipe", "but is a named pipe"),
         (Path("/dev/zero"), "but is a device"),
         (tmp_path / "none", "does not exist; check the path"),
-        (tmp_path / "file" / "x", "lies below a file that is no folder"),
+        (tmp_path / "file" / "x", "lies below a file, which is not a folder"),
     ):
         with pytest.raises(BadInputError, match=words):
             check_regular(path, "suite")

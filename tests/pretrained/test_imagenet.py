@@ -20,5 +20,5 @@ def test_places_are_those_that_everybody_knows():
 
 def test_a_class_that_is_none_is_told_in_one_line():
     info = replace(toy_subset().info, class_ids=("n01440764", "n99999999", "n02102040"))
-    with pytest.raises(BadInputError, match=r"^class n99999999 of toy is none of ImageNet's 1,000; leave it out$"):
+    with pytest.raises(BadInputError, match=r"^class n99999999 of toy is not one of ImageNet's 1,000; leave it out$"):
         imagenet_places(info, "leave it out")

@@ -105,7 +105,7 @@ def test_a_thousand_classes_out_of_order_are_refused(of_torchvision):
     ids = tuple(f"n{number:08}" for number in range(1000))
     names = tuple(map(str, range(1000)))
     info = replace(toy_subset().info, class_names=names, class_ids=ids)
-    with pytest.raises(BadInputError, match="is none of ImageNet's 1,000"):
+    with pytest.raises(BadInputError, match="is not one of ImageNet's 1,000"):
         load_given(SMALL, info)
     from timm.data import ImageNetInfo
 
@@ -122,7 +122,10 @@ def test_a_thousand_classes_out_of_order_are_refused(of_torchvision):
             {"class_ids": ()},
             "the classes of toy have no WordNet ids, which torchvision/shufflenet_v2_x0_5.IMAGENET1K_V1",
         ),
-        ({"class_ids": ("n1", "n01440764", "n02102040")}, "class n1 of toy is none of ImageNet's 1,000; take another"),
+        (
+            {"class_ids": ("n1", "n01440764", "n02102040")},
+            "class n1 of toy is not one of ImageNet's 1,000; take another",
+        ),
         ({"channels": 1, "mean": (0.5,), "std": (0.5,)}, "takes images of 3 channels, toy has 1; take another teacher"),
     ],
 )

@@ -36,10 +36,10 @@ def test_other_folders_files_and_links_are_refused(site, tmp_path):
     (tmp_path / "mine" / "index.html").write_text("mine")
     with pytest.raises(BadInputError, match="is not a ddbench site"):
         check_site_target(tmp_path / "mine")
-    with pytest.raises(BadInputError, match="is no folder"):
+    with pytest.raises(BadInputError, match="is not a folder"):
         check_site_target(tmp_path / "mine" / "index.html")
     (tmp_path / "link").symlink_to(site)
-    with pytest.raises(BadInputError, match="is no folder"):
+    with pytest.raises(BadInputError, match="is not a folder"):
         check_site_target(tmp_path / "link")
     with pytest.raises(BadInputError, match="no place for a site"):
         check_site_target(tmp_path.parent.parent / "/")

@@ -363,7 +363,7 @@ def test_a_class_that_imagenet_does_not_have_is_one_line_and_exit_code_2(publish
     protocol = "soft,teacher=torchvision/shufflenet_v2_x0_5"
     assert cli.main(["evaluate", str(folder), "--protocol", protocol, "--students", "1"]) == 2
     error = capsys.readouterr().err
-    assert "class n99999999 of toy is none of ImageNet's 1,000; take another teacher" in error
+    assert "class n99999999 of toy is not one of ImageNet's 1,000; take another teacher" in error
     assert error.count("\n") == 1
 
 

@@ -46,7 +46,7 @@ def test_a_key_of_something_else_is_told(tmp_path, fields):
 def test_what_is_no_key_is_told(tmp_path, key):
     (result,) = read(write(tmp_path / "one.jsonl", [changed(valid(1)[0], key=key)]))
     (finding,) = check_key(result, specs_of("digits"))
-    assert "is no key of a cell" in finding.words
+    assert "is not a key of a cell" in finding.words
 
 
 def test_what_cannot_be_recomputed_is_a_note(tmp_path):

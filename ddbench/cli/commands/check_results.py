@@ -45,7 +45,7 @@ def check_results(
     if key is not None and sets is None:
         raise BadInputError("--key names the cell to evaluate again; give the folder of its set with --sets")
     if sets is not None and not sets.is_dir():
-        raise BadInputError(f"{sets} is no folder; name a results folder, or the folder of a distilled set")
+        raise BadInputError(f"{sets} is not a folder; name a results folder, or the folder of a distilled set")
     say(f"checking {len(files)} {'file' if len(files) == 1 else 'files'}")
 
     from ddbench.submissions.checking import check_files

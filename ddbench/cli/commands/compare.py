@@ -65,8 +65,8 @@ def _compare(a: str, b: str, results: list[Path], level: float, problems: Proble
     missing = [folder for folder in folders if not folder.exists()]
     if missing:
         raise BadInputError(
-            f"{missing[0]} is no results folder; compare two folders, or two methods and the results that hold them: "
-            "ddbench compare dm random_real results/"
+            f"{missing[0]} is not a results folder; compare two folders, or two methods and the results that hold "
+            "them: ddbench compare dm random_real results/"
         )
     if folders[0].resolve() == folders[1].resolve():
         raise BadInputError(f"compare needs two different folders, got {a} twice")

@@ -58,7 +58,7 @@ def distill(
     from ddbench.tables.quantities import bytes_text
 
     if not (name := out.resolve().name):
-        raise BadInputError(f"{out} is no place for a distilled set; name a new folder")
+        raise BadInputError(f"{out} cannot hold a distilled set; name a new folder")
     last_good = out.resolve().with_name(f"{name}-last-good")
     loggers, logs = tuple(logger or ()), out.resolve().with_name(LOGS_FOLDER)
     check_loggers(loggers)

@@ -123,7 +123,7 @@ def _open(folder: Path, dataset: str | None) -> tuple[DistilledDataset, str]:
     if folder.exists() and not (folder / SIDECAR).is_file() and (forms := recognise(folder)):
         out = f"{folder.stem}-set"
         raise BadInputError(
-            f"{folder} is no distilled set of ddbench; bring it in first: ddbench import {folder} --as {forms[0]} "
+            f"{folder} is not a distilled set of ddbench; bring it in first: ddbench import {folder} --as {forms[0]} "
             f"--dataset {dataset or 'DATASET'} --out {out}"
         )
     distilled = load_distilled(folder)

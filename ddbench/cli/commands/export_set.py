@@ -50,7 +50,7 @@ def export_set(
     if push is not None and (form != "huggingface" or push.count("/") != 1):
         raise BadInputError("--push OWNER/NAME uploads an export --as huggingface; give both")
     if not out.name or out.resolve().is_relative_to(folder.resolve()):
-        raise BadInputError(f"{out} is no place for an export; name a new folder outside of the set")
+        raise BadInputError(f"{out} cannot hold an export; name a new folder outside of the set")
     problems = Problems()
     with taken_back_if_empty(out.parent):
         distilled = load_distilled(folder)

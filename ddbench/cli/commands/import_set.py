@@ -63,7 +63,7 @@ def import_sets(
         method, seed, space, normalised_by, factor, logits, student_lr, class_map, pixel_margin, download=download
     )
     if not out.name or out.resolve().is_relative_to(source.resolve()):
-        raise BadInputError(f"{out} is no place for a distilled set; name a new folder outside of the source")
+        raise BadInputError(f"{out} cannot hold a distilled set; name a new folder outside of the source")
     with taken_back_if_empty(out.parent):
         check_import_target(out, overwrite=overwrite)
         imported = import_set(source, form, dataset, told, options=RunOptions(data_dir=data_dir, device=device))

@@ -24,7 +24,7 @@ def status(
     from ddbench.runs.running import running_runs
 
     if not results.is_dir():
-        raise BadInputError(f"{results} is no folder; name one that `ddbench run` writes to")
+        raise BadInputError(f"{results} is not a folder; name one that `ddbench run` writes to")
     say(f"{results}: {len(result_files(results)):,} results")
     if running_runs(results):
         console().print(running_lines(results, says_where=True), soft_wrap=True)

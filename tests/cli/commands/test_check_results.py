@@ -40,7 +40,7 @@ def test_each_problem_is_a_line(capsys, tmp_path):
         (["."], "is a folder; write its results into a file"),
         (["empty.jsonl"], "holds no results"),
         (["good.jsonl", "--key", "0123456789abcdef"], "give the folder of its set with --sets"),
-        (["good.jsonl", "--sets", "nowhere"], "is no folder"),
+        (["good.jsonl", "--sets", "nowhere"], "is not a folder"),
         (["good.jsonl", "--sets", "nothing"], "holds no distilled sets"),
         (["good.jsonl", "--seed", "-1"], "-1"),
     ],

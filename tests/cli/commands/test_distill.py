@@ -114,4 +114,4 @@ def test_a_set_whose_picture_cannot_be_drawn_is_whole(tmp_path, monkeypatch, cap
 def test_the_root_of_all_folders_is_no_place_for_a_set(monkeypatch, capsys):
     must_not_run(monkeypatch)
     assert main(command("/")) == 2
-    assert "/ is no place for a distilled set; name a new folder" in capsys.readouterr().err
+    assert "/ cannot hold a distilled set; name a new folder" in capsys.readouterr().err

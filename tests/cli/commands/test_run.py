@@ -160,7 +160,7 @@ def test_options_that_do_not_go_together_are_one_line(tmp_path, capsys, options,
 
 def test_status_of_no_folder_is_one_line_and_of_a_quiet_one_says_so(tmp_path, capsys):
     assert main(["status", str(tmp_path / "none")]) == 2
-    assert "is no folder; name one that `ddbench run` writes to" in capsys.readouterr().err
+    assert "is not a folder; name one that `ddbench run` writes to" in capsys.readouterr().err
     (tmp_path / "r").mkdir()
     assert main(["status", str(tmp_path / "r")]) == 0
     assert capsys.readouterr().out.splitlines() == [f"{tmp_path / 'r'}: 0 results", "nothing runs in it"]

@@ -97,7 +97,7 @@ def test_names_that_nobody_publishes_are_refused_at_once():
     ("teacher", "changes", "message"),
     [
         ("torchvision/resnet18", {}, "no weights torchvision/resnet18.IMAGENET1K_V1 on this machine: put resnet18-"),
-        (NAME, {"ids": ("n01440764", "n1", "n02102040")}, "class n1 of toy is none of ImageNet's 1,000"),
+        (NAME, {"ids": ("n01440764", "n1", "n02102040")}, "class n1 of toy is not one of ImageNet's 1,000"),
         (NAME, {"channels": 1}, "takes images of 3 channels, toy has 1"),
         (NAME, {"ids": ()}, "the classes of toy have no WordNet ids"),
     ],
