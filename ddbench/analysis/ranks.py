@@ -88,10 +88,11 @@ def _rank(ipc: int, protocol: str, network: str, blocks: Sequence[tuple[str, dic
     rows = [rankdata([-value for value in row]) for row in values]
     means = {method: fmean(float(row[index]) for row in rows) for index, method in enumerate(methods)}
     k, n = len(methods), len(datasets)
-    chi2 = float(friedmanchisquare(*zip(*values, strict=True)).statistic)
+    is_tied = all(len(set(row)) == 1 for row in values)  # everywhere, of which the statistic is 0 / 0
+    chi2 = 0.0 if is_tied else float(friedmanchisquare(*zip(*values, strict=True)).statistic)
     rest = n * (k - 1) - chi2
     statistic = (n - 1) * chi2 / rest if rest > 1e-9 else math.inf
-    p_value = 1.0 if math.isnan(statistic) else float(f.sf(statistic, k - 1, (k - 1) * (n - 1)))
+    p_value = float(f.sf(statistic, k - 1, (k - 1) * (n - 1)))
     q = float(studentized_range.ppf(1 - ALPHA, k, math.inf)) / math.sqrt(2)
     everybody = dict.fromkeys(method for column in columns.values() for method in column)
     return Ranks(

@@ -14,10 +14,10 @@ from ddbench.analysis.aggregate import Entry
 from ddbench.registry import METHODS
 from ddbench.report.circumstances import describe
 from ddbench.report.curves import plot_curves
-from ddbench.report.page import Drawing, Numbers
 from ddbench.report.pictures import Gallery, Infos, gallery_of
-from ddbench.report.plot_style import INK, number_rows, plot_settings
-from ddbench.report.plots import Plot, inline_svg
+from ddbench.report.plot_style import INK, number_rows, place_rows, plot_settings
+from ddbench.report.plots import Drawing, Plot, draw_inline
+from ddbench.report.views import Numbers
 from ddbench.site.rankings import Ranking, Row
 from ddbench.tables.label_regimes import regimes_frame
 from ddbench.tables.layout import cost_frame, entry_text, name_machines
@@ -152,9 +152,10 @@ class Pages:
         ipcs = {entry.ipc for entry in chosen if entry.method == name and entry.accuracy and entry.ipc is not None}
         if len(ipcs) < 2:
             return None
+        part = replace(panel, entries=tuple(chosen))
         with plot_settings(INK):
-            figure = plot_curves(replace(panel, entries=tuple(chosen)), self._styles)
-        return Drawing(f"{id_}-curve", CAPTION, inline_svg(Plot("accuracy", CAPTION, figure), f"{id_}-curve"))
+            figure = plot_curves(part, place_rows(part, self._styles))
+        return draw_inline(id_, [Plot("curve", CAPTION, figure)])[0]
 
 
 _SOURCE = re.compile(r"\[(\d+)\] ")

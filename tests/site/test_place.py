@@ -41,7 +41,7 @@ def test_other_folders_files_and_links_are_refused(site, tmp_path):
     (tmp_path / "link").symlink_to(site)
     with pytest.raises(BadInputError, match="is not a folder"):
         check_site_target(tmp_path / "link")
-    with pytest.raises(BadInputError, match="no place for a site"):
+    with pytest.raises(BadInputError, match="cannot hold a site"):
         check_site_target(tmp_path.parent.parent / "/")
 
 

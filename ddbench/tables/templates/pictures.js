@@ -9,7 +9,7 @@ ddbenchPage.showPictures = ((show) => { // pictures enlarge; one class is shown 
     button.append(image);
     button.addEventListener("click", () => {
       const large = figure.cloneNode(true), picture = large.querySelector("img");
-      const scale = Math.max(1, Math.floor(Math.min(0.85 * innerWidth / image.width, 0.7 * innerHeight / image.height, 8)));
+      const scale = Math.max(2, Math.floor(Math.min(0.85 * innerWidth / image.width, 0.7 * innerHeight / image.height, 8)));
       picture.width = image.width * scale;
       picture.height = image.height * scale;
       large.querySelector(".frame").replaceWith(picture);
