@@ -54,19 +54,19 @@ def label_ends(axes: Axes, ends: Sequence[End], styles: dict[str, int], full_rea
     lines.sort(key=lambda line: line[0])
     heights = spread([(y - low) / (high - low) for y, *_ in lines], LINE)
     for (y, name, x, colour, row), height in zip(lines, heights, strict=True):
-        place, connector = (1.06, height), {"arrowstyle": "-", "color": colour, "lw": 0.8, "shrinkA": 0, "shrinkB": 3}
+        place, connector = (1.06, height), {"arrowstyle": "-", "color": colour, "lw": 0.8, "relpos": (0, 0.5)}
         label = axes.annotate(name, (x, y), place, textcoords="axes fraction", va="center", arrowprops=connector)
         assert label.arrow_patch is not None
         mark_row(row, label, label.arrow_patch)
 
 
 def spread(wanted: Sequence[float], gap: float) -> list[float]:
-    """Return ascending places from 0 to 1 moved as far apart as `gap`: up, and down again from the upper end."""
-    places: list[float] = []
-    for place in wanted:
-        places.append(max(place, places[-1] + gap) if places else max(place, 0.0))
-    limit = 1.0
-    for index in reversed(range(len(places))):
-        places[index] = min(places[index], limit)
-        limit = places[index] - gap
-    return places
+    """Return the places from 0 to 1 nearest to ascending ones (least squares) that are as far apart as `gap`."""
+    from scipy.optimize import isotonic_regression
+
+    if not wanted:
+        return []
+    # Less its share of the gaps, a place may not lie below the one before it.
+    last = len(wanted) - 1
+    moved = isotonic_regression([place - gap * index for index, place in enumerate(wanted)]).x
+    return [min(max(float(place), 0.0), 1 - gap * last) + gap * index for index, place in enumerate(moved)]

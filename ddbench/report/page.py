@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ddbench.analysis.aggregate import GAP
@@ -20,7 +18,7 @@ from ddbench.report.plot_style import number_rows
 from ddbench.report.ranks import show_ranks
 from ddbench.report.views import PanelView, frame_rows, view_panel
 from ddbench.tables.html import joined, page_templates
-from ddbench.tables.table import Panel, Table, make_table
+from ddbench.tables.table import Panel, make_table
 from ddbench.tables.terminal import NAME_COLUMNS
 
 if TYPE_CHECKING:
@@ -55,38 +53,28 @@ def write_report(
     """
     table = make_table(results, published=True, mix_protocols=mix_protocols)
     places = list(sources)
-    views = view_panels(table, find_logs(places))
-    pages = render_pages(views, make_gallery(table.panels, places, data_dir), verdicts, path.name)
-    for name in reversed(pages):  # the first page, which links to the others, last
-        write_text(path.with_name(name), pages[name])
+    panels = dict(enumerate(table.panels))
+    gallery, logs, styles = make_gallery(table.panels, places, data_dir), find_logs(places), number_rows(table.panels)
+
+    def view(chosen: Iterable[int]) -> list[PanelView]:
+        return [view_panel(index, panels[index], styles, logs) for index in chosen]
+
+    by_dataset: dict[str, list[int]] = {}
+    for index, panel in panels.items():
+        by_dataset.setdefault(panel.entries[0].results[0].dataset, []).append(index)
+    if len(by_dataset) == 1 or len(results) <= SPLIT_ABOVE:
+        write_text(path, _render(view(panels), gallery, verdicts))
+        return path
+    listed: list[PanelView] = []
+    for number, (dataset, chosen) in enumerate(sorted(by_dataset.items()), 1):
+        part, views = _name_part(path, number, dataset), view(chosen)
+        write_text(path.with_name(part), _render(views, gallery, home=path.name))
+        listed += [shown.as_listed(part) for shown in views]
+    write_text(path, _render(listed, Gallery({}, ()), verdicts))
     return path
 
 
-def view_panels(table: Table, logs: Mapping[str, Path] = MappingProxyType({})) -> list[PanelView]:
-    """Return what a page shows of each panel of a table; `logs` as `find_logs` returns them."""
-    styles = number_rows(table.panels)
-    return [view_panel(index, panel, styles, logs) for index, panel in enumerate(table.panels)]
-
-
-def render_pages(
-    views: Sequence[PanelView], gallery: Gallery, verdicts: Sequence[Verdict] = (), name: str = "report.html"
-) -> dict[str, str]:
-    """Return the report as text of each page, by its file's name, the one that is opened first.
-
-    There is one page, or above `SPLIT_ABOVE` results of several data sets one for each with one before them.
-    """
-    datasets = sorted({view.dataset for view in views})
-    results = sum(len(entry.results) for view in views for entry in view.panel.entries)
-    if len(datasets) == 1 or results <= SPLIT_ABOVE:
-        return {name: _render(views, gallery, verdicts)}
-    parts = {dataset: _name_part(name, index, dataset) for index, dataset in enumerate(datasets)}
-    pages = {name: _render([replace(view, page=parts[view.dataset]) for view in views], Gallery({}, ()), verdicts)}
-    for dataset, part in parts.items():
-        pages[part] = _render([view for view in views if view.dataset == dataset], gallery, (), home=name)
-    return pages
-
-
-def _render(views: Sequence[PanelView], gallery: Gallery, verdicts: Sequence[Verdict], home: str = "") -> str:
+def _render(views: Sequence[PanelView], gallery: Gallery, verdicts: Sequence[Verdict] = (), home: str = "") -> str:
     from markupsafe import Markup
 
     environment = page_templates()
@@ -97,7 +85,7 @@ def _render(views: Sequence[PanelView], gallery: Gallery, verdicts: Sequence[Ver
         views=views,
         here=[view for view in views if not view.page],
         home=home,
-        matrices=matrices_of(panels),
+        matrices=matrices_of([view.panel for view in views if not view.page]),
         notes=() if home else gallery.notes,
         pictures=[(view, gallery.pictures[view.index]) for view in views if view.index in gallery.pictures],
         ranks=() if home else show_ranks(panels),
@@ -114,10 +102,9 @@ def _render(views: Sequence[PanelView], gallery: Gallery, verdicts: Sequence[Ver
     return page + "\n"
 
 
-def _name_part(name: str, index: int, dataset: str) -> str:
-    """Return the file's name of a data set's page; the number keeps apart what is the same in letters of files."""
-    stem, dot, kind = name.rpartition(".")
-    return f"{stem or kind}-{index + 1}-{re.sub(r'[^A-Za-z0-9.@=-]+', '_', dataset)}{dot}{kind if stem else ''}"
+def _name_part(path: Path, number: int, dataset: str) -> str:
+    """Return the name of a data set's file; numbers keep apart what is the same in letters of files."""
+    return f"{path.stem}-{number}-{re.sub(r'[^A-Za-z0-9.@=-]+', '_', dataset)[:60]}{path.suffix}"
 
 
 def _summarise(panels: Sequence[Panel]) -> str:

@@ -158,8 +158,8 @@ def add_legend(figure: Figure, axes: Axes, columns: int) -> None:
     handles, labels = axes.get_legend_handles_labels()
     lines = [handle[0] if isinstance(handle, tuple) else handle for handle in handles]  # of bars, what is marked
     legend = figure.legend(lines, labels, loc="outside lower center", ncols=columns, frameon=False)
-    for line, *shown in zip(lines, legend.legend_handles, legend.get_texts(), strict=True):
-        for artist in shown:
+    for line, handle, text in zip(lines, legend.legend_handles, legend.get_texts(), strict=True):
+        for artist in filter(None, (handle, text)):
             artist.set_gid(line.get_gid())
 
 

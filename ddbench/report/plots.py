@@ -68,15 +68,15 @@ def plots_of(panel: Panel, styles: dict[str, int], ink: str = "black") -> list[P
                 ("time", "Test accuracy against the time to make the set", time, "prepare + distill (s)"),
                 ("memory", "Test accuracy against peak memory while making the set", memory, memory_label),
             ):
-                if sum(map(len, points.values())) > 1 and not (name == "memory" and _is_flat(points, label)):
+                if sum(map(len, points.values())) > 1 and not _is_flat(points, label):
                     plots.append(Plot(name + suffix, caption + place, plot_costs(panel, points, styles, label)))
     return plots
 
 
 def _is_flat(points: Mapping[tuple[str, str, str], Sequence[Point]], label: str) -> bool:
-    """Return whether host memory hardly differs: what Python and torch take by themselves is most of it."""
+    """Return whether a cost hardly differs; of host memory, what Python and torch take by themselves is most of it."""
     costs = [point.cost for found in points.values() for point in found]
-    return "no GPU" in label and max(costs) < 1.1 * min(costs)
+    return max(costs) < (1.1 if "no GPU" in label else 1.01) * min(costs)
 
 
 def write_plots(panels: Sequence[Panel], folder: Path) -> list[Path]:

@@ -58,12 +58,12 @@ def plot_ranks(ranks: Ranks) -> Figure:
     axes.set_ylim(bars + rows + 0.5, -1.4)
     axes.set_axis_off()
     axes.hlines(0, 1, count, color=ink, lw=1)
-    for rank in range(1, count + 1):
-        axes.vlines(rank, -0.15, 0, color=ink, lw=1)
-        axes.annotate(str(rank), (rank, -0.25), ha="center", va="bottom")
+    for tick in range(1, count + 1, max(1, count // 10)):
+        axes.vlines(tick, -0.15, 0, color=ink, lw=1)
+        axes.annotate(str(tick), (tick, -0.25), ha="center", va="bottom")
     for line, (first, last) in enumerate(ranks.groups):
-        low, high = ranks.methods[first][1], ranks.methods[last][1]
-        axes.hlines(BAR * (line + 1), low - 0.03, high + 0.03, color=ink, lw=3)
+        best, worst = ranks.methods[first][1], ranks.methods[last][1]
+        axes.hlines(BAR * (line + 1), best - 0.03, worst + 0.03, color=ink, lw=3)
     for index, (method, rank) in enumerate(ranks.methods):
         is_left = index < rows
         height = bars + 0.6 + (index if is_left else count - 1 - index)

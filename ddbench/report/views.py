@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -72,6 +72,10 @@ class PanelView:
     losses: tuple[Drawing, ...]
     methods: str
     page: str = ""
+
+    def as_listed(self, page: str) -> PanelView:
+        """Return it for a page that only leads to the one that shows it."""
+        return replace(self, page=page, rows=(), numbers=(), drawings=(), losses=())
 
 
 def view_panel(

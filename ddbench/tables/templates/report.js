@@ -7,7 +7,7 @@
   }
 
   // Filters: whatever is of a data set, protocol, network or method that is not chosen goes, with what it leaves empty.
-  const filters = byId("filters"), blocks = [...document.querySelectorAll("#tables > .panel")];
+  const filters = byId("filters"), here = [...document.querySelectorAll("#tables > .panel")];
   const kinds = ["dataset", "protocol", "network"];
   const rows = document.querySelectorAll("#tables table.accuracy tbody tr");
   const isLeft = (node) => !node.closest("[hidden]");
@@ -55,7 +55,7 @@
       part.classList.toggle("chosen", method !== "");
     }
     hideEmpty(document.querySelectorAll("details.part"), "tbody tr, .notes > li, details.number, figure");
-    for (const block of blocks) block.hidden ||= ![...block.querySelectorAll(".accuracy tbody tr")].some((row) => !row.hidden);
+    for (const block of here) block.hidden ||= ![...block.querySelectorAll(".accuracy tbody tr")].some((row) => !row.hidden);
     const scrolled = "#networks .wide, #pictures .panel, #claims > .wide";
     for (const part of document.querySelectorAll(scrolled)) {
       const inside = [...part.querySelectorAll("tbody tr, figure")];
@@ -68,11 +68,12 @@
     hideEmpty(document.querySelectorAll("#claims"), "tbody tr");
     hideEmpty(document.querySelectorAll(".contents"), "li");
     for (const link of document.querySelectorAll("body > nav a")) link.hidden = !!byId(link.hash.slice(1))?.hidden;
-    const items = [...document.querySelectorAll(".contents li")], left = items.filter((item) => !item.hidden).length;
+    const parts = here.length ? here : [...document.querySelectorAll(".contents li")];
+    const left = parts.filter((part) => !part.hidden).length;
     const lines = [...rows].filter(isLeft).length;
     const count = (some, all, noun) => `${some} of ${all} ${noun}${all === 1 ? "" : "s"}`;
     const ofRows = rows.length ? ` and ${count(lines, rows.length, "row")}` : "";
-    byId("shown").textContent = `${count(left, items.length, "table")}${ofRows} shown`;
+    byId("shown").textContent = `${count(left, parts.length, "table")}${ofRows} shown`;
     byId("nothing").hidden = left > 0;
     keepInAddress(chosen);
   };
