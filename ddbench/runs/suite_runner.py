@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ddbench.errors import BadInputError
 from ddbench.host.clock import utc_now
@@ -15,12 +16,13 @@ from ddbench.host.leftovers import this_place
 from ddbench.host.machine import resolve_device
 from ddbench.host.threads import processors_at_hand
 from ddbench.images import DatasetInfo
+from ddbench.inputs.misplaced import refuse_misplaced
 from ddbench.inputs.paths import as_path
 from ddbench.inputs.values import as_function, shown
 from ddbench.records import Result
 from ddbench.runner import Runner, RunnerOptions, make_runner
 from ddbench.runs.dispatch import CellEvent, Dispatch
-from ddbench.runs.distill import RunOptions, with_device
+from ddbench.runs.distill import MISPLACED_OPTIONS, RunOptions, with_device
 from ddbench.runs.places import Places
 from ddbench.runs.progress import events_with_bar, shows_bars, tracker_of
 from ddbench.runs.results_store import LOGS_FOLDER, Store
@@ -34,8 +36,12 @@ from ddbench.runs.suite_checks import (
     look_at_data,
     of_data,
 )
+from ddbench.runs.suite_files import find_suite
 from ddbench.runs.suite_sets import cells_of_sets
 from ddbench.runs.turns import LOCKS_FOLDER, Turns
+
+if TYPE_CHECKING:
+    import torch
 
 
 def ignore_event(event: CellEvent) -> None:
@@ -48,8 +54,10 @@ def run_suite(
     options: RunOptions | None = None,
     on_event: Callable[[CellEvent], None] = ignore_event,
     *,
+    device: torch.device | str | None = None,
     runner: Runner | None = None,
     progress: bool | None = None,
+    **misplaced: object,
 ) -> list[Result]:
     """Run every cell of a suite that has no finished result yet, and return the results of all its cells.
 
@@ -59,20 +67,26 @@ def run_suite(
     reason, and the run goes on.
 
     Args:
-        suite: a suite, or its file.
+        suite: a suite, its file, or the name of one that ddbench ships.
         results: folder of results.
         options: data folder, device, progress.
         on_event: is told of every cell that begins and ends.
+        device: where to compute; the GPU where there is one.
         progress: True for bars, False for silence, None for bars in a notebook.
         runner: where cells run, see `ddbench.runner`; this machine, one cell at a time, where None.
+        misplaced: nothing; a keyword that belongs elsewhere is told where.
 
     Raises:
         BadInputError: a suite, data set or folder that cannot be used; nothing has been run then.
         DataMismatchError: the folder holds results of a data set whose content is another now; nothing has been run.
     """
-    suite = suite if isinstance(suite, Suite) else load_suite(as_path(suite, "suite"))
+    if not isinstance(suite, Suite):
+        suite = load_suite(find_suite(str(as_path(suite, "suite"))))
     results = as_path(results, "results folder")
-    options = with_device(options, None)
+    if misplaced:
+        of_suite = {"part of the suite": (tuple(Suite.model_fields), "suite.model_copy(update={'NAME': VALUE})")}
+        refuse_misplaced("run_suite", misplaced, {**of_suite, **MISPLACED_OPTIONS})
+    options = with_device(options, device)
     as_function(on_event, "on_event")
     on_event = events_with_bar(on_event, progress)
     if shows_bars(progress):

@@ -365,6 +365,7 @@ def run_targets(folder: Path) -> list[Target]:
                 "suite": [*wrong.NOTHING, same(None), same(""), same({"name": "s"}), same(real)],
                 "results": [*wrong.NOTHING[:9], same(None), same(""), same("\0")],
                 "options": options,
+                "device": DEVICES,
             },
         ),
     ]

@@ -101,6 +101,8 @@ def test_progress_changes_no_number(notebook, tmp_path):
         (lambda: distill("dm", "digits", 1, steps=3), r"steps is a setting of dm: pass config=\{'steps': 3\}"),
         (lambda: distill("dm", "digits", 1, data_dir="x"), r"data_dir is an option of runs: pass options=RunOptions"),
         (lambda: evaluate(SET, "digits", batch_size=3), r"batch_size is part of the protocol: pass protocol="),
+        (lambda: run_suite("digits_quick", "r", ipc=3), r"ipc is part of the suite: pass suite.model_copy\(update="),
+        (lambda: run_suite("digits_quick", "r", data_dir="x"), r"data_dir is an option of runs: pass options=RunOptio"),
     ],
 )
 def test_a_keyword_that_belongs_elsewhere_is_told_where(call, message):
