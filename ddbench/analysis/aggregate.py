@@ -138,14 +138,14 @@ def costs_of(results: Sequence[Result], *, busy: bool = False) -> dict[str, floa
     """
     costs: dict[str, float | None] = {}
     for phase in PHASES:
-        for kind in ("seconds", *PEAKS):
-            readings = [r for result in results for r in _readings(result, phase)]
-            counted = [r for r in readings if busy or kind != "seconds" or not r.is_busy]
-            costs[f"{phase}_{kind}"] = _median(getattr(r, kind) for r in counted)
+        readings = [reading for result in results for reading in _readings(result, phase)]
+        costs[f"{phase}_seconds"] = _median(r.seconds for r in readings if busy or not r.is_busy)
+        costs |= {f"{phase}_{kind}": _median(getattr(r, kind) for r in readings) for kind in PEAKS}
+    making_of = [_readings(result, *MAKING) for result in results]
     for kind in PEAKS:
         costs[f"making_{kind}"] = _median(
-            max((peak for r in _readings(result, *MAKING) if (peak := getattr(r, kind)) is not None), default=None)
-            for result in results
+            max((peak for r in readings if (peak := getattr(r, kind)) is not None), default=None)
+            for readings in making_of
         )
     making = [costs[f"{phase}_seconds"] for phase in MAKING if any(result.phase(phase) for result in results)]
     costs["making_seconds"] = None if None in making or not making else sum(s for s in making if s is not None)

@@ -6,7 +6,6 @@ folder of another cell, is marked and counts in no claim; one that cannot be rea
 
 from __future__ import annotations
 
-import gc
 import json
 import re
 import shutil
@@ -22,6 +21,7 @@ from pydantic import ValidationError
 from ddbench.distilled.names import SIDECAR, TENSORS
 from ddbench.errors import BadInputError
 from ddbench.host.clock import Pace, Stopwatch
+from ddbench.host.collection import collection_paused
 from ddbench.host.files import digest_of, is_special, make_folder, staged_folder, write_text
 from ddbench.host.leftovers import all_leftovers, clear_leftovers, staging_path
 from ddbench.inputs.documents import LARGEST, decode, parse_json, read_bytes
@@ -204,7 +204,7 @@ def read_results(sources: Iterable[Path | str] | Path | str, on_problem: OnProbl
             if on_problem is not None:
                 on_problem(problem)
 
-        with _collection_paused():
+        with collection_paused():
             found = list(_read_source(source, tell, skips=on_problem is not None))
         if not found and told:
             raise BadInputError(f"no result in {source} can be read; restore it from a copy or run its cells again")
@@ -269,18 +269,6 @@ def _with_digest(result: Result) -> Result:
     if result.standing != "whole":
         return result
     return result.model_copy(update={"digest": content_digest(json.loads(result.model_dump_json()))})
-
-
-@contextmanager
-def _collection_paused() -> Iterator[None]:
-    """Look for no garbage in cycles meanwhile: results hold none, and every look goes through all that were read."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _read_source(source: Path, tell: OnProblem, *, skips: bool) -> Iterator[Result]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from statistics import median
 
-from ddbench.analysis.aggregate import Entry, costs_of
+from ddbench.analysis.aggregate import Entry
 from ddbench.records import BUSY_SHARE, Reading, Result
 from ddbench.tables.quantities import seconds_text
 
@@ -20,13 +21,14 @@ def seconds_texts(results: Sequence[Result], phases: Iterable[str], *, busy_cost
 
     They are where there are no others, or where `busy_costs` asks for them.
     """
-    counted, every = costs_of(results, busy=busy_costs), costs_of(results, busy=True)
     texts = {}
     for phase in phases:
-        name = f"{phase}_seconds"
-        is_marked = any(reading.is_busy for reading in _readings(results, phase))
-        is_marked &= busy_costs or counted[name] is None
-        texts[phase] = f"{seconds_text(every[name])} {BUSY}" if is_marked else seconds_text(counted[name])
+        every = _readings(results, phase)
+        counted = [reading.seconds for reading in every if busy_costs or not reading.is_busy]
+        is_marked = any(reading.is_busy for reading in every) and (busy_costs or not counted)
+        seconds = [reading.seconds for reading in every] if is_marked else counted
+        text = seconds_text(median(seconds) if seconds else None)
+        texts[phase] = f"{text} {BUSY}" if is_marked else text
     return texts
 
 

@@ -15,6 +15,7 @@ from ddbench.analysis.data_identity import DataIdentity, older_data_notes
 from ddbench.analysis.marks import EntryKey, Mark, Standing, explain_marks, mark_entries
 from ddbench.analysis.published import list_published
 from ddbench.errors import BadInputError
+from ddbench.host.collection import collection_paused
 from ddbench.inputs.values import shown
 from ddbench.records import Result
 from ddbench.tables.busy_costs import busy_notes, count_busy
@@ -129,6 +130,7 @@ class Table:
         return pd.DataFrame(self.rows).convert_dtypes()
 
 
+@collection_paused()
 def make_table(
     results: Sequence[Result],
     *,
