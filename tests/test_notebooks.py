@@ -31,3 +31,4 @@ def test_a_notebook_runs(path):
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert any("text/html" in output.get("data", {}) for output in outputs)
     assert any("image/png" in output.get("data", {}) for output in outputs)
+    assert not [output["text"] for output in outputs if output.get("name") == "stderr"]
