@@ -21,8 +21,8 @@ class RowChoice:
     Attributes:
         methods: names of those to show; all where empty.
         top: how many rows to show, those of the highest accuracy; all where None.
-        sort: `method`, as results are grouped; `accuracy`, the highest at the largest IPC first; or the IPC that
-            accuracies are compared at.
+        sort: `method`, as results are grouped; `accuracy`, the highest at the largest IPC first, then rows that lack it
+            by the largest that they have; or the IPC that accuracies are compared at.
 
     Raises:
         BadInputError: a number that counts nothing.
@@ -58,24 +58,26 @@ class RowChoice:
     def of_entries(self, entries: Sequence[Entry]) -> tuple[Entry, ...]:
         """Return the entries of the rows to show, in their order.
 
-        Rows without an accuracy at the IPC that counts come last, and are none of the `top`; where no row has one, all
-        are shown as they stand, which `notes` says.
+        Rows without an accuracy that counts come last, and are none of the `top`; where no row has one, all are shown
+        as they stand, which `notes` says.
         """
         rows, heights = group_rows(entries), self._heights(entries)
         if not heights or (self.sort == "method" and self.top is None):
             return tuple(entries)
-        best = sorted(heights, key=lambda row: -heights[row])[: self.top]
+        best = sorted(heights, key=heights.__getitem__, reverse=True)[: self.top]
         order = best if self.top is not None else [*best, *(row for row in rows if row not in heights)]
         if self.sort == "method":
             order = [row for row in rows if row in best]
         return tuple(entry for row in order for entry in rows[row])
 
-    def _heights(self, entries: Sequence[Entry]) -> dict[tuple[str, str, str], float]:
-        """Return the accuracy by which each row is placed, for those that have one."""
-        ipcs = [entry.ipc for entry in entries if entry.ipc is not None and entry.accuracy]
-        ipc = self.sort if isinstance(self.sort, int) else max(ipcs, default=None)
-        found = (entry for entry in entries if entry.ipc is not None and entry.ipc == ipc)
-        return {entry.row: entry.accuracy.mean for entry in found if entry.accuracy}
+    def _heights(self, entries: Sequence[Entry]) -> dict[tuple[str, str, str], tuple[int, float]]:
+        """Return the IPC and accuracy by which each row is placed, for those that have one."""
+        heights: dict[tuple[str, str, str], tuple[int, float]] = {}
+        for entry in entries:
+            if entry.ipc is not None and entry.accuracy and self.sort in ("method", "accuracy", entry.ipc):
+                place = (entry.ipc, entry.accuracy.mean)
+                heights[entry.row] = max(heights.get(entry.row, place), place)
+        return heights
 
     def notes(self, entries: Sequence[Entry], shown: Sequence[Entry]) -> list[str]:
         """Say how many rows are not shown, and where rows could not be placed.
