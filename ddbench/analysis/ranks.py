@@ -77,13 +77,14 @@ def rank_methods(panels: Iterable[Sequence[Entry]]) -> tuple[Ranks, ...]:
 
 
 def _rank(ipc: int, protocol: str, network: str, blocks: Sequence[tuple[str, dict[str, float]]]) -> Ranks | None:
-    from scipy.stats import f, friedmanchisquare, rankdata, studentized_range
-
     counts = Counter(dataset for dataset, _ in blocks)
     columns = {dataset: column for dataset, column in blocks if counts[dataset] == 1}
     methods, datasets = _complete(columns)
     if len(methods) < LEAST_METHODS or len(datasets) < LEAST_DATASETS:
         return None
+
+    from scipy.stats import f, friedmanchisquare, rankdata, studentized_range  # takes a second: only where it is used
+
     values = [[columns[dataset][method] for method in methods] for dataset in datasets]
     rows = [rankdata([-value for value in row]) for row in values]
     means = {method: fmean(float(row[index]) for row in rows) for index, method in enumerate(methods)}
