@@ -10,13 +10,14 @@ import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from ddbench.errors import BadInputError
-from ddbench.runner import RunnerOptions, make_runner
-from ddbench.runners.ray import NICENESS
+from ddbench.runner import Needs, RunnerOptions, make_runner
+from ddbench.runners.ray import NICENESS, RayRunner, _Cluster
 from ddbench.runs.results_store import read_results
 from ddbench.runs.suite import load_suite
 from ddbench.runs.suite_runner import run_suite
@@ -173,6 +174,42 @@ def running_tasks(suite):
         with suppress(OSError):
             titles.append((process / "cmdline").read_bytes().decode(errors="replace"))
     return [title for title in titles if title.startswith("ray::") and any(key in title for key in keys)]
+
+
+def cluster_of(*machines):
+    """What a run knows of a cluster of such machines."""
+    nodes = [{"Alive": True, "Resources": machine} for machine in machines]
+    found = _Cluster(SimpleNamespace(nodes=lambda: nodes, cluster_resources=dict))
+    found._look()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("needs", "asked"),
+    [
+        (Needs(2), {"num_cpus": 2, "num_gpus": 0}),
+        (Needs(64), {"num_cpus": 8, "num_gpus": 0}),
+        (Needs(4, 0, 90), {"num_cpus": 4, "num_gpus": 0, "memory": 90}),
+        (Needs(4, 0, 100), {"num_cpus": 2, "num_gpus": 0, "memory": 100}),
+        (Needs(4, 0, 5000), {"num_cpus": 2, "num_gpus": 0, "memory": 950}),
+        (Needs(1, 1), {"num_cpus": 0, "num_gpus": 1}),
+        (Needs(1, 1, 100), {"num_cpus": 0, "num_gpus": 1, "memory": 47}),
+    ],
+)
+def test_a_task_asks_for_no_more_than_one_machine_has(needs, asked):
+    large = {"CPU": 2, "memory": 1000}
+    many = {"CPU": 8, "memory": 100}
+    with_gpu = {"CPU": 1, "GPU": 1, "memory": 50}
+    assert cluster_of(large, many, with_gpu).limits_of(needs) == asked
+    assert cluster_of().limits_of(Needs(4, 0, 100)) == {"num_cpus": 1, "num_gpus": 0, "memory": 0}
+
+
+@pytest.mark.slow
+def test_with_nothing_running_it_waits_and_does_not_spin():
+    runner = RayRunner(RunnerOptions(CPU))
+    began = time.perf_counter()
+    assert runner.wait(0.3) == []
+    assert time.perf_counter() - began > 0.25
 
 
 @pytest.mark.slow
