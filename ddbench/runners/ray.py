@@ -8,6 +8,7 @@ cache folder, where what cells share is prepared once.
 from __future__ import annotations
 
 import os
+import re
 import socket
 import tempfile
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from threading import Event, Thread
 from types import ModuleType, TracebackType
 from typing import Any
 
-from ddbench.errors import BadInputError
+from ddbench.errors import BadInputError, DDBenchError
 from ddbench.host.threads import threads_at_hand
 from ddbench.records import Result
 from ddbench.registry import RUNNERS
@@ -124,7 +125,7 @@ class RayRunner(Runner):
         except errors.OutOfMemoryError:
             return _fault(task, "out_of_memory", "its machine had too little memory; add a larger one to the cluster")
         except errors.RayTaskError as error:
-            raise error.as_instanceof_cause() from None
+            raise _no_machine_for_cells(error) from error
         except errors.RayError as error:
             reason = f"its machine or process was lost ({type(error).__name__}); run again to try again"
             return _fault(task, "lost", reason)
@@ -258,6 +259,17 @@ def _connect(ray: ModuleType, options: RunnerOptions) -> None:
 def _no_cluster(address: str | None, reason: object) -> BadInputError:
     advice = "start one with `ray start --head`, or leave --address out"
     return BadInputError(f"no Ray cluster at {address} ({reason}); {advice}")
+
+
+def _no_machine_for_cells(error: Any) -> DDBenchError:  # noqa: ANN401 - Ray's own
+    """Return what a machine says that could not run a task, or what is wrong with it."""
+    if isinstance(error.cause, DDBenchError):
+        return error.cause
+    reason, place = str(error.cause).partition("\n")[0], re.search(r"ip=([0-9a-f.:]+)", str(error))
+    return BadInputError(
+        f"{place[1] if place else 'a machine'} of the Ray cluster cannot run cells: {reason}; it needs ddbench "
+        f"{version('ddbench')}, the packages of this machine and room for temporary files"
+    )
 
 
 def _import_ray() -> ModuleType:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +18,7 @@ import pytest
 import torch
 
 from ddbench.errors import BadInputError
-from ddbench.runner import Needs, RunnerOptions, make_runner
+from ddbench.runner import Needs, RunnerOptions, Task, make_runner
 from ddbench.runners.ray import NICENESS, RayRunner, _Cluster
 from ddbench.runs.results_store import read_results
 from ddbench.runs.suite import load_suite
@@ -216,6 +218,35 @@ def test_with_nothing_running_it_waits_and_does_not_spin():
 def test_no_cluster_is_one_line():
     with pytest.raises(BadInputError, match=r"no Ray cluster at 127\.0\.0\.1:9"):
         make_runner("ray", RunnerOptions(CPU, None, "127.0.0.1:9")).__enter__()
+
+
+class NotThere:
+    """Work of a module that the other machine has not, such as one of another version of ddbench."""
+
+    def __reduce__(self):
+        return __import__, ("no_such_module",)
+
+
+def full(folder, reuse, report):
+    raise OSError(errno.ENOSPC, "No space left on device", str(folder))
+
+
+def mistaken(folder, reuse, report):
+    raise BadInputError("what the machine says itself")
+
+
+@pytest.mark.slow
+def test_a_machine_that_cannot_run_a_task_is_one_line(tmp_path):
+    said = []
+    with make_runner("ray", RunnerOptions(CPU)) as runner:
+        for work in (NotThere(), full, mistaken):
+            runner.start(Task("one", work, Needs(), tmp_path, None, print))
+            with pytest.raises(BadInputError) as told:
+                wait_until(lambda: runner.wait(1))
+            said.append(str(told.value))
+    for line, reason in zip(said, ("No module named 'no_such_module'", "No space left on device"), strict=False):
+        assert re.fullmatch(rf"[0-9.]+ of the Ray cluster cannot run cells: .*{reason}.*; it needs ddbench .*", line)
+    assert said[2] == "what the machine says itself"
 
 
 @pytest.mark.slow
