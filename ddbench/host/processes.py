@@ -52,13 +52,15 @@ def ctrl_c_blocked() -> Iterator[None]:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    if not _at_work:  # whoever runs the tasks would print what is raised
+        os._exit(128 + number)
     note_signal(number)
-    raise KeyboardInterrupt if _at_work else SystemExit(128 + number)
+    raise KeyboardInterrupt
 
 
 def _interrupt_again(lost: sys.UnraisableHookArgs) -> None:
     """Repeat, in a moment, an interrupt that came where Python drops what is raised, such as in a finaliser."""
-    if issubclass(lost.exc_type, KeyboardInterrupt | SystemExit):
+    if issubclass(lost.exc_type, KeyboardInterrupt):
         timer = threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), signal.SIGTERM))
         timer.daemon = True
         timer.start()

@@ -51,7 +51,7 @@ class Worker:
         error = self.future.exception()
         if error is None:
             return Outcome(task, self.future.result())
-        is_killed = isinstance(error, BrokenProcessPool | KeyboardInterrupt | SystemExit)
+        is_killed = isinstance(error, BrokenProcessPool | KeyboardInterrupt)
         return Outcome(task, None, "killed", KILLED if is_killed else tidy(f"{type(error).__name__}: {error}"))
 
     @staticmethod

@@ -53,6 +53,31 @@ def test_an_interrupt_that_python_drops_comes_again_and_says_nothing():
     assert (done.stdout, done.stderr, done.returncode) == ("interrupted\n", "", 0)
 
 
+# The maker of a process is killed while that begins.
+ORPHAN = """
+import multiprocessing, os, signal, threading, time
+from concurrent.futures import ProcessPoolExecutor
+from ddbench.host.processes import begin_child
+
+def begin():
+    os.kill(os.getppid(), signal.SIGKILL)
+    begin_child()
+    time.sleep(60)
+
+if __name__ == "__main__":
+    ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), initializer=begin).submit(os.getpid).result()
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGTERM") or os.name == "nt", reason="signals of Unix")
+def test_a_process_whose_maker_is_killed_while_it_begins_ends_without_a_traceback(tmp_path):
+    (tmp_path / "orphan.py").write_text(ORPHAN)
+    command = [sys.executable, str(tmp_path / "orphan.py")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50)
+    assert done.returncode == -signal.SIGKILL
+    assert "Traceback" not in done.stderr  # Python itself has words for semaphores that nobody has closed
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGTERM") or os.name == "nt", reason="signals of Unix")
 def test_a_process_with_nothing_to_do_ends_without_a_word(tmp_path):
     (tmp_path / "idle.py").write_text(IDLE)
