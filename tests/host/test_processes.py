@@ -65,7 +65,8 @@ def begin():
     time.sleep(60)
 
 if __name__ == "__main__":
-    ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), initializer=begin).submit(os.getpid).result()
+    pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), initializer=begin)
+    pool.submit(os.getpid).result()
 """
 
 
