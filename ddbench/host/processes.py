@@ -17,13 +17,25 @@ from ddbench.errors import note_signal
 AGAIN_SECONDS = 0.05
 LONGEST_END = 8.0  # seconds that a process which is told to end has for it; killing it loses no more than a checkpoint
 
+_at_work: list[bool] = []  # one for each block that is
+
 
 def begin_child() -> None:
-    """Prepare a new process, in it: SIGTERM interrupts it, Ctrl+C is its maker's, whose end is its own."""
+    """Prepare a new process, in it: SIGTERM ends it, Ctrl+C is its maker's, whose end is its own."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _interrupt)
     sys.unraisablehook = _interrupt_again
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+@contextmanager
+def at_work() -> Iterator[None]:
+    """Let SIGTERM interrupt what the block does; outside there is nothing to save, and the process ends in silence."""
+    _at_work.append(True)
+    try:
+        yield
+    finally:
+        _at_work.pop()
 
 
 @contextmanager
@@ -40,6 +52,8 @@ def ctrl_c_blocked() -> Iterator[None]:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    if not _at_work:  # whoever runs the tasks would print what is raised
+        os._exit(128 + number)
     note_signal(number)
     raise KeyboardInterrupt
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from ddbench.errors import tidy
-from ddbench.host.processes import begin_child, ctrl_c_blocked
+from ddbench.host.processes import at_work, begin_child, ctrl_c_blocked
 from ddbench.records import Result
 from ddbench.runner import Outcome, Report, Task, Work
 
@@ -84,7 +84,8 @@ def _begin(gpu: str | None) -> None:
 def _run_and_clean_up(work: Work, folder: Path, reuse: Path | None, report: Report) -> Result:
     """Do a task and leave no memory of it to the next one."""
     try:
-        return work(folder, reuse, report)
+        with at_work():
+            return work(folder, reuse, report)
     finally:
         gc.collect()
         with suppress(RuntimeError):  # of a GPU that a failed cell has left unusable: its result counts

@@ -8,6 +8,7 @@ cache folder, where what cells share is prepared once.
 from __future__ import annotations
 
 import os
+import re
 import socket
 import tempfile
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from threading import Event, Thread
 from types import ModuleType, TracebackType
 from typing import Any
 
-from ddbench.errors import BadInputError
+from ddbench.errors import BadInputError, DDBenchError
 from ddbench.host.threads import threads_at_hand
 from ddbench.records import Result
 from ddbench.registry import RUNNERS
@@ -95,13 +96,7 @@ class RayRunner(Runner):
 
     def start(self, task: Task) -> None:
         """Send a task to the cluster."""
-        needs = task.needs
-        limits: dict[str, Any] = {"num_cpus": 0, "num_gpus": needs.gpus}
-        if not needs.gpus:  # numbers follow from the threads, which are not cut, and from no place
-            limits["num_cpus"] = min(needs.threads, max(1, int(self._cluster.largest["CPU"])))
-        if needs.memory_bytes is not None:
-            limits["memory"] = min(needs.memory_bytes, self._cluster.largest["memory"])
-        remote = self._remote.options(max_retries=0, name=task.name, **limits)
+        remote = self._remote.options(max_retries=0, name=task.name, **self._cluster.limits_of(task.needs))
         reuse = None if task.reuse is None else _read_folder(task.reuse)
         reference = remote.remote(task.name, task.work, reuse, self._board, version("ddbench"))
         self._running[reference] = task
@@ -110,7 +105,10 @@ class RayRunner(Runner):
         """Return what has ended, and tell what the tasks report."""
         if self._cluster.is_gone:
             raise BadInputError("the Ray cluster is gone; start it and run the same command again to continue")
-        ended, _ = self._ray.wait(list(self._running), num_returns=1, timeout=seconds) if self._running else ([], [])
+        if not self._running:  # what is lost is not tried again at once
+            Event().wait(seconds)
+            return []
+        ended, _ = self._ray.wait(list(self._running), num_returns=1, timeout=seconds)
         self._pass_reports()  # what a task has said has arrived when it has ended
         return [self._outcome_of(self._running.pop(reference), reference) for reference in ended]
 
@@ -127,7 +125,7 @@ class RayRunner(Runner):
         except errors.OutOfMemoryError:
             return _fault(task, "out_of_memory", "its machine had too little memory; add a larger one to the cluster")
         except errors.RayTaskError as error:
-            raise error.as_instanceof_cause() from None
+            raise _no_machine_for_cells(error) from error
         except errors.RayError as error:
             reason = f"its machine or process was lost ({type(error).__name__}); run again to try again"
             return _fault(task, "lost", reason)
@@ -147,7 +145,7 @@ class _Cluster:
 
     Attributes:
         resources: of all machines together, by Ray's names.
-        largest: what a task may ask for of one machine: processors, GPUs, bytes of memory.
+        largest: the most that a machine has of each: processors, GPUs, bytes of memory.
         ended: set to end the thread.
     """
 
@@ -155,6 +153,7 @@ class _Cluster:
         self._ray = ray
         self.resources: dict[str, float] = {}
         self.largest: dict[str, int] = {"CPU": 0, "GPU": 0, "memory": 0}
+        self._machines: list[dict[str, int]] = []  # what each has of the same
         self.ended = Event()
         self._silent_looks = 0
 
@@ -177,12 +176,32 @@ class _Cluster:
                 with suppress(self._ray.exceptions.RayError):
                     self._look()
 
+    def limits_of(self, needs: Needs) -> dict[str, int]:
+        """Return what a task asks for: no more than some machine has together, or it would wait for ever.
+
+        Memory comes before processors: with fewer of those a task takes longer, with less memory it fails.
+        """
+        machines = [machine for machine in self._machines if machine["GPU"] >= needs.gpus]
+        limits = {"num_cpus": 0, "num_gpus": needs.gpus}
+        if needs.memory_bytes is not None:
+            most = max((machine["memory"] for machine in machines), default=0)
+            limits["memory"] = min(needs.memory_bytes, most)
+            machines = [machine for machine in machines if machine["memory"] >= limits["memory"]]
+        if not needs.gpus:  # numbers follow from the threads, which are not cut, and from no place
+            limits["num_cpus"] = min(needs.threads, max([1, *(machine["CPU"] for machine in machines)]))
+        return limits
+
     def _look(self) -> None:
         self.resources = self._ray.cluster_resources()
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        for name, share in (("CPU", 1.0), ("GPU", 1.0), ("memory", SHARE_OF_NODE)):
-            having = [node.get(name, 0) for node in nodes if node.get("CPU") or node.get("GPU")]
-            self.largest[name] = int(share * max(having, default=0))
+        shares = {"CPU": 1.0, "GPU": 1.0, "memory": SHARE_OF_NODE}
+        self._machines = [
+            {name: int(share * node.get(name, 0)) for name, share in shares.items()}
+            for node in nodes
+            if node.get("CPU") or node.get("GPU")
+        ]
+        for name in shares:
+            self.largest[name] = max((machine[name] for machine in self._machines), default=0)
 
 
 class _Board:
@@ -240,6 +259,17 @@ def _connect(ray: ModuleType, options: RunnerOptions) -> None:
 def _no_cluster(address: str | None, reason: object) -> BadInputError:
     advice = "start one with `ray start --head`, or leave --address out"
     return BadInputError(f"no Ray cluster at {address} ({reason}); {advice}")
+
+
+def _no_machine_for_cells(error: Any) -> DDBenchError:  # noqa: ANN401 - Ray's own
+    """Return what a machine says that could not run a task, or what is wrong with it."""
+    if isinstance(error.cause, DDBenchError):
+        return error.cause
+    reason, place = str(error.cause).partition("\n")[0], re.search(r"ip=([0-9a-f.:]+)", str(error))
+    return BadInputError(
+        f"{place[1] if place else 'a machine'} of the Ray cluster cannot run cells: {reason}; it needs ddbench "
+        f"{version('ddbench')}, the packages of this machine and room for temporary files"
+    )
 
 
 def _import_ray() -> ModuleType:

@@ -220,7 +220,7 @@ def _run_cell(cell: Cell, options: RunOptions, folder: Path, reuse: Path | None)
         with suppress(DDBenchError):  # the diagnosis counts for more than the images
             save_distilled(error.last_good, folder / LAST_GOOD_FOLDER)
         return unfinished_result(cell, options, "failed", tidy(f"diverged: {error}"), started_at)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a library that leaves the process leaves its cell alone
         check_not_told_to_end()
         if is_out_of_memory(error):
             return unfinished_result(cell, options, "out_of_memory", explain_out_of_memory(error), started_at)

@@ -115,8 +115,10 @@ class Dispatch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        closing = ExitStack()  # closes all of them, also where one fails
         for running in self._running.values():
-            running.closing.__exit__(kind, error, trace)
+            closing.push(running.closing)
+        closing.__exit__(kind, error, trace)
 
     def run(self) -> list[Result]:
         """Run every cell that is not done, and return the results of all."""

@@ -105,12 +105,12 @@ class RunLog:
     def _attempt(self, name: str, how: str, do: Callable[[], None]) -> None:
         try:
             do()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             reason = f"{type(error).__name__}: {error}"
             warnings.warn(tidy(f"logger {name} {how}, the run continues without it: {reason}"), stacklevel=5)
             failed = self._open.pop(name, None)
             if failed is not None and how != NOT_CLOSED:
-                with suppress(Exception):  # what it holds is let go of, if it can be
+                with suppress(Exception, SystemExit):  # what it holds is let go of, if it can be
                     failed.close("failed")
 
 

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sized
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, FiniteFloat, ValidationError
 
 from ddbench.errors import BadInputError
-from ddbench.host.clock import Pace, Stopwatch, seconds_since
+from ddbench.host.clock import Pace, Stopwatch, seconds_since, seconds_since_utc
 from ddbench.host.files import make_folder
 from ddbench.host.leftovers import is_process_alive, this_place
 from ddbench.inputs.documents import read_json
@@ -33,12 +33,24 @@ SILENT_SECONDS = 60.0  # after which a run of another machine counts as gone
 UNHINDERED = suppress(OSError, BadInputError, ValidationError)  # by a file: it is for watching alone
 
 
+def _check_moment(text: str) -> str:
+    """Return a moment that time can be reckoned from; raises ValueError for any other text."""
+    try:
+        seconds_since_utc(text)
+    except TypeError as error:
+        raise ValueError("a moment must say its time zone") from error
+    return text
+
+
+Moment = Annotated[str, AfterValidator(_check_moment)]
+
+
 class _Watched(Record):
     """Base of what a file says; `quiet_seconds`, how long ago it was written, is no part of it."""
 
     place: str
     process: int
-    since: str
+    since: Moment
 
     @property
     def run(self) -> str:
@@ -53,7 +65,7 @@ class RunningRun(_Watched):
     total: int
     ended: int = 0
     failed: int = 0
-    left_seconds: float | None = None
+    left_seconds: FiniteFloat | None = None
 
 
 class RunningCell(_Watched):
@@ -70,7 +82,7 @@ class RunningCell(_Watched):
     title: str
     where: str = ""
     doing: str = ""
-    left_seconds: float | None = None
+    left_seconds: FiniteFloat | None = None
     logged: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -222,6 +234,7 @@ def clear_gone(root: Path) -> None:
     alive = {run.run for run, quiet in running_runs(root) if not is_gone(run, quiet)}
     gone = [path for path, run in _read(root / FOLDER, RunningRun) if run.run not in alive]
     gone += [path for path, cell in _read(root / FOLDER, RunningCell) if cell.run not in alive]
+    gone += [path for path in (root / FOLDER).glob(".*.json") if _quiet(path) > SILENT_SECONDS]  # never made whole
     for path in gone:
         with suppress(OSError):
             path.unlink()
@@ -237,7 +250,7 @@ def _write(path: Path, content: Record) -> None:
 def _read(folder: Path, kind: type[R], of: str = "") -> list[tuple[Path, R]]:
     """Return the files of one kind, all or those of one run, and what they hold."""
     found = []
-    for path in folder.glob("*.json"):
+    for path in folder.glob("[!.]*.json"):  # those with a dot are being written
         if path.name.startswith("run-") == (kind is RunningRun):
             with UNHINDERED:
                 content = kind.model_validate(read_json(path, "state"))

@@ -21,7 +21,7 @@ def check_site_target(out: Path) -> None:
         return
     if out.is_symlink() or not out.is_dir():
         raise BadInputError(f"{out} exists and is not a folder; name a new folder for the site")
-    found = {path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir()}
+    found = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_symlink() or not path.is_dir()}
     if not found:
         return
     if MARKER not in found:

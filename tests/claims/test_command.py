@@ -56,7 +56,7 @@ def test_results_that_a_newer_version_wrote_are_refused(tmp_path, results, capsy
     path.write_text(path.read_text().replace('{"key"', '{"new":1,"key"'))
     assert main(["claims", str(write_claims(tmp_path, CLAIM)), results]) == 2
     captured = capsys.readouterr()
-    assert [line for line in captured.err.splitlines() if "which this ddbench does not know" in line]
+    assert [line for line in captured.err.splitlines() if "which this version does not know" in line]
     assert captured.err.splitlines()[-1].startswith("ddbench: no result in ")
     assert captured.out == ""
 

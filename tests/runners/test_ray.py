@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,13 +12,14 @@ import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from ddbench.errors import BadInputError
-from ddbench.runner import RunnerOptions, make_runner
-from ddbench.runners.ray import NICENESS
+from ddbench.runner import Needs, RunnerOptions, Task, make_runner
+from ddbench.runners.ray import NICENESS, RayRunner, _Cluster
 from ddbench.runs.results_store import read_results
 from ddbench.runs.suite import load_suite
 from ddbench.runs.suite_runner import run_suite
@@ -175,10 +178,75 @@ def running_tasks(suite):
     return [title for title in titles if title.startswith("ray::") and any(key in title for key in keys)]
 
 
+def cluster_of(*machines):
+    """What a run knows of a cluster of such machines."""
+    nodes = [{"Alive": True, "Resources": machine} for machine in machines]
+    found = _Cluster(SimpleNamespace(nodes=lambda: nodes, cluster_resources=dict))
+    found._look()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("needs", "asked"),
+    [
+        (Needs(2), {"num_cpus": 2, "num_gpus": 0}),
+        (Needs(64), {"num_cpus": 8, "num_gpus": 0}),
+        (Needs(4, 0, 90), {"num_cpus": 4, "num_gpus": 0, "memory": 90}),
+        (Needs(4, 0, 100), {"num_cpus": 2, "num_gpus": 0, "memory": 100}),
+        (Needs(4, 0, 5000), {"num_cpus": 2, "num_gpus": 0, "memory": 950}),
+        (Needs(1, 1), {"num_cpus": 0, "num_gpus": 1}),
+        (Needs(1, 1, 100), {"num_cpus": 0, "num_gpus": 1, "memory": 47}),
+    ],
+)
+def test_a_task_asks_for_no_more_than_one_machine_has(needs, asked):
+    large = {"CPU": 2, "memory": 1000}
+    many = {"CPU": 8, "memory": 100}
+    with_gpu = {"CPU": 1, "GPU": 1, "memory": 50}
+    assert cluster_of(large, many, with_gpu).limits_of(needs) == asked
+    assert cluster_of().limits_of(Needs(4, 0, 100)) == {"num_cpus": 1, "num_gpus": 0, "memory": 0}
+
+
+@pytest.mark.slow
+def test_with_nothing_running_it_waits_and_does_not_spin():
+    runner = RayRunner(RunnerOptions(CPU))
+    began = time.perf_counter()
+    assert runner.wait(0.3) == []
+    assert time.perf_counter() - began > 0.25
+
+
 @pytest.mark.slow
 def test_no_cluster_is_one_line():
     with pytest.raises(BadInputError, match=r"no Ray cluster at 127\.0\.0\.1:9"):
         make_runner("ray", RunnerOptions(CPU, None, "127.0.0.1:9")).__enter__()
+
+
+class NotThere:
+    """Work of a module that the other machine has not, such as one of another version of ddbench."""
+
+    def __reduce__(self):
+        return __import__, ("no_such_module",)
+
+
+def full(folder, reuse, report):
+    raise OSError(errno.ENOSPC, "No space left on device", str(folder))
+
+
+def mistaken(folder, reuse, report):
+    raise BadInputError("what the machine says itself")
+
+
+@pytest.mark.slow
+def test_a_machine_that_cannot_run_a_task_is_one_line(tmp_path):
+    said = []
+    with make_runner("ray", RunnerOptions(CPU)) as runner:
+        for work in (NotThere(), full, mistaken):
+            runner.start(Task("one", work, Needs(), tmp_path, None, print))
+            with pytest.raises(BadInputError) as told:
+                wait_until(lambda: runner.wait(1))
+            said.append(str(told.value))
+    for line, reason in zip(said, ("No module named 'no_such_module'", "No space left on device"), strict=False):
+        assert re.fullmatch(rf"[0-9.]+ of the Ray cluster cannot run cells: .*{reason}.*; it needs ddbench .*", line)
+    assert said[2] == "what the machine says itself"
 
 
 @pytest.mark.slow

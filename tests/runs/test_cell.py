@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -253,6 +254,13 @@ def test_failing_cell_is_a_result_and_its_traceback_is_in_the_log(tmp_path, monk
     assert result.status == "failed"
     assert result.reason == "ZeroDivisionError: on purpose"
     assert "Traceback" in (tmp_path / "log.txt").read_text()
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_method_that_ends_the_process_fails_its_cell_alone(tmp_path, monkeypatch, code):
+    monkeypatch.setattr(METHODS.get("random_real"), "distill", lambda *_: sys.exit(code))
+    result = run_cell(make_cell(), RunOptions(device="cpu"), tmp_path)
+    assert (result.status, result.reason) == ("failed", f"SystemExit: {code}")
 
 
 @pytest.mark.parametrize("error", [MemoryError("host"), torch.OutOfMemoryError("device")])

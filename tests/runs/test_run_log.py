@@ -71,6 +71,13 @@ class Shut(Kept):
         raise ConnectionRefusedError(111, "no server")
 
 
+class Leaves(Kept):
+    """Ends the process, as trackers do that are not content with where they are."""
+
+    def scalar(self, name, value, step):
+        sys.exit("not logged in")
+
+
 class Absent(Kept):
     """Needs what nobody has."""
 
@@ -81,7 +88,7 @@ class Absent(Kept):
 def _registered(monkeypatch):
     """The loggers above under their names."""
     monkeypatch.setattr(Kept, "runs", [])
-    for logger in (Kept, Full, Shut, Absent):
+    for logger in (Kept, Full, Shut, Leaves, Absent):
         monkeypatch.setitem(LOGGERS._entries, logger.__name__.lower(), logger)
 
 
@@ -186,14 +193,15 @@ def test_an_evaluation_of_its_own_is_a_run_of_its_own(tmp_path):
 
 
 def test_a_logger_that_fails_is_one_warning_and_the_others_go_on(tmp_path):
-    with pytest.warns(UserWarning, match="^logger (shut|full) ") as told:
-        logged = run_logged(tmp_path, "shut", "full", "kept")
+    with pytest.warns(UserWarning, match="^logger (shut|full|leaves) ") as told:
+        logged = run_logged(tmp_path, "shut", "full", "leaves", "kept")
     assert [str(warning.message) for warning in told] == [
         "logger shut could not be opened, the run continues without it: ConnectionRefusedError: [Errno 111] no server",
         "logger full failed, the run continues without it: OSError: [Errno 28] No space left on device",
+        "logger leaves failed, the run continues without it: SystemExit: not logged in",
     ]
-    full, kept = Kept.runs
-    assert full.states == ["failed"]
+    full, leaves, kept = Kept.runs
+    assert full.states == leaves.states == ["failed"]
     assert kept.states == ["finished"]
     assert {step: value for name, step, value in kept.values if name == "loss"} == logged.losses
     assert logged.result.status == "ok"

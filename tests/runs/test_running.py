@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 
+import pytest
+
 from ddbench.host.leftovers import this_place
 from ddbench.method import untracked
 from ddbench.runs import running
@@ -81,6 +83,34 @@ def test_files_that_are_damaged_or_cannot_be_written_stop_nothing(tmp_path):
     (tmp_path / FOLDER / "odd.json").write_text(json.dumps({"key": 3}))
     assert running_runs(tmp_path) == running_cells(tmp_path) == []
     CellFile(tmp_path / "nowhere" / "a.json", RunningCell(key="", title="", place="", process=1, since=SINCE))({})
+
+
+@pytest.mark.parametrize("since", ["", "yesterday", "2026-11-30T12:00:00"], ids=["empty", "words", "of no time zone"])
+def test_a_moment_that_nothing_can_be_reckoned_from_is_a_damaged_file(tmp_path, since):
+    with RunFile(tmp_path, run_of().model_copy(update={"since": since})) as file:
+        file.of_cell("0" * 16, "dm on digits", SINCE)({"since": since})
+        assert (running_runs(tmp_path), running_cells(tmp_path)) == ([], [])
+
+
+@pytest.mark.parametrize("left", [float("nan"), float("inf")])
+def test_a_duration_that_is_none_is_a_damaged_file(tmp_path, left):
+    with RunFile(tmp_path, run_of()) as file:
+        file.say(ended=1, failed=0, left_seconds=left)
+        file.of_cell("0" * 16, "dm on digits", SINCE)({"left_seconds": left})
+        assert (running_runs(tmp_path), running_cells(tmp_path)) == ([], [])
+
+
+def test_a_file_that_is_being_written_is_not_read_and_goes_when_its_writer_was_killed(tmp_path):
+    with RunFile(tmp_path, run_of()) as file:
+        file.of_cell("0" * 16, "dm on digits", SINCE)({})
+        left = tmp_path / FOLDER / f".{'0' * 16}.json"
+        left.write_bytes((tmp_path / FOLDER / f"{'0' * 16}.json").read_bytes())
+        assert len(running_cells(tmp_path)) == 1
+        clear_gone(tmp_path)
+        assert left.exists()
+        os.utime(left, (0, 0))
+        clear_gone(tmp_path)
+        assert not left.exists()
 
 
 def test_a_reporter_tells_the_loops_and_the_last_values_at_most_once_a_second(monkeypatch):

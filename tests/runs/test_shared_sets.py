@@ -34,7 +34,7 @@ def test_cells_of_another_suite_in_the_same_folder_share_its_distilled_sets(tmp_
     first = run_suite(write_suite(tmp_path / "a.yaml"), results, CPU)
     (results / first[1].key / "distilled" / "distilled.safetensors").write_bytes(b"damaged")
     assert len(seeds) == 2
-    with pytest.warns(UserWarning, match="a distilled set is not used again, the cell distils its own"):
+    with pytest.warns(UserWarning, match="a distilled set cannot be reused, so the cell distils its own"):
         second = run_suite(write_suite(tmp_path / "b.yaml", networks=["mlp-w4"]), results, CPU)
     assert len(seeds) == 3  # the damaged one is made again
     assert [result.status for result in second] == ["ok", "ok"]

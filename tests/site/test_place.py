@@ -31,6 +31,17 @@ def test_a_site_with_other_files_is_left_alone(site, name):
         check_site_target(site)
 
 
+def test_a_site_with_a_link_to_a_folder_is_left_alone(site, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (site / "link").symlink_to(tmp_path / "mine")
+    with pytest.raises(BadInputError, match="holds link, which ddbench site has not written"):
+        check_site_target(site)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "link").symlink_to(tmp_path / "mine")
+    with pytest.raises(BadInputError, match="is not a ddbench site"):
+        check_site_target(tmp_path / "other")
+
+
 def test_other_folders_files_and_links_are_refused(site, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "index.html").write_text("mine")

@@ -36,7 +36,7 @@ def test_no_data_is_told(tmp_path, digits):
 
 def test_an_accuracy_is_a_number_of_test_images(tmp_path, digits):
     (finding,) = findings(tmp_path, with_metric(valid(1)[0], "test_accuracy", (0.5, 0.6)), digits)
-    assert "no whole number of the 355 test images" in finding.words
+    assert "not a whole number of the 355 test images" in finding.words
 
 
 def test_data_that_is_not_here_is_a_note(tmp_path):
