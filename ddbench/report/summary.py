@@ -45,7 +45,9 @@ def summary_rows(entries: Iterable[Entry], marks: Mapping[EntryKey, Mark]) -> tu
         marks: of these entries, see `mark_entries`.
     """
     every = tuple(entries)
-    full = {entry.protocol_hash: entry for entry in every if entry.method == FULL and entry.accuracy}
+    full = {
+        entry.protocol_hash: entry for entry in every if entry.method == FULL and entry.accuracy and entry.accuracy.mean
+    }
     random = {(e.ipc, e.protocol_hash): e for e in every if e.method == BASELINE and e.accuracy}
     rows = []
     for entry in every:
