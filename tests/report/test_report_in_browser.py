@@ -408,3 +408,17 @@ def test_parts_find_each_other_whatever_the_file_is_called(opened, tmp_path, mon
     assert page.locator("#tables > .panel").count() == 1
     page.get_by_role("link", name="All data sets").click()
     assert page.locator(".contents li:visible").count() == 2
+
+
+def test_names_in_a_diagram_of_ranks_are_large_enough_on_a_phone(opened, tmp_path):
+    found = [varied(m, dataset=d) for m in ("dm", "dc", "herding") for d in "abcde"]
+    page = opened(write_report(found, tmp_path / "report.html"), width=390)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    plot = page.locator("#ranks .plot")
+    assert 11 * plot.bounding_box()["width"] / float(plot.get_attribute("viewBox").split()[2]) >= 12
+
+
+def test_a_summary_fits_on_paper(opened, small):
+    page = opened(small, width=700)  # an A4 page with Chromium's margins has 717
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 700
