@@ -422,3 +422,12 @@ def test_a_summary_fits_on_paper(opened, small):
     page = opened(small, width=700)  # an A4 page with Chromium's margins has 717
     page.emulate_media(media="print")
     assert page.evaluate("document.documentElement.scrollWidth") <= 700
+
+
+def test_a_printed_page_has_the_pictures_that_nobody_scrolled_to(opened, small):
+    page = opened(small)
+    assert page.pdf(format="A4").count(b"/Subtype /Image") > 0
+
+
+def test_an_address_with_any_part_is_no_error(opened, small):
+    opened(small).goto(small.as_uri() + "#%")

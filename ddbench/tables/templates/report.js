@@ -86,7 +86,7 @@
   // A number opens what stands behind it; a link to a part that is folded away unfolds it.
   const dialog = byId("behind");
   const unfold = () => {
-    const target = location.hash && byId(decodeURIComponent(location.hash.slice(1)));
+    const target = location.hash && byId(location.hash.slice(1));
     for (let part = target; part; part = part.parentElement) if (part.tagName === "DETAILS") part.open = true;
     if (target) target.scrollIntoView();
   };
