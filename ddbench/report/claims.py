@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ShownClaim:
-    """A judged claim, and what it names of the page's data sets, protocols and networks, by kind of choice, a line each."""
+    """A judged claim, and the data sets, protocols and networks of the page that it names, a line each, by kind."""
 
     verdict: Verdict
     named: Mapping[str, str]

@@ -23,7 +23,8 @@ class SummaryRow:
         best: name of the entry with the highest mean accuracy.
         accuracy: its accuracy in percent, as text.
         same: names of the entries that are not distinguishable from it, and of those not tested; a dash for none.
-        gain: its accuracy less that of `random_real`, in points with a 95 % interval; a dash where that is missing or altered.
+        gain: its accuracy less that of `random_real`, in points with a 95 % interval; a dash where that is missing or
+            altered.
         share: its accuracy as a share of `full_real`'s, in percent; a dash where that is missing, altered or 0.
         methods: the best method and the ones that equal it.
     """

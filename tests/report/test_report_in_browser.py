@@ -373,7 +373,8 @@ def test_a_picture_is_enlarged_whole_while_one_class_is_shown(opened, small):
 
 def test_headings_never_overlap(opened, small):
     page = opened(small)
-    overlapping = """() => [...document.querySelectorAll("thead tr")].filter((row) => row.checkVisibility()).flatMap((row) => {
+    overlapping = """() => [...document.querySelectorAll("thead tr")].flatMap((row) => {
+      if (!row.checkVisibility()) return [];
       const boxes = [...row.querySelectorAll("button")].map((button) => button.getBoundingClientRect());
       return boxes.filter((box, index) => index && box.left < boxes[index - 1].right).length ? [row.textContent] : [];
     })"""
