@@ -24,6 +24,7 @@ class Ranks:
     Attributes:
         ipc: images per class.
         protocol: its name.
+        protocol_hash: of its content.
         network: of the students.
         datasets: that count, in order.
         methods: names and mean ranks, the best first.
@@ -35,6 +36,7 @@ class Ranks:
 
     ipc: int
     protocol: str
+    protocol_hash: str
     network: str
     datasets: tuple[str, ...]
     methods: tuple[tuple[str, float], ...]
@@ -55,7 +57,7 @@ class Ranks:
 
 
 def rank_methods(panels: Iterable[Sequence[Entry]]) -> tuple[Ranks, ...]:
-    """Return ranks for each IPC, protocol and network with three methods on five data sets or more.
+    """Return ranks for each IPC, content of a protocol and network with three methods on five data sets or more.
 
     Methods that lack data sets are left out, those with the fewest first, until five data sets are left that all have.
     Altered results do not count, nor does a data set whose name stands for several data.
@@ -63,20 +65,24 @@ def rank_methods(panels: Iterable[Sequence[Entry]]) -> tuple[Ranks, ...]:
     Args:
         panels: entries of one data set, protocol and network each.
     """
-    found: dict[tuple[int, str, str], list[tuple[str, dict[str, float]]]] = {}
+    found: dict[tuple[int, str, str, str], list[tuple[str, dict[str, float]]]] = {}
     for entries in panels:
-        columns: dict[tuple[int, str, str], dict[str, float]] = {}
+        columns: dict[tuple[int, str, str, str], dict[str, float]] = {}
         for entry in entries:
             if entry.ipc is not None and entry.accuracy and not any(result.is_altered for result in entry.results):
-                place = (entry.ipc, entry.results[0].protocol, entry.results[0].network)
-                columns.setdefault(place, {})[" ".join(filter(None, entry.row))] = entry.accuracy.mean
+                first = entry.results[0]
+                place = (entry.ipc, first.protocol, first.protocol_hash, first.network)
+                name = " ".join(filter(None, (entry.method, entry.config)))
+                columns.setdefault(place, {})[name] = entry.accuracy.mean
         for place, column in columns.items():
             found.setdefault(place, []).append((entries[0].results[0].dataset, column))
     made = (_rank(*place, blocks) for place, blocks in sorted(found.items()))
     return tuple(ranks for ranks in made if ranks is not None)
 
 
-def _rank(ipc: int, protocol: str, network: str, blocks: Sequence[tuple[str, dict[str, float]]]) -> Ranks | None:
+def _rank(
+    ipc: int, protocol: str, protocol_hash: str, network: str, blocks: Sequence[tuple[str, dict[str, float]]]
+) -> Ranks | None:
     counts = Counter(dataset for dataset, _ in blocks)
     columns = {dataset: column for dataset, column in blocks if counts[dataset] == 1}
     methods, datasets = _complete(columns)
@@ -99,6 +105,7 @@ def _rank(ipc: int, protocol: str, network: str, blocks: Sequence[tuple[str, dic
     return Ranks(
         ipc,
         protocol,
+        protocol_hash,
         network,
         datasets,
         tuple(sorted(means.items(), key=lambda item: (item[1], item[0]))),

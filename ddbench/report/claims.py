@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ShownClaim:
-    """A judged claim, and the data sets, protocols and networks of the page that it names, by kind of choice."""
+    """A judged claim, and the data sets, protocols and networks of the page that it names, a line each, by kind."""
 
     verdict: Verdict
     named: Mapping[str, str]
@@ -35,7 +35,7 @@ def show_claims(verdicts: Sequence[Verdict], choices: Mapping[str, Sequence[str]
     shown = []
     for claim in sorted(verdicts, key=lambda claim: ORDER.index(claim.verdict)):
         text = f"{claim.sentence} {claim.moved}"
-        shown.append(ShownClaim(claim, {kind: " ".join(names_in(text, names)) for kind, names in choices.items()}))
+        shown.append(ShownClaim(claim, {kind: "\n".join(names_in(text, names)) for kind, names in choices.items()}))
     words = [claim.verdict for claim in verdicts]
     return ShownClaims(
         tuple(claim for claim in shown if claim.verdict.verdict != NOT_MEASURED),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from textwrap import shorten
 from typing import TYPE_CHECKING
 
@@ -24,10 +26,13 @@ from ddbench.tables.layout import group_rows
 from ddbench.tables.table import Panel
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 RowKey = tuple[str, str, str]
 NAME_WIDTH = 28  # letters of a name beside its dot
+WIDEST = 1.25  # ratio of the IPC at which the last and the first row's points of one IPC stand
+LETTER = 0.04  # about what a letter takes of the axes' width where long names stand beside them
 
 
 def plot_curves(panel: Panel, styles: dict[str, int]) -> Figure:
@@ -42,21 +47,17 @@ def plot_curves(panel: Panel, styles: dict[str, int]) -> Figure:
         return _plot_dots(panel, rows, styles)
     is_named = can_label(list(rows), styles)
     figure, axes, columns = new_figure([] if is_named else [*shown_names(rows, styles), "full_real"])
+    ipcs = sorted({entry.ipc for entries in rows.values() for entry in entries if entry.ipc is not None})
     last: list[End] = []
-    for position, (row, entries) in enumerate(rows.items()):
-        # Points of one IPC stand a little apart, so that their intervals can be told apart.
-        shift = 1.25 ** (position / max(1, len(rows) - 1) - 0.5)
+    for shift, (row, entries) in zip(_shifts(len(rows), ipcs), rows.items(), strict=True):
         means = [entry.accuracy.mean for entry in entries if entry.accuracy]
-        ends = [interval_of(entry) or (mean, mean) for entry, mean in zip(entries, means, strict=True)]
-        below = [mean - max(0.0, low) for mean, (low, _) in zip(means, ends, strict=True)]
-        above = [min(100.0, high) - mean for mean, (_, high) in zip(means, ends, strict=True)]
+        below, above = zip(*map(_reach, entries, means), strict=True)
         places = [(entry.ipc or 0) * shift for entry in entries]
         draw_bars(axes, row, places, means, yerr=[below, above], **style_of(row_name(row), styles))
         last.append(End(row, places[-1], means[-1]))
     draw_full_real(panel, axes)
-    ipcs = sorted({entry.ipc for entries in rows.values() for entry in entries if entry.ipc is not None})
     axes.set_xscale("log")
-    axes.set_xticks(ipcs, [str(ipc) for ipc in ipcs])
+    _name_ipcs(axes, ipcs)
     axes.minorticks_off()
     axes.set_xlabel("images per class")
     name_axes(axes)
@@ -74,10 +75,9 @@ def _plot_dots(panel: Panel, rows: Mapping[RowKey, Sequence[Entry]], styles: dic
     figure, axes, _ = new_figure([])
     figure.set_figheight(0.9 + 0.28 * len(found))
     for place, (mean, row, entry) in enumerate(found):
-        low, high = interval_of(entry) or (mean, mean)
-        ends = [[mean - max(0.0, low)], [min(100.0, high) - mean]]
+        below, above = _reach(entry, mean)
         style = style_of(row_name(row), styles) | {"linestyle": "none"}
-        draw_bars(axes, row, [mean], [place], xerr=ends, **style)
+        draw_bars(axes, row, [mean], [place], xerr=[[below], [above]], **style)
     names = [shorten(visible(row_name(row)), NAME_WIDTH, placeholder="\N{HORIZONTAL ELLIPSIS}") for _, row, _ in found]
     axes.set_yticks(range(len(found)), names)
     axes.set_ylim(-0.6, len(found) - 0.4)
@@ -90,6 +90,35 @@ def _plot_dots(panel: Panel, rows: Mapping[RowKey, Sequence[Entry]], styles: dic
     axes.set_xlabel(f"test accuracy (%) at IPC {found[0][2].ipc}")
     axes.grid(axis="x", color="#80808040", lw=0.6)
     return figure
+
+
+def _shifts(count: int, ipcs: Sequence[int]) -> list[float]:
+    """Return for each row what its IPCs are multiplied by, so that the intervals at one of them can be told apart.
+
+    No point comes nearer to another IPC than to its own.
+    """
+    nearest = min(after / before for before, after in pairwise(ipcs))
+    width = min(WIDEST, nearest**0.6)
+    return [width ** (position / (count - 1) - 0.5) for position in range(count)] if count > 1 else [1.0]
+
+
+def _name_ipcs(axes: Axes, ipcs: Sequence[int]) -> None:
+    """Name IPCs below the axis, the largest first, as far as there is room."""
+    low, high = map(math.log, axes.get_xlim())
+    named: list[int] = []
+    free = math.inf
+    for ipc in reversed(ipcs):
+        place, half = (math.log(ipc) - low) / (high - low), LETTER * len(str(ipc)) / 2
+        if place + half <= free:
+            named.append(ipc)
+            free = place - half - LETTER
+    axes.set_xticks(named[::-1], [str(ipc) for ipc in named[::-1]])
+
+
+def _reach(entry: Entry, mean: float) -> tuple[float, float]:
+    """Return how far the interval of a mean goes below and above it, as far as an accuracy can be."""
+    low, high = interval_of(entry) or (mean, mean)
+    return max(0.0, mean - max(0.0, low)), max(0.0, min(100.0, high) - mean)
 
 
 def interval_of(entry: Entry) -> tuple[float, float] | None:

@@ -54,7 +54,9 @@ def label_ends(axes: Axes, ends: Sequence[End], styles: dict[str, int], full_rea
     lines.sort(key=lambda line: line[0])
     heights = spread([(y - low) / (high - low) for y, *_ in lines], LINE)
     for (y, name, x, colour, row), height in zip(lines, heights, strict=True):
-        place, connector = (1.06, height), {"arrowstyle": "-", "color": colour, "lw": 0.8, "relpos": (0, 0.5)}
+        place = (1.06, height)
+        # Dotted, as no curve is: one that ends early must not look as if it went on.
+        connector = {"arrowstyle": "-", "color": colour, "lw": 0.8, "ls": ":", "relpos": (0, 0.5)}
         label = axes.annotate(name, (x, y), place, textcoords="axes fraction", va="center", arrowprops=connector)
         assert label.arrow_patch is not None
         mark_row(row, label, label.arrow_patch)

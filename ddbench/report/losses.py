@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 from ddbench.analysis.aggregate import Entry
 from ddbench.report.pictures import find_cells
-from ddbench.report.plot_style import COLOURS, DASHES, add_legend, name_axes, new_figure, row_name
+from ddbench.report.plot_style import COLOURS, DASHES, add_legend, name_axes, new_figure, plain_number, row_name
 from ddbench.report.plots import Plot
 from ddbench.runs.results_store import LOG_FILE
 from ddbench.tables.escaping import visible
 from ddbench.tables.layout import group_rows
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from ddbench.tables.table import Panel
@@ -98,13 +99,25 @@ def _draw(found: Sequence[Losses]) -> Figure:
     for index, (name, losses) in enumerate(zip(names, found, strict=True)):
         colour, dashes = COLOURS[1 + index % (len(COLOURS) - 1)], DASHES[index % len(DASHES)]
         axes.plot(losses.steps, losses.values, color=colour, linestyle=dashes, lw=1.3, label=name)
-    if min(min(losses.values) for losses in found) > 0:
-        axes.set_yscale("log")
+    _scale_losses(axes, [value for losses in found for value in losses.values])
     axes.set_xlabel("step" if len(found) > 1 else f"step, {names[0]}")
     name_axes(axes, "loss")
     if len(found) > 1:
         add_legend(figure, axes, columns)
     return figure
+
+
+def _scale_losses(axes: Axes, values: Sequence[float]) -> None:
+    """Use a logarithmic axis where losses are above 0 and span more than a decade."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    low, high = min(values), max(values)
+    if low <= 0 or high <= 10 * low:
+        return
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,), numticks=8))
+    axes.yaxis.set_major_formatter(plain_number)
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _number(text: str) -> float:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from ddbench.analysis.aggregate import GAP
 from ddbench.host.files import write_text
@@ -68,8 +69,8 @@ def write_report(
     listed: list[PanelView] = []
     for number, (dataset, chosen) in enumerate(sorted(by_dataset.items()), 1):
         part, views = _name_part(path, number, dataset), view(chosen)
-        write_text(path.with_name(part), _render(views, gallery, home=path.name))
-        listed += [shown.as_listed(part) for shown in views]
+        write_text(path.with_name(part), _render(views, gallery, home=quote(path.name)))
+        listed += [shown.as_listed(quote(part)) for shown in views]
     write_text(path, _render(listed, Gallery({}, ()), verdicts))
     return path
 

@@ -13,6 +13,7 @@ from ddbench.report.plot_style import (
     mark_row,
     name_axes,
     new_figure,
+    plain_number,
     row_name,
     shown_names,
     style_of,
@@ -118,5 +119,5 @@ def _scale_costs(axes: Axes, costs: Sequence[float]) -> None:
         axes.xaxis.set_minor_locator(NullLocator())
     else:
         axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+    axes.xaxis.set_major_formatter(plain_number)
     axes.margins(x=0.08)

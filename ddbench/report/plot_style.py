@@ -60,7 +60,8 @@ def plot_settings(ink: str) -> Iterator[None]:
 
 def number_rows(panels: Sequence[Panel]) -> dict[str, int]:
     """Return a number for each row's name, the same in every panel of a report."""
-    names = (row_name(row) for panel in panels for row in group_rows(panel.entries) if row[0] != "full_real")
+    compressed = (entry for panel in panels for entry in panel.entries if entry.ipc is not None)
+    names = map(row_name, group_rows(compressed))
     return {name: index for index, name in enumerate(dict.fromkeys(names))}
 
 
@@ -151,6 +152,11 @@ def name_axes(axes: Axes, vertical: str = "test accuracy (%)") -> None:
     """Add what every plot has: the name of the vertical axis and a grid."""
     axes.set_ylabel(vertical)
     axes.grid(axis="y", color="#80808040", lw=0.6)
+
+
+def plain_number(value: float, _position: float = 0) -> str:
+    """Return what stands at a tick of a logarithmic axis; matplotlib's own text is mathematics, which stays unread."""
+    return f"{value:,.10g}"
 
 
 def add_legend(figure: Figure, axes: Axes, columns: int) -> None:

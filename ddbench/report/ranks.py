@@ -35,7 +35,7 @@ def show_ranks(panels: Sequence[Panel]) -> tuple[ShownRanks, ...]:
     """Return the mean ranks of a table's methods where there are five data sets or more; see `rank_methods`."""
     shown = []
     for index, ranks in enumerate(rank_methods([panel.entries for panel in panels])):
-        title = f"IPC {ranks.ipc}, {ranks.protocol}, {ranks.network}"
+        title = f"IPC {ranks.ipc}, {ranks.protocol}@{ranks.protocol_hash}, {ranks.network}"
         text = (
             f"{title}: mean ranks over {len(ranks.datasets)} data sets; a bar joins methods that do not differ "
             f"(Nemenyi test at 5 %: from {ranks.critical_difference:.2f} ranks on)"

@@ -23,8 +23,9 @@ class SummaryRow:
         best: name of the entry with the highest mean accuracy.
         accuracy: its accuracy in percent, as text.
         same: names of the entries that are not distinguishable from it, and of those not tested; a dash for none.
-        gain: its accuracy less that of `random_real`, in points with a 95 % interval; a dash where that is missing.
-        share: its accuracy as a share of `full_real`'s, in percent; a dash where that is missing.
+        gain: its accuracy less that of `random_real`, in points with a 95 % interval; a dash where that is missing or
+            altered.
+        share: its accuracy as a share of `full_real`'s, in percent; a dash where that is missing, altered or 0.
         methods: the best method and the ones that equal it.
     """
 
@@ -45,8 +46,9 @@ def summary_rows(entries: Iterable[Entry], marks: Mapping[EntryKey, Mark]) -> tu
         marks: of these entries, see `mark_entries`.
     """
     every = tuple(entries)
-    full = {entry.protocol_hash: entry for entry in every if entry.method == FULL and entry.accuracy}
-    random = {(e.ipc, e.protocol_hash): e for e in every if e.method == BASELINE and e.accuracy}
+    sound = [entry for entry in every if entry.accuracy and not any(result.is_altered for result in entry.results)]
+    full = {e.protocol_hash: e for e in sound if e.method == FULL and e.accuracy and e.accuracy.mean}
+    random = {(e.ipc, e.protocol_hash): e for e in sound if e.method == BASELINE}
     rows = []
     for entry in every:
         mark = marks.get((entry.row, entry.ipc))

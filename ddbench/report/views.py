@@ -52,8 +52,8 @@ class PanelView:
 
     Attributes:
         index: of the panel in its table; the rest is what the page shows.
-        methods: their names, for filters.
-        page: file that shows it, empty for the page that this is of.
+        methods: their names, a line each, for filters.
+        page: address of the file that shows it, empty for the page that this is of.
     """
 
     index: int
@@ -116,7 +116,7 @@ def view_panel(
         ),
         drawings=draw_inline(name, plots_of(panel, styles, INK)),
         losses=draw_inline(name, losses),
-        methods=" ".join(methods),
+        methods="\n".join(methods),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ddbench.analysis.ranks import rank_methods
+from ddbench.tables.table import make_table
 from tests.report._results import only_panel, varied
 
 # Table 6 of Demšar, JMLR 7, 2006: area under the curve of four learners on fourteen data sets. Its ranks come from more
@@ -78,3 +79,18 @@ def test_equal_methods_have_no_small_p_value():
 def test_a_data_set_whose_name_stands_for_two_data_does_not_count():
     columns = {f"d{n}": {"a": 0.9, "b": 0.8, "c": 0.7} for n in range(5)}
     assert rank_methods([*panels(columns), *panels({"d0": columns["d0"]})]) == ()
+
+
+def test_methods_under_several_contents_of_a_protocol_are_not_ranked_against_each_other():
+    found = [
+        varied(method, 10, 0, (value,), dataset=f"d{n}", protocol_hash=content, key=f"{method}-{n}-{content}")
+        for n in range(5)
+        for content in ("0" * 12, "1" * 12)
+        for method, value in (("a", 0.9), ("b", 0.8), ("c", 0.7))
+    ]
+    mixed = [panel.entries for panel in make_table(found, mix_protocols=True).panels]
+    one, other = rank_methods(mixed)
+    assert [method for method, _ in one.methods] == [method for method, _ in other.methods] == ["a", "b", "c"]
+    assert {one.protocol_hash, other.protocol_hash} == {"0" * 12, "1" * 12}
+    parts = [result for result in found if (result.dataset in ("d0", "d1")) == (result.protocol_hash[0] == "0")]
+    assert rank_methods(panel.entries for panel in make_table(parts, mix_protocols=True).panels) == ()

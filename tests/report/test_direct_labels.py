@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddbench.report.direct_labels import LINE, spread
-from ddbench.report.plot_style import number_rows
+from ddbench.report.plot_style import DASHES, number_rows
 from ddbench.report.plots import plots_of
 from tests.report._results import only_panel, varied
 
@@ -35,3 +35,11 @@ def test_short_names_stand_beside_their_curves_and_long_ones_in_a_legend(name, h
     assert bool(figure.legends) is has_legend
     if not has_legend:
         assert {text.get_text() for text in figure.axes[0].texts} == {"dm", "dc", "full_real"}
+
+
+def test_the_line_to_a_name_is_not_drawn_like_a_curve():
+    panel = only_panel([varied("dm", 1, 0), varied("dm", 10, 0), varied("dc", 1, 0)])
+    axes = plots_of(panel, number_rows([panel]))[0].figure.axes[0]
+    connectors = {text.arrow_patch.get_linestyle() for text in axes.texts}
+    assert connectors == {":"}
+    assert not connectors & set(DASHES)

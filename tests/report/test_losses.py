@@ -33,7 +33,7 @@ def test_many_losses_become_means_of_neighbours(tmp_path):
 def test_a_method_with_logs_has_one_plot_with_a_line_for_each_ipc(tmp_path):
     results = [varied(method, ipc, seed) for method in ("dm", "random_real") for ipc in (1, 10) for seed in (0, 1)]
     for result in results:
-        lines = [f"loss[{step}] = {1 / (step + 1)}" for step in range(5)] if result.method == "dm" else ["no loss"]
+        lines = [f"loss[{step}] = {1 / (step + 1)}" for step in range(12)] if result.method == "dm" else ["no loss"]
         write_log(tmp_path / result.key, lines)
     logs = find_logs([tmp_path])
     assert set(logs) == {result.key for result in results}
@@ -43,3 +43,13 @@ def test_a_method_with_logs_has_one_plot_with_a_line_for_each_ipc(tmp_path):
     assert [line.get_label() for line in axes.get_lines()] == ["IPC 1", "IPC 10"]
     assert axes.get_yscale() == "log"
     assert plots_of_losses(only_panel(results), {}) == []
+
+
+def test_numbers_of_the_logarithmic_axis_are_read_as_they_stand(tmp_path):
+    result = varied("dm", 1, 0)
+    path = write_log(tmp_path / "a", [f"loss[{step}] = {10.0**-step}" for step in range(3)])
+    (plot,) = plots_of_losses(only_panel([result]), {result.key: path})
+    plot.figure.canvas.draw()
+    texts = {label.get_text() for label in plot.figure.axes[0].get_yticklabels()}
+    assert {"1", "0.1", "0.01"} <= texts
+    assert not any("$" in text for text in texts)

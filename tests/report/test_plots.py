@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
 from xml.etree import ElementTree
 
@@ -109,3 +111,40 @@ def test_names_in_plots_do_not_act(name):
         drawn = inline_svg(plot, "p")
         assert "<script" not in drawn
         assert all(line.isprintable() for line in drawn.split("\n"))
+
+
+@pytest.mark.parametrize("ipcs", [(1,), (1, 10)])
+def test_an_accuracy_that_cannot_be_is_drawn_and_not_an_error(ipcs):
+    found = [varied(name, ipc, seed, (1.3 + seed,)) for name in ("dm", "dc") for ipc in ipcs for seed in (0, 1)]
+    panel = only_panel(found)
+    assert plots_of(panel, number_rows([panel]))[0].name == "accuracy"
+
+
+def test_a_method_called_full_real_may_have_an_ipc():
+    panel = only_panel([varied(name, ipc, 0) for name in ("full_real", "dm") for ipc in (1, 10)])
+    assert plots_of(panel, number_rows([panel]))[0].name == "accuracy"
+
+
+def test_points_stand_at_their_ipc_and_never_nearer_to_another_one():
+    (alone,) = lines_of([varied("dm", ipc, 0) for ipc in (1, 10)])
+    assert list(alone.get_xdata()) == [1, 10]
+    ipcs = (10, 11, 12, 50)
+    for line in lines_of([varied(f"m{i}", ipc, 0) for i in range(5) for ipc in ipcs]):
+        nearest = [min(ipcs, key=lambda ipc, x=x: abs(math.log(ipc / x))) for x in line.get_xdata()]
+        assert nearest == list(ipcs)
+
+
+@pytest.mark.parametrize("ipcs", [(10, 11, 12, 50), tuple(range(1, 101)), (1, 10, 50), (500, 1000, 1200)])
+def test_numbers_of_images_never_overlap(ipcs):
+    panel = only_panel([varied(name, ipc, 0) for name in ("dm", "dc") for ipc in ipcs])
+    figure = plots_of(panel, number_rows([panel]))[0].figure
+    figure.canvas.draw()
+    boxes = [label.get_window_extent() for label in figure.axes[0].get_xticklabels() if label.get_text()]
+    assert len(boxes) >= 2
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+
+
+def lines_of(results):
+    panel = only_panel(results)
+    axes = plots_of(panel, number_rows([panel]))[0].figure.axes[0]
+    return [bars.lines[0] for bars in axes.containers]

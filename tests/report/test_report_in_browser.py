@@ -359,3 +359,76 @@ def test_two_thousand_results_give_a_page_that_is_usable_at_once(opened, tmp_pat
     times = page.evaluate("window.painted")
     first = next(time for name, time in times if name == "first row")
     assert all(first < time for name, time in times if name == "picture")
+
+
+def test_a_picture_is_enlarged_whole_while_one_class_is_shown(opened, small):
+    page = opened(small)
+    gallery = page.locator("#pictures .panel").first
+    gallery.locator(".one-class select").select_option(index=5)
+    gallery.locator(".frame").first.click()
+    dialog = page.get_by_role("dialog")
+    title, large = dialog.locator("h2").bounding_box(), dialog.locator("img").bounding_box()
+    assert large["y"] >= title["y"] + title["height"]
+
+
+def test_headings_never_overlap(opened, small):
+    page = opened(small)
+    overlapping = """() => [...document.querySelectorAll("thead tr")].flatMap((row) => {
+      if (!row.checkVisibility()) return [];
+      const boxes = [...row.querySelectorAll("button")].map((button) => button.getBoundingClientRect());
+      return boxes.filter((box, index) => index && box.left < boxes[index - 1].right).length ? [row.textContent] : [];
+    })"""
+    assert page.evaluate(overlapping) == []
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_long_name_leaves_room_for_its_numbers(opened, tmp_path, width):
+    name = "very_" + 30 * "long"
+    found = [varied(method, ipc, seed) for method in (name, "dm") for ipc in (1, 10) for seed in (0, 1)]
+    page = opened(write_report(found, tmp_path / "report.html"), width=width)
+    row = page.locator("#b0 table.accuracy tbody tr").filter(has_text=name)
+    assert row.locator("th").bounding_box()["width"] < width / 2
+    assert row.locator("td").first.bounding_box()["x"] < width / 2
+
+
+def test_a_method_whose_name_holds_spaces_is_found_in_every_part(opened, tmp_path):
+    found = [varied(m, 10, s, (v,), dataset=d) for m, v in (("my own", 0.9), ("dm", 0.1)) for s in (0, 1) for d in "ab"]
+    page = opened(write_report(found, tmp_path / "report.html"))
+    page.get_by_role("searchbox").fill("my own")
+    assert page.locator("#summary tbody tr:visible").count() == 2
+    assert page.locator(".contents li:visible").count() == 2
+    page.get_by_role("searchbox").fill("own dm")
+    assert page.locator(".contents li:visible").count() == 0
+
+
+@pytest.mark.parametrize("name", ["50% #1?.html", "a:b.html", "rép ort.html"])
+def test_parts_find_each_other_whatever_the_file_is_called(opened, tmp_path, monkeypatch, name):
+    monkeypatch.setattr("ddbench.report.page.SPLIT_ABOVE", 1)
+    page = opened(write_report([varied(m, dataset=d) for m in ("dm", "dc") for d in "ab"], tmp_path / name))
+    page.locator(".contents a").first.click()
+    assert page.locator("#tables > .panel").count() == 1
+    page.get_by_role("link", name="All data sets").click()
+    assert page.locator(".contents li:visible").count() == 2
+
+
+def test_names_in_a_diagram_of_ranks_are_large_enough_on_a_phone(opened, tmp_path):
+    found = [varied(m, dataset=d) for m in ("dm", "dc", "herding") for d in "abcde"]
+    page = opened(write_report(found, tmp_path / "report.html"), width=390)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    plot = page.locator("#ranks .plot")
+    assert 11 * plot.bounding_box()["width"] / float(plot.get_attribute("viewBox").split()[2]) >= 12
+
+
+def test_a_summary_fits_on_paper(opened, small):
+    page = opened(small, width=700)  # an A4 page with Chromium's margins has 717
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 700
+
+
+def test_a_printed_page_has_the_pictures_that_nobody_scrolled_to(opened, small):
+    page = opened(small)
+    assert page.pdf(format="A4").count(b"/Subtype /Image") > 0
+
+
+def test_an_address_with_any_part_is_no_error(opened, small):
+    opened(small).goto(small.as_uri() + "#%")

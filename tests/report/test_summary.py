@@ -39,3 +39,16 @@ def test_what_is_missing_is_a_dash_and_a_single_method_is_no_comparison():
 
 def test_names_are_found_as_whole_words():
     assert names_in("dm on fashion_mnist: failed", ("dm", "mnist", "fashion_mnist", "d")) == ("dm", "fashion_mnist")
+
+
+def test_there_is_no_share_of_a_whole_set_that_taught_nothing():
+    found = [varied(method, 1, seed, (0.1,)) for method in ("dm", "dc") for seed in (0, 1)]
+    assert rows([*found, varied("full_real", None, 0, (0.0,))])[0].share == GAP
+
+
+def test_altered_results_are_neither_the_baseline_nor_the_whole_set():
+    found = [varied(method, 1, seed, (0.5 + 0.1 * seed,)) for method in ("dm", "dc") for seed in (0, 1)]
+    ends = [varied("random_real", 1, seed, (0.1,)) for seed in (0, 1)] + [varied("full_real", None, 0, (0.9,))]
+    assert GAP not in (rows([*found, *ends])[0].gain, rows([*found, *ends])[0].share)
+    altered = [result.standing_as("altered") for result in ends]
+    assert (rows([*found, *altered])[0].gain, rows([*found, *altered])[0].share) == (GAP, GAP)

@@ -21,7 +21,8 @@ def report(
         "report.html"
     ),
     claims: Annotated[
-        list[Path] | None, typer.Option(parser=path, help="Claims file whose verdicts the page shows; repeatable.")
+        list[str] | None,
+        typer.Option(help="Claims file whose verdicts the page shows, or one of `ddbench list claims`; repeatable."),
     ] = None,
     plots: Annotated[
         Path | None, typer.Option(parser=path, help="Also write the plots as PDF and SVG into this folder.")
@@ -33,6 +34,7 @@ def report(
 ) -> int:
     """Write results as one HTML page: tables, plots, pictures, claims, and what stands behind each number."""
     from ddbench.claims import judge
+    from ddbench.claims.shipped import find_claims
     from ddbench.report.page import write_report
     from ddbench.report.plots import write_plots
     from ddbench.runs.results_store import check_apart, read_results
@@ -41,7 +43,7 @@ def report(
     check_apart(out, results)
     problems = Problems()
     found = read_results(results, problems.tell)
-    verdicts = judge(claims, found) if claims else ()
+    verdicts = judge([find_claims(name) for name in claims], found) if claims else ()
     page = write_report(found, out, sources=results, verdicts=verdicts, data_dir=data_dir, mix_protocols=mix_protocols)
     say(f"report: {page}")
     if plots is not None:

@@ -12,6 +12,7 @@ ddbenchPage.showPictures = ((show) => { // pictures enlarge; one class is shown 
       const scale = Math.max(2, Math.floor(Math.min(0.85 * innerWidth / image.width, 0.7 * innerHeight / image.height, 8)));
       picture.width = image.width * scale;
       picture.height = image.height * scale;
+      picture.style.marginTop = ""; // of one class
       large.querySelector(".frame").replaceWith(picture);
       large.querySelector("figcaption").remove();
       large.classList.remove("one");

@@ -38,14 +38,14 @@
       part.hidden = !part.dataset.method.toLowerCase().includes(method);
     }
     for (const part of document.querySelectorAll("[data-methods]")) {
-      const fits = part.dataset.methods.toLowerCase().split(" ").some((name) => name.includes(method));
+      const fits = part.dataset.methods.toLowerCase().split("\n").some((name) => name.includes(method));
       if (part.dataset.dataset === undefined) part.hidden = !fits;
       else part.hidden ||= !fits;
     }
     for (const claim of document.querySelectorAll("tr.claim")) { // one that names none of a kind may be about any
       const other = (kind) => {
         const named = claim.getAttribute(`data-names-${kind}`);
-        return chosen[kind] && named && !named.split(" ").includes(chosen[kind]);
+        return chosen[kind] && named && !named.split("\n").includes(chosen[kind]);
       };
       claim.hidden = kinds.some(other) || !claim.textContent.toLowerCase().includes(method);
     }
@@ -86,7 +86,7 @@
   // A number opens what stands behind it; a link to a part that is folded away unfolds it.
   const dialog = byId("behind");
   const unfold = () => {
-    const target = location.hash && byId(decodeURIComponent(location.hash.slice(1)));
+    const target = location.hash && byId(location.hash.slice(1));
     for (let part = target; part; part = part.parentElement) if (part.tagName === "DETAILS") part.open = true;
     if (target) target.scrollIntoView();
   };
