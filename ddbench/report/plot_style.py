@@ -71,22 +71,27 @@ def place_rows(panel: Panel, numbers: dict[str, int]) -> dict[str, int]:
     Where there are more than eight rows beside `random_real`, the eight best at the largest IPC have one, the others
     `OTHER`. A row keeps its place in every panel of a report as far as that is free.
     """
-    best: dict[str, tuple[int, float]] = {}
-    for entry in panel.entries:
-        if entry.ipc is not None and entry.accuracy and entry.row[0] != BASELINE:
-            name = row_name(entry.row)
-            best[name] = max(best.get(name, (0, 0.0)), (entry.ipc, entry.accuracy.mean))
-    chosen = sorted(best, key=lambda name: (*(-value for value in best[name]), numbers[name]))[:COLOURED]
+    best = [name for name in map(row_name, rank_rows(panel)) if name in numbers]
+    chosen = sorted(best[:COLOURED], key=numbers.__getitem__)
     places = dict.fromkeys(numbers, OTHER)
     taken: set[int] = set()
     baselines = [row_name(row) for row in group_rows(panel.entries) if row[0] == BASELINE]
     if baselines:
         places[baselines[0]] = 0
-    for name in sorted(chosen, key=numbers.__getitem__):
+    for name in chosen:
         turn = ((numbers[name] + step) % COLOURED + 1 for step in range(COLOURED))
         places[name] = next(place for place in turn if place not in taken)
         taken.add(places[name])
     return places
+
+
+def rank_rows(panel: Panel) -> list[tuple[str, str, str]]:
+    """Return the rows with an accuracy, `random_real` left out: the highest at the largest IPC that they have first."""
+    best: dict[tuple[str, str, str], tuple[int, float]] = {}
+    for entry in panel.entries:
+        if entry.ipc is not None and entry.accuracy and entry.method != BASELINE:
+            best[entry.row] = max(best.get(entry.row, (0, 0.0)), (entry.ipc, entry.accuracy.mean))
+    return sorted(best, key=best.__getitem__, reverse=True)
 
 
 def row_name(row: tuple[str, str, str]) -> str:

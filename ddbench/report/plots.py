@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING
 from ddbench.host.files import make_folder, staged_file
 from ddbench.report.curves import plot_curves
 from ddbench.report.pareto import Point, memory_points, plot_costs, time_points
-from ddbench.report.plot_style import INK, ROW, number_rows, place_rows, plot_settings
+from ddbench.report.plot_style import BASELINE, INK, ROW, number_rows, place_rows, plot_settings, rank_rows
 from ddbench.report.regimes import gains_to_plot, plot_regimes
 from ddbench.tables.layout import name_machines
 from ddbench.tables.table import Panel
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+MOST_ROWS = 50  # of a plot, beside the baselines
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,17 +53,20 @@ def plots_of(panel: Panel, styles: dict[str, int], ink: str = "black") -> list[P
         ink: colour of axes and text.
     """
     plots = []
+    panel, left_out = _best_rows(panel)
     styles = place_rows(panel, styles)
     if len(gains_to_plot(panel)) > 1:
         with plot_settings(ink):
             caption = "Gain over random real images by labels, with 95 % intervals over seeds"
-            plots.append(Plot("regimes", caption, plot_regimes(panel, styles)))
-    if sum(entry.accuracy is not None and entry.ipc is not None for entry in panel.entries) < 2:
+            plots.append(Plot("regimes", caption + left_out, plot_regimes(panel, styles)))
+    measured = [entry.ipc for entry in panel.entries if entry.accuracy is not None and entry.ipc is not None]
+    if len(measured) < 2:
         return plots
     machines = name_machines(panel.entries)
+    against = f"at IPC {measured[0]}" if len(set(measured)) == 1 else "by images per class"
+    caption = f"Test accuracy {against}, with 95 % intervals over seeds{left_out}"
     with plot_settings(ink):
-        curves = plot_curves(panel, styles)
-        plots.insert(0, Plot("accuracy", "Test accuracy by images per class, with 95 % intervals over seeds", curves))
+        plots.insert(0, Plot("accuracy", caption, plot_curves(panel, styles)))
         for machine, letter in machines.items():
             place, suffix = (f", machine {letter}", f"-{letter}") if len(machines) > 1 else ("", "")
             time, (memory, memory_label) = time_points(panel, machine), memory_points(panel, machine)
@@ -69,8 +75,19 @@ def plots_of(panel: Panel, styles: dict[str, int], ink: str = "black") -> list[P
                 ("memory", "Test accuracy against peak memory while making the set", memory, memory_label),
             ):
                 if sum(map(len, points.values())) > 1 and not _is_flat(points, label):
-                    plots.append(Plot(name + suffix, caption + place, plot_costs(panel, points, styles, label)))
+                    figure = plot_costs(panel, points, styles, label)
+                    plots.append(Plot(name + suffix, caption + place + left_out, figure))
     return plots
+
+
+def _best_rows(panel: Panel) -> tuple[Panel, str]:
+    """Return a panel of the best `MOST_ROWS` rows beside the baselines, and what a caption says of that."""
+    ranked = rank_rows(panel)
+    if len(ranked) <= MOST_ROWS:
+        return panel, ""
+    best = {*ranked[:MOST_ROWS]}
+    kept = (e for e in panel.entries if e.row in best or e.method == BASELINE or e.ipc is None)
+    return replace(panel, entries=tuple(kept)), f"; the best {MOST_ROWS} of {len(ranked):,} rows"
 
 
 def _is_flat(points: Mapping[tuple[str, str, str], Sequence[Point]], label: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -52,6 +52,7 @@ class PanelView:
 
     Attributes:
         index: of the panel in its table; the rest is what the page shows.
+        ids: of what stands behind each entry, in the order of the entries.
         methods: their names, a line each, for filters.
         page: address of the file that shows it, empty for the page that this is of.
     """
@@ -67,7 +68,8 @@ class PanelView:
     key: str
     notes: tuple[tuple[str, str, tuple[str, ...]], ...]
     summary: tuple[SummaryRow, ...]
-    numbers: tuple[Numbers, ...]
+    ids: Mapping[EntryKey, str]
+    marks: Mapping[EntryKey, Mark]
     drawings: tuple[Drawing, ...]
     losses: tuple[Drawing, ...]
     methods: str
@@ -75,7 +77,13 @@ class PanelView:
 
     def as_listed(self, page: str) -> PanelView:
         """Return it for a page that only leads to the one that shows it."""
-        return replace(self, page=page, rows=(), numbers=(), drawings=(), losses=())
+        return replace(self, page=page, rows=(), drawings=(), losses=())
+
+    @property
+    def numbers(self) -> Iterator[Numbers]:
+        """What stands behind each number, made one after the other: all of a large sweep take much memory."""
+        for (key, name), entry in zip(self.ids.items(), self.panel.entries, strict=True):
+            yield Numbers(name, entry.name, entry_text(entry), self.marks.get(key), describe(entry))
 
 
 def view_panel(
@@ -110,10 +118,8 @@ def view_panel(
         key=explain_marks(marks.values()),
         notes=tuple((*_anchor(name, note), names_in(note, methods)) for note in panel.notes),
         summary=summary_rows(panel.entries, marks),
-        numbers=tuple(
-            Numbers(ids[key], entry.name, entry_text(entry), marks.get(key), describe(entry))
-            for key, entry in zip(ids, panel.entries, strict=True)
-        ),
+        ids=ids,
+        marks=marks,
         drawings=draw_inline(name, plots_of(panel, styles, INK)),
         losses=draw_inline(name, losses),
         methods="\n".join(methods),

@@ -10,6 +10,7 @@ import typer
 from ddbench.cli._app import TableFile, app, path
 from ddbench.cli._showing import Problems, say, show_or_write
 from ddbench.errors import BadInputError
+from ddbench.host.collection import collection_paused
 
 
 def row_order(text: str) -> str | int:
@@ -32,6 +33,7 @@ RowOrder = Annotated[
 
 
 @app.command()
+@collection_paused()
 def table(
     results: Annotated[list[Path], typer.Argument(parser=path, help="Results folders, cells or .jsonl files.")],
     format: Annotated[
