@@ -323,5 +323,5 @@ def test_an_original_checkpoint_is_checked_by_its_tensors(pipeline, tmp_path):
     with pytest.raises(BadInputError, match="knows 5 classes and toy has 3"):
         check_backbone(str(path), str(pipeline), replace(INFO, class_names=("a", "b", "c")))
     torch.save({"no": torch.ones(1)}, path)
-    with pytest.raises(DataMismatchError, match="no original DiT checkpoint"):
+    with pytest.raises(DataMismatchError, match="not an original DiT checkpoint"):
         check_backbone(str(path), "none", INFO)

@@ -105,7 +105,7 @@ def test_a_small_one_is_drawn_at_twice_the_side_that_students_see(tmp_path, monk
     assert made.provenance["dataset"].endswith("size=16")
     result = evaluate(made, spec, "imagenet-hard", "convnet-d2-w8", device="cpu")
     assert (result.status, result.distilled_bytes) == ("ok", made.num_bytes)
-    with pytest.raises(DataMismatchError, match="protocol quick resizes none"):
+    with pytest.raises(DataMismatchError, match="protocol quick does not resize images"):
         evaluate(made, spec, "quick", "convnet-d2-w8", device="cpu")
 
 
