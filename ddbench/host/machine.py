@@ -87,12 +87,9 @@ def git_commit() -> str:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    """Return what a git command prints; empty where it fails or there is no git.
-
-    It has ten minutes: on a busy machine, with a low priority such as Ray's, it has taken over one.
-    """
+    """Return what a git command prints; empty where it fails or there is no git."""
     try:
-        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=600)
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

@@ -34,6 +34,8 @@ LOOK_SECONDS = 2.0  # between looks at the cluster
 LOST_CLUSTER_SECONDS = 20.0  # without an answer of its head, after which it counts as gone
 SHARE_OF_NODE = 0.95  # of a machine's memory that a cell may ask for
 
+UV_COPIES = "RAY_ENABLE_UV_RUN_RUNTIME_ENV"  # Ray's own name of a variable, and of the constant made of it
+
 # Ray's own 15 starves a cell beside anything else, by a factor of thirty; the runner `local` gives way to nobody.
 NICENESS = {"RAY_worker_niceness": "0"}
 
@@ -248,7 +250,8 @@ def _connect(ray: ModuleType, options: RunnerOptions) -> None:
     if options.address is None:
         for name, value in NICENESS.items():
             os.environ.setdefault(name, value)
-        ray.init(num_cpus=threads_at_hand(), include_dashboard=False, **quiet)
+        # Not without an address: Ray would connect to a cluster that it finds running on this machine.
+        ray.init(address="local", num_cpus=threads_at_hand(), include_dashboard=False, **quiet)
         return
     try:
         ray.init(address=options.address, **quiet)
@@ -273,10 +276,18 @@ def _no_machine_for_cells(error: Any) -> DDBenchError:  # noqa: ANN401 - Ray's o
 
 
 def _import_ray() -> ModuleType:
+    """Return Ray, told not to copy what `uv run` runs in.
+
+    Else, where the run was started by `uv run`, it would send the working folder to every machine, and its workers
+    would install and import what they find there in place of what is installed.
+    """
+    is_wanted = os.environ.setdefault(UV_COPIES, "0") not in ("0", "false", "False")
     try:
         import ray
+        from ray._private import ray_constants
     except ImportError as error:
         raise BadInputError("the runner ray needs Ray: pip install 'ddbench[ray]'") from error
+    setattr(ray_constants, UV_COPIES, is_wanted)  # read when Ray is imported, which may have been before
     return ray
 
 

@@ -54,9 +54,7 @@ def test_flags_are_set_and_set_back_whichever_of_torchs_two_kinds_a_program_has_
 
 
 def test_tf32_is_refused_where_there_is_none_before_anything_is_done(tmp_path):
-    with pytest.raises(
-        BadInputError, match="needs an NVIDIA GPU from Ampere on, got cpu; use the same protocol in fl"
-    ):
+    with pytest.raises(BadInputError, match="needs an NVIDIA GPU from Ampere on, got cpu; use the same protocol in fl"):
         check_precision("tf32", CPU)
     digits = load_dataset("digits")
     made = distill("random_real", digits, 1, device="cpu")

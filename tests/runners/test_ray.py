@@ -19,7 +19,7 @@ import torch
 
 from ddbench.errors import BadInputError
 from ddbench.runner import Needs, RunnerOptions, Task, make_runner
-from ddbench.runners.ray import NICENESS, RayRunner, _Cluster
+from ddbench.runners.ray import NICENESS, UV_COPIES, RayRunner, _Cluster
 from ddbench.runs.results_store import read_results
 from ddbench.runs.suite import load_suite
 from ddbench.runs.suite_runner import run_suite
@@ -247,6 +247,23 @@ def test_a_machine_that_cannot_run_a_task_is_one_line(tmp_path):
     for line, reason in zip(said, ("No module named 'no_such_module'", "No space left on device"), strict=False):
         assert re.fullmatch(rf"[0-9.]+ of the Ray cluster cannot run cells: .*{reason}.*; it needs ddbench .*", line)
     assert said[2] == "what the machine says itself"
+
+
+def test_what_uv_runs_in_is_not_copied(monkeypatch):
+    """Else a run started by `uv run`, as these tests are, sends its working folder to every machine."""
+    constants = pytest.importorskip("ray._private.ray_constants")
+    monkeypatch.delenv(UV_COPIES, raising=False)
+    monkeypatch.setattr(constants, UV_COPIES, True)
+    make_runner("ray", RunnerOptions(CPU))
+    assert getattr(constants, UV_COPIES) is False
+
+
+@pytest.mark.slow
+def test_a_cluster_that_runs_here_already_is_left_alone(tmp_path, cluster, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    suite = write_suite(tmp_path / "s.yaml")
+    results = run_suite(suite, tmp_path / "r", runner=make_runner("ray", RunnerOptions(CPU)))
+    assert {result.status for result in results} == {"ok"}
 
 
 @pytest.mark.slow
