@@ -74,6 +74,11 @@ class Entry:
         return ", ".join(filter(None, (self.method, self.config, self.protocol_hash, place)))
 
     @cached_property
+    def is_altered(self) -> bool:
+        """Whether a result was changed since it was written, or stood in another cell's folder."""
+        return any(result.is_altered for result in self.results)
+
+    @cached_property
     def ok(self) -> tuple[Result, ...]:
         """Results that ended well."""
         return tuple(result for result in self.results if result.status == "ok")

@@ -33,7 +33,7 @@ def mark_entries(entries: Sequence[Entry]) -> dict[EntryKey, Mark]:
     mark, nor does an entry with altered results.
     """
     marks: dict[EntryKey, Mark] = {}
-    sound = [entry for entry in entries if entry.accuracy and not any(r.is_altered for r in entry.results)]
+    sound = [entry for entry in entries if entry.accuracy and not entry.is_altered]
     for ipc, protocol in dict.fromkeys((e.ipc, e.protocol_hash) for e in sound if e.ipc is not None):
         same = (entry for entry in sound if (entry.ipc, entry.protocol_hash) == (ipc, protocol))
         column = {entry.row: accuracies(entry) for entry in same}

@@ -14,8 +14,6 @@ LEAST_DATASETS = 5  # of fewer, no difference of ranks says much
 LEAST_METHODS = 3
 ALPHA = 0.05
 
-Accuracies = dict[str, dict[str, float]]  # in percent, by method, then by data set
-
 
 @dataclass(frozen=True)
 class Ranks:
@@ -69,7 +67,7 @@ def rank_methods(panels: Iterable[Sequence[Entry]]) -> tuple[Ranks, ...]:
     for entries in panels:
         columns: dict[tuple[int, str, str, str], dict[str, float]] = {}
         for entry in entries:
-            if entry.ipc is not None and entry.accuracy and not any(result.is_altered for result in entry.results):
+            if entry.ipc is not None and entry.accuracy and not entry.is_altered:
                 first = entry.results[0]
                 place = (entry.ipc, first.protocol, first.protocol_hash, first.network)
                 name = " ".join(filter(None, (entry.method, entry.config)))

@@ -17,12 +17,11 @@ from ddbench.report.plot_style import (
     draw_full_real,
     name_axes,
     new_figure,
-    row_name,
     shown_names,
     style_of,
 )
 from ddbench.tables.escaping import visible
-from ddbench.tables.layout import group_rows
+from ddbench.tables.layout import group_rows, row_text
 from ddbench.tables.table import Panel
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def plot_curves(panel: Panel, styles: dict[str, int]) -> Figure:
         means = [entry.accuracy.mean for entry in entries if entry.accuracy]
         below, above = zip(*map(_reach, entries, means), strict=True)
         places = [(entry.ipc or 0) * shift for entry in entries]
-        draw_bars(axes, row, places, means, yerr=[below, above], **style_of(row_name(row), styles))
+        draw_bars(axes, row, places, means, yerr=[below, above], **style_of(row_text(row), styles))
         last.append(End(row, places[-1], means[-1]))
     draw_full_real(panel, axes)
     axes.set_xscale("log")
@@ -76,9 +75,9 @@ def _plot_dots(panel: Panel, rows: Mapping[RowKey, Sequence[Entry]], styles: dic
     figure.set_figheight(0.9 + 0.28 * len(found))
     for place, (mean, row, entry) in enumerate(found):
         below, above = _reach(entry, mean)
-        style = style_of(row_name(row), styles) | {"linestyle": "none"}
+        style = style_of(row_text(row), styles) | {"linestyle": "none"}
         draw_bars(axes, row, [mean], [place], xerr=[[below], [above]], **style)
-    names = [shorten(visible(row_name(row)), NAME_WIDTH, placeholder="\N{HORIZONTAL ELLIPSIS}") for _, row, _ in found]
+    names = [shorten(visible(row_text(row)), NAME_WIDTH, placeholder="\N{HORIZONTAL ELLIPSIS}") for _, row, _ in found]
     axes.set_yticks(range(len(found)), names)
     axes.set_ylim(-0.6, len(found) - 0.4)
     ink = axes.xaxis.label.get_color()

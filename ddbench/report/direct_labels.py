@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ddbench.report.plot_style import DOTS_PER_INCH, FONT_SIZE, OTHER, SIZE, mark_row, row_name, style_of
+from ddbench.report.plot_style import DOTS_PER_INCH, FONT_SIZE, OTHER, SIZE, mark_row, style_of
 from ddbench.tables.escaping import visible
+from ddbench.tables.layout import row_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +29,7 @@ class End:
 
 def can_label(rows: Sequence[tuple[str, str, str]], styles: dict[str, int]) -> bool:
     """Return whether all rows that a legend would list have names short enough to stand beside the plot."""
-    named = [name for name in map(row_name, rows) if styles[name] != OTHER]
+    named = [name for name in map(row_text, rows) if styles[name] != OTHER]
     return all(len(visible(name)) <= LONGEST for name in named) and len(named) * LINE <= 1
 
 
@@ -45,9 +46,9 @@ def label_ends(axes: Axes, ends: Sequence[End], styles: dict[str, int], full_rea
     right = axes.get_xlim()[1]
     ink = axes.xaxis.label.get_color()
     lines = [
-        (end.y, visible(row_name(end.row)), end.x, style_of(row_name(end.row), styles)["color"], end.row)
+        (end.y, visible(row_text(end.row)), end.x, style_of(row_text(end.row), styles)["color"], end.row)
         for end in ends
-        if styles[row_name(end.row)] != OTHER
+        if styles[row_text(end.row)] != OTHER
     ]
     if full_real is not None:
         lines.append((full_real, "full_real", right, ink, ("full_real", "", "")))

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ddbench.analysis.aggregate import Entry
-from ddbench.report.pictures import find_cells
-from ddbench.report.plot_style import COLOURS, DASHES, add_legend, name_axes, new_figure, plain_number, row_name
+from ddbench.report.pictures import find_in_cells
+from ddbench.report.plot_style import COLOURS, DASHES, add_legend, name_axes, new_figure, plain_number
 from ddbench.report.plots import Plot
 from ddbench.runs.results_store import LOG_FILE
 from ddbench.tables.escaping import visible
-from ddbench.tables.layout import group_rows
+from ddbench.tables.layout import group_rows, row_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,12 +40,8 @@ class Losses:
 
 
 def find_logs(sources: Iterable[Path]) -> dict[str, Path]:
-    """Return the logs in results folders and single cells, by the cell's key; the first counts."""
-    found: dict[str, Path] = {}
-    for cell in find_cells(sources):
-        if (cell / LOG_FILE).is_file():
-            found.setdefault(cell.name, cell / LOG_FILE)
-    return found
+    """Return the logs in results folders and single cells, by the cell's key."""
+    return find_in_cells(sources, LOG_FILE, Path.is_file)
 
 
 def read_losses(path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -77,7 +73,7 @@ def plots_of_losses(panel: Panel, logs: Mapping[str, Path]) -> list[Plot]:
     for row, entries in group_rows(panel.entries).items():
         found = [losses for entry in entries if (losses := _losses_of(entry, logs))]
         if found and len(plots) < PLOTS:
-            name = visible(row_name(row))
+            name = visible(row_text(row))
             seeds = sorted({losses.seed for losses in found})
             caption = f"{name}: loss by step, distillation seed {', '.join(map(str, seeds))}"
             plots.append(Plot(f"loss-{len(plots)}", caption, _draw(found), row[0]))

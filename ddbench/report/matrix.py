@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ddbench.analysis.aggregate import Entry, Spread
 from ddbench.analysis.data_identity import DataIdentity
-from ddbench.tables.layout import ipc_name, spread_text
+from ddbench.tables.layout import ipc_name, row_text, spread_text
 from ddbench.tables.table import Panel
 
 CROSS = re.compile(r"test_accuracy\[(.+)\]")
@@ -75,5 +75,5 @@ def _make_matrix(dataset: str, protocol: str, rows: dict[RowKey, dict[str, Sprea
             (spread_text(row.get(network)), (row[network].mean - low) / width if network in row else None)
             for network in networks
         )
-        shown.append(MatrixRow(" ".join(filter(None, (method, config, protocol_hash))), ipc_name(ipc), values))
+        shown.append(MatrixRow(row_text((method, config, protocol_hash)), ipc_name(ipc), values))
     return Matrix(dataset, protocol, networks, tuple(shown))

@@ -14,10 +14,10 @@ from ddbench.report.plot_style import (
     name_axes,
     new_figure,
     plain_number,
-    row_name,
     shown_names,
     style_of,
 )
+from ddbench.tables.layout import row_text
 from ddbench.tables.table import Panel
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def plot_costs(panel: Panel, points: Mapping[RowKey, list[Point]], styles: dict[
     """
     figure, axes, columns = new_figure([*shown_names(points, styles), "full_real", "Pareto front"])
     for row, found in points.items():
-        style = style_of(row_name(row), styles) | {"linestyle": ":"}
+        style = style_of(row_text(row), styles) | {"linestyle": ":"}
         mark_row(row, *axes.plot([p.cost for p in found], [p.accuracy for p in found], **style))
         for point in found:
             place = (point.cost, point.accuracy)

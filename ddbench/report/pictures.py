@@ -6,7 +6,7 @@ Torch, which takes seconds to import, is imported where there is a set to draw.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import zip_longest
@@ -113,13 +113,18 @@ def find_cells(sources: Iterable[Path]) -> Iterator[Path]:
                 yield cell
 
 
-def find_sets(sources: Iterable[Path]) -> dict[str, Path]:
-    """Return the folders of distilled sets in results folders and single cells, by the cell's key; the first counts."""
+def find_in_cells(sources: Iterable[Path], name: str, is_kept: Callable[[Path], bool]) -> dict[str, Path]:
+    """Return what cells keep under a name, by the cell's key; of several cells of a key the first counts."""
     found: dict[str, Path] = {}
     for cell in find_cells(sources):
-        if (cell / DISTILLED_FOLDER).is_dir():
-            found.setdefault(cell.name, cell / DISTILLED_FOLDER)
+        if is_kept(cell / name):
+            found.setdefault(cell.name, cell / name)
     return found
+
+
+def find_sets(sources: Iterable[Path]) -> dict[str, Path]:
+    """Return the folders of distilled sets in results folders and single cells, by the cell's key."""
+    return find_in_cells(sources, DISTILLED_FOLDER, Path.is_dir)
 
 
 class Infos:

@@ -8,7 +8,9 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from ddbench.tables.escaping import visible
-from ddbench.tables.layout import group_rows
+from ddbench.tables.gain_column import BASELINE
+from ddbench.tables.layout import group_rows, row_text
+from ddbench.tables.rows import best_first, row_heights
 from ddbench.tables.table import Panel
 
 if TYPE_CHECKING:
@@ -24,7 +26,6 @@ COLOURS = (
 MARKERS = "osD^vPX*h"
 DASHES: tuple[Any, ...] = ("-", "-", (0, (5, 1.5)), "-.", (0, (3, 1.5, 1, 1.5, 1, 1.5)))
 COLOURED = len(COLOURS) - 1  # rows beside random_real
-BASELINE = "random_real"
 OTHER, OTHER_COLOUR = -1, "#80868f"  # the place of rows beyond these, which stay in the background
 ROW = "row:"  # begins the group id of what belongs to a row, before the name of its method
 INK = "#010203"  # stands for the text colour of the page's theme, and is replaced by it
@@ -61,7 +62,7 @@ def plot_settings(ink: str) -> Iterator[None]:
 def number_rows(panels: Sequence[Panel]) -> dict[str, int]:
     """Return a number for each row's name, the same in every panel of a report."""
     compressed = (entry for panel in panels for entry in panel.entries if entry.ipc is not None)
-    names = map(row_name, group_rows(compressed))
+    names = map(row_text, group_rows(compressed))
     return {name: index for index, name in enumerate(dict.fromkeys(names))}
 
 
@@ -71,11 +72,11 @@ def place_rows(panel: Panel, numbers: dict[str, int]) -> dict[str, int]:
     Where there are more than eight rows beside `random_real`, the eight best at the largest IPC have one, the others
     `OTHER`. A row keeps its place in every panel of a report as far as that is free.
     """
-    best = [name for name in map(row_name, rank_rows(panel)) if name in numbers]
+    best = [name for name in map(row_text, rank_rows(panel)) if name in numbers]
     chosen = sorted(best[:COLOURED], key=numbers.__getitem__)
     places = dict.fromkeys(numbers, OTHER)
     taken: set[int] = set()
-    baselines = [row_name(row) for row in group_rows(panel.entries) if row[0] == BASELINE]
+    baselines = [row_text(row) for row in group_rows(panel.entries) if row[0] == BASELINE]
     if baselines:
         places[baselines[0]] = 0
     for name in chosen:
@@ -87,21 +88,12 @@ def place_rows(panel: Panel, numbers: dict[str, int]) -> dict[str, int]:
 
 def rank_rows(panel: Panel) -> list[tuple[str, str, str]]:
     """Return the rows with an accuracy, `random_real` left out: the highest at the largest IPC that they have first."""
-    best: dict[tuple[str, str, str], tuple[int, float]] = {}
-    for entry in panel.entries:
-        if entry.ipc is not None and entry.accuracy and entry.method != BASELINE:
-            best[entry.row] = max(best.get(entry.row, (0, 0.0)), (entry.ipc, entry.accuracy.mean))
-    return sorted(best, key=best.__getitem__, reverse=True)
-
-
-def row_name(row: tuple[str, str, str]) -> str:
-    """Return what a legend calls a row."""
-    return " ".join(filter(None, row))
+    return [row for row in best_first(row_heights(panel.entries)) if row[0] != BASELINE]
 
 
 def shown_names(rows: Iterable[tuple[str, str, str]], styles: dict[str, int]) -> list[str]:
     """Return the names of the rows that a legend lists."""
-    return [name for name in map(row_name, rows) if styles[name] != OTHER]
+    return [name for name in map(row_text, rows) if styles[name] != OTHER]
 
 
 def new_figure(names: Sequence[str]) -> tuple[Figure, Axes, int]:

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 from ddbench.host.files import make_folder, staged_file
 from ddbench.report.curves import plot_curves
 from ddbench.report.pareto import Point, memory_points, plot_costs, time_points
-from ddbench.report.plot_style import BASELINE, INK, ROW, number_rows, place_rows, plot_settings, rank_rows
+from ddbench.report.plot_style import INK, ROW, number_rows, place_rows, plot_settings, rank_rows
 from ddbench.report.regimes import gains_to_plot, plot_regimes
+from ddbench.tables.gain_column import BASELINE
 from ddbench.tables.layout import name_machines
 from ddbench.tables.table import Panel
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
 
 MOST_ROWS = 50  # of a plot, beside the baselines
 

@@ -11,10 +11,11 @@ from ddbench.report.plot_style import (
     mark_row,
     name_axes,
     new_figure,
-    row_name,
     shown_names,
     style_of,
 )
+from ddbench.tables.gain_column import BASELINE
+from ddbench.tables.layout import row_text
 from ddbench.tables.table import Panel
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 def gains_to_plot(panel: Panel) -> list[RegimeGain]:
     """Return the gains of a panel under every regime, those of random images themselves left out."""
-    return [each for each in regime_gains(panel.entries) if each.entry.method != "random_real"]
+    return [each for each in regime_gains(panel.entries) if each.entry.method != BASELINE]
 
 
 def plot_regimes(panel: Panel, styles: dict[str, int]) -> Figure:
@@ -45,7 +46,7 @@ def plot_regimes(panel: Panel, styles: dict[str, int]) -> Figure:
         places = [regimes.index(each.regime) + shift for each in own]
         below = [each.gain - each.low if each.low is not None else 0.0 for each in own]
         above = [each.high - each.gain if each.high is not None else 0.0 for each in own]
-        style = style_of(row_name(row), styles)
+        style = style_of(row_text(row), styles)
         style |= {"linestyle": "none"} | ({"label": "_nolegend_"} if style["label"] in seen else {})
         seen.add(style["label"])
         draw_bars(axes, row, places, [each.gain for each in own], yerr=[below, above], **style)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ddbench.analysis.aggregate import GAP, Entry
 from ddbench.analysis.marks import EntryKey, Mark
 from ddbench.tables.gain_column import BASELINE, gain_text
-from ddbench.tables.layout import spread_text
+from ddbench.tables.layout import row_text, spread_text
 
 FULL = "full_real"
 
@@ -46,7 +46,7 @@ def summary_rows(entries: Iterable[Entry], marks: Mapping[EntryKey, Mark]) -> tu
         marks: of these entries, see `mark_entries`.
     """
     every = tuple(entries)
-    sound = [entry for entry in every if entry.accuracy and not any(result.is_altered for result in entry.results)]
+    sound = [entry for entry in every if entry.accuracy and not entry.is_altered]
     full = {e.protocol_hash: e for e in sound if e.method == FULL and e.accuracy and e.accuracy.mean}
     random = {(e.ipc, e.protocol_hash): e for e in sound if e.method == BASELINE}
     rows = []
@@ -68,7 +68,7 @@ def summary_rows(entries: Iterable[Entry], marks: Mapping[EntryKey, Mark]) -> tu
         rows.append(
             SummaryRow(
                 entry.ipc,
-                " ".join(filter(None, entry.row)),
+                row_text(entry.row),
                 spread_text(entry.accuracy),
                 "; ".join(filter(None, named)) or GAP,
                 gain_text(entry, baseline) if baseline and entry.method != BASELINE else GAP,
@@ -80,7 +80,7 @@ def summary_rows(entries: Iterable[Entry], marks: Mapping[EntryKey, Mark]) -> tu
 
 
 def _names(entries: Iterable[Entry]) -> str:
-    return ", ".join(" ".join(filter(None, entry.row)) for entry in entries)
+    return ", ".join(row_text(entry.row) for entry in entries)
 
 
 def names_in(text: str, names: Iterable[str]) -> tuple[str, ...]:

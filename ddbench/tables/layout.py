@@ -191,6 +191,11 @@ def group_rows(entries: Iterable[Entry]) -> Rows:
     return rows
 
 
+def row_text(row: tuple[str, str, str]) -> str:
+    """Return what a row is called where all that makes it stands in one text, as in a legend."""
+    return " ".join(filter(None, row))
+
+
 def row_names(row: tuple[str, str, str], rows: Rows) -> dict[str, str]:
     """Return what names a row, by the headings of its table."""
     return {heading: text or GAP for heading, text in zip(rows.headings, row, strict=True) if heading}

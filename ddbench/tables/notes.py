@@ -7,7 +7,16 @@ from collections.abc import Iterable, Sequence
 
 from ddbench.analysis.aggregate import GAP, Entry, settings_of, varying_keys
 from ddbench.records import Result
-from ddbench.tables.layout import ALTERED, DISAGREEING, PLUS_MINUS, UNVERIFIED, Citations, ipc_name, status_words
+from ddbench.tables.layout import (
+    ALTERED,
+    DISAGREEING,
+    PLUS_MINUS,
+    UNVERIFIED,
+    Citations,
+    ipc_name,
+    row_text,
+    status_words,
+)
 
 
 def explain(
@@ -225,7 +234,7 @@ def _outcome(result: Result) -> str:
 def _list_entries(entries: Iterable[Entry]) -> str:
     methods: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
-        methods[" ".join(filter(None, entry.row))].append(entry)
+        methods[row_text(entry.row)].append(entry)
     return "; ".join(f"{name} {_list_ipcs(found)}" for name, found in methods.items())
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +12,8 @@ from ddbench.inputs.values import as_count
 from ddbench.records import Result
 from ddbench.registry import suggest
 from ddbench.tables.layout import group_rows
+
+Row = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
@@ -61,23 +63,19 @@ class RowChoice:
         Rows without an accuracy that counts come last, and are none of the `top`; where no row has one, all are shown
         as they stand, which `notes` says.
         """
-        rows, heights = group_rows(entries), self._heights(entries)
+        rows, heights = group_rows(entries), row_heights(entries, self._ipc)
         if not heights or (self.sort == "method" and self.top is None):
             return tuple(entries)
-        best = sorted(heights, key=heights.__getitem__, reverse=True)[: self.top]
+        best = best_first(heights)[: self.top]
         order = best if self.top is not None else [*best, *(row for row in rows if row not in heights)]
         if self.sort == "method":
             order = [row for row in rows if row in best]
         return tuple(entry for row in order for entry in rows[row])
 
-    def _heights(self, entries: Sequence[Entry]) -> dict[tuple[str, str, str], tuple[int, float]]:
-        """Return the IPC and accuracy by which each row is placed, for those that have one."""
-        heights: dict[tuple[str, str, str], tuple[int, float]] = {}
-        for entry in entries:
-            if entry.ipc is not None and entry.accuracy and self.sort in ("method", "accuracy", entry.ipc):
-                place = (entry.ipc, entry.accuracy.mean)
-                heights[entry.row] = max(heights.get(entry.row, place), place)
-        return heights
+    @property
+    def _ipc(self) -> int | None:
+        """That accuracies are compared at; None for the largest of each row."""
+        return self.sort if isinstance(self.sort, int) else None
 
     def notes(self, entries: Sequence[Entry], shown: Sequence[Entry]) -> list[str]:
         """Say how many rows are not shown, and where rows could not be placed.
@@ -88,9 +86,24 @@ class RowChoice:
         """
         left = len(group_rows(entries)) - len(group_rows(shown))
         notes = [f"{left:,} more rows are not shown; marks compare the rows that are."] if left else []
-        if isinstance(self.sort, int) and not self._heights(entries):
+        if self._ipc is not None and not row_heights(entries, self._ipc):
             notes.append(f"No row has an accuracy at IPC {self.sort}: all are shown, by name.")
         return notes
 
 
 EVERY_ROW = RowChoice()
+
+
+def row_heights(entries: Sequence[Entry], ipc: int | None = None) -> dict[Row, tuple[int, float]]:
+    """Return for each row with an accuracy its IPC and value: at `ipc`, or at the largest that the row has one at."""
+    heights: dict[Row, tuple[int, float]] = {}
+    for entry in entries:
+        if entry.ipc is not None and entry.accuracy and ipc in (None, entry.ipc):
+            place = (entry.ipc, entry.accuracy.mean)
+            heights[entry.row] = max(heights.get(entry.row, place), place)
+    return heights
+
+
+def best_first(heights: Mapping[Row, tuple[int, float]]) -> list[Row]:
+    """Return rows by what `row_heights` gave for them, equal ones in their order."""
+    return sorted(heights, key=heights.__getitem__, reverse=True)

@@ -55,8 +55,8 @@ ddbenchPage.makeCopyable = (() => { // the rows of a table that are shown, in th
       button.textContent = name;
       button.setAttribute("aria-label", `Copy as ${name}: ${table.caption.textContent}`);
       button.addEventListener("click", async () => {
-        const read_ = read(table), done = await put(`${make(read_)}\n`);
-        said.textContent = done ? `${read_.rows.length} row${read_.rows.length === 1 ? "" : "s"} copied` : "The browser does not allow copying";
+        const shown = read(table), done = await put(`${make(shown)}\n`);
+        said.textContent = done ? `${shown.rows.length} row${shown.rows.length === 1 ? "" : "s"} copied` : "The browser does not allow copying";
         button.focus();
       });
       line.append(button);
