@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -23,6 +24,8 @@ from ddbench.tables.table import Panel, make_table
 from ddbench.tables.terminal import NAME_COLUMNS
 
 if TYPE_CHECKING:
+    from jinja2 import Template
+
     from ddbench.claims import Verdict
 
 SPLIT_ABOVE = 10_000  # results; one page of more takes long to open
@@ -78,11 +81,9 @@ def write_report(
 def _render(views: Sequence[PanelView], gallery: Gallery, verdicts: Sequence[Verdict] = (), home: str = "") -> str:
     from markupsafe import Markup
 
-    environment = page_templates()
-    environment.filters["svg"] = Markup
     choices = {name: sorted({getattr(view, name) for view in views}) for name in ("dataset", "protocol", "network")}
     panels = [view.panel for view in views]
-    page = environment.get_template("report.html").render(
+    page = _template().render(
         views=views,
         here=[view for view in views if not view.page],
         home=home,
@@ -101,6 +102,16 @@ def _render(views: Sequence[PanelView], gallery: Gallery, verdicts: Sequence[Ver
         script=Markup(joined("page.js", "copy.js", "pictures.js", "report.js")),
     )
     return page + "\n"
+
+
+@lru_cache(maxsize=1)
+def _template() -> Template:
+    """Return the page's template, compiled once for all pages of a report."""
+    from markupsafe import Markup
+
+    environment = page_templates()
+    environment.filters["svg"] = Markup
+    return environment.get_template("report.html")
 
 
 def _name_part(path: Path, number: int, dataset: str) -> str:
