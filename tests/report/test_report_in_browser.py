@@ -1,107 +1,20 @@
-"""Tests of the report in a real headless Chromium: it is used, looked at and listened to, not only parsed."""
+"""Tests of the report in a real headless Chromium, used by mouse and by keyboard."""
 
 from __future__ import annotations
 
-import os
-import shutil
-from pathlib import Path
-
 import pytest
-import torch
-from PIL import Image
 
 from ddbench.analysis.aggregate import GAP
-from ddbench.distilled.dataset import DistilledDataset
-from ddbench.distilled.files import save_distilled
 from ddbench.report.page import write_report
-from ddbench.runs.results_store import read_results
+from tests.report._browser import (
+    browser,
+    opened,
+    small,
+)
 from tests.report._results import recorded, varied
 
 pytestmark = pytest.mark.browser
-
-HOW = "install Debian's package chromium, or run `uv run playwright install chromium`"
-AXE = "DDBENCH_AXE"  # path of axe.min.js, of the package axe-core
-LIMIT = 15_000_000  # bytes of a page
-# Marks the first row and the pictures before anything is painted, so that the browser notes when it paints each.
-NOTE_PAINTING = """
-new MutationObserver(() => {
-  document.querySelector("tbody th")?.setAttribute("elementtiming", "first row");
-  for (const image of document.querySelectorAll(".pictures img")) image.setAttribute("elementtiming", "picture");
-}).observe(document, { childList: true, subtree: true });
-window.painted = [];
-new PerformanceObserver((list) => {
-  for (const entry of list.getEntries()) window.painted.push([entry.identifier, entry.renderTime]);
-}).observe({ type: "element", buffered: true });
-"""
-PATIENCE = 120_000  # milliseconds until a wait is a failure: a busy machine reads a page of megabytes slowly
-# Not Playwright's own waiting: it evaluates text again and again, which the page's security policy forbids.
-WAIT_FOR_PAINTING = """(name) => new Promise((done) => {
-  const look = () => (window.painted.some(([found]) => found === name) ? done() : setTimeout(look, 20));
-  look();
-})"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Debian's Chromium where it is installed, else Playwright's own."""
-    playwright = pytest.importorskip("playwright.sync_api", reason=f"browser: Playwright is not installed; {HOW}")
-    with playwright.sync_playwright() as running:
-        path = shutil.which("chromium")
-        if path is None and not Path(running.chromium.executable_path).exists():
-            pytest.skip(f"browser: there is no Chromium; {HOW}")
-        # Chromium's sandbox refuses to run as root, which containers do; the page is our own.
-        chromium = running.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def opened(browser):
-    """A function that opens a page offline; at the end there must have been no error and no request."""
-    contexts, complaints, requests = [], [], []
-
-    def open_page(path, width=1280, height=900, script="", **options):
-        context = browser.new_context(viewport={"width": width, "height": height}, offline=True, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(PATIENCE)
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: requests.append(request.url))
-        if script:
-            page.add_init_script(script)
-        page.goto(path.as_uri())
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert complaints == []
-    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    """A page with two data sets, two networks, marks, costs, a matrix and pictures."""
-    folder = tmp_path_factory.mktemp("small")
-    found = []
-    for dataset, network in (("digits", "convnet-d2-w32"), ("digits", "mlp"), ("other", "mlp")):
-        for method, value in (("random_real", 0.6), ("dm", 0.8), ("herding", 0.79)):
-            for ipc in (1, 10):
-                for seed in (0, 1, 2):
-                    accuracy = value + 0.01 * ipc + 0.02 * (seed - 1)
-                    result = varied(method, ipc, seed, (accuracy,), dataset=dataset, network=network)
-                    found.append(result)
-                    if seed == 0 and network == "mlp":
-                        keep_set(folder / result.key, ipc)
-    return write_report(found, folder / "report.html", sources=[folder])
-
-
-def keep_set(folder, ipc, side=8, classes=10):
-    generator = torch.Generator().manual_seed(ipc)
-    images = torch.randint(256, (classes * ipc, 3, side, side), dtype=torch.uint8, generator=generator)
-    labels = torch.arange(classes).repeat_interleave(ipc)
-    save_distilled(DistilledDataset(images, labels, classes, ipc, "pixels"), folder / "distilled")
+__all__ = ["browser", "opened", "small"]  # fixtures
 
 
 def column(page, index):
@@ -250,24 +163,6 @@ def test_a_report_in_parts_leads_from_its_summary_to_each(opened, tmp_path, monk
     assert page.locator(".contents li:visible").count() == 3
 
 
-def luminance(page):
-    colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    return sum(float(part) for part in colour[colour.index("(") + 1 : -1].split(",")[:3]) / 3
-
-
-def test_theme_follows_the_system_until_the_button_is_pressed(opened, small):
-    assert luminance(opened(small, color_scheme="light")) > 200
-    page = opened(small, color_scheme="dark")
-    assert luminance(page) < 60
-    ink = page.locator("svg.plot text").first.evaluate("node => getComputedStyle(node).fill")
-    assert ink == page.evaluate("getComputedStyle(document.body).color")
-    page.get_by_role("button", name="Light theme").click()
-    assert luminance(page) > 200
-    assert page.get_by_role("button", name="Dark theme").count() == 1
-    page.reload()
-    assert luminance(page) > 200
-
-
 def test_a_number_opens_what_stands_behind_it(opened, small):
     page = opened(small)
     number = page.locator("#b0 .accuracy td a").first
@@ -290,77 +185,6 @@ def test_a_link_into_a_folded_part_unfolds_it(opened, small):
     page.locator("#b1c2").wait_for(state="visible")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
-def test_page_fits_phones_and_screens(opened, small, tmp_path, width, scheme):
-    page = opened(small, width=width, color_scheme=scheme)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    folder = Path(os.environ.get("DDBENCH_SCREENSHOTS", tmp_path))
-    picture = folder / f"report_{width}_{scheme}.png"
-    page.screenshot(path=picture)
-    with Image.open(picture) as shot:
-        assert shot.size == (width, 900)
-        assert len(shot.convert("RGB").getcolors(2**20)) > 20  # something was painted
-    page.locator(".pictures img").first.scroll_into_view_if_needed()
-    assert page.locator(".pictures img").first.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
-
-
-def test_a_printed_page_has_no_controls_and_is_light(opened, small):
-    page = opened(small, color_scheme="dark")
-    page.emulate_media(media="print")
-    assert not page.locator("#filters").is_visible()
-    assert luminance(page) > 200
-    assert page.pdf().startswith(b"%PDF")
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_as_opened_and_with_every_part_unfolded(opened, small, scheme):
-    if not os.environ.get(AXE):
-        pytest.skip(f"axe is not at hand: set {AXE} to axe.min.js of the package axe-core")
-    page = opened(small, color_scheme=scheme)
-    page.evaluate(Path(os.environ[AXE]).read_text(encoding="utf-8"))
-    for _ in range(2):
-        found = page.evaluate(
-            "axe.run().then((run) => run.violations.map((v) => [v.id, v.nodes[0].html.slice(0, 200)]))"
-        )
-        assert found == []
-        page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
-
-
-@pytest.mark.slow
-def test_two_thousand_results_give_a_page_that_is_usable_at_once(opened, tmp_path):
-    results = tmp_path / "results"
-    for ipc in range(1, 11):  # noise compresses worst
-        keep_set(tmp_path / f"set{ipc}", ipc, side=32)
-    for dataset in ("digits", "other"):
-        for method in range(20):
-            for ipc in range(1, 11):
-                for seed in range(5):
-                    values = (0.3 + 0.02 * method + 0.01 * ipc + 0.001 * seed,)
-                    made = varied(f"method{method}", ipc, seed, values, dataset=dataset)
-                    folder = results / made.key
-                    folder.mkdir(parents=True)
-                    (folder / "result.json").write_text(made.model_dump_json(), encoding="utf-8")
-                    if seed == 0:
-                        (folder / "distilled").symlink_to(tmp_path / f"set{ipc}" / "distilled")
-    found = read_results([results])
-    assert len(found) == 2000
-    path = write_report(found, tmp_path / "report.html", sources=[results])
-    assert 1_000_000 < path.stat().st_size < LIMIT
-
-    page = opened(path, script=NOTE_PAINTING)
-    page.evaluate(WAIT_FOR_PAINTING, "first row")
-    assert page.evaluate("window.painted.map(([name]) => name)") == ["first row"]
-    page.locator("#b0 thead button").nth(1).click()
-    assert page.locator("#b0 tbody th").first.inner_text() == "method19"
-    assert "more sets are not shown" in page.locator("#pictures").text_content()
-    page.locator(".pictures img").first.scroll_into_view_if_needed()
-    page.evaluate(WAIT_FOR_PAINTING, "picture")
-    times = page.evaluate("window.painted")
-    first = next(time for name, time in times if name == "first row")
-    assert all(first < time for name, time in times if name == "picture")
-
-
 def test_a_picture_is_enlarged_whole_while_one_class_is_shown(opened, small):
     page = opened(small)
     gallery = page.locator("#pictures .panel").first
@@ -369,26 +193,6 @@ def test_a_picture_is_enlarged_whole_while_one_class_is_shown(opened, small):
     dialog = page.get_by_role("dialog")
     title, large = dialog.locator("h2").bounding_box(), dialog.locator("img").bounding_box()
     assert large["y"] >= title["y"] + title["height"]
-
-
-def test_headings_never_overlap(opened, small):
-    page = opened(small)
-    overlapping = """() => [...document.querySelectorAll("thead tr")].flatMap((row) => {
-      if (!row.checkVisibility()) return [];
-      const boxes = [...row.querySelectorAll("button")].map((button) => button.getBoundingClientRect());
-      return boxes.filter((box, index) => index && box.left < boxes[index - 1].right).length ? [row.textContent] : [];
-    })"""
-    assert page.evaluate(overlapping) == []
-
-
-@pytest.mark.parametrize("width", [390, 1280])
-def test_a_long_name_leaves_room_for_its_numbers(opened, tmp_path, width):
-    name = "very_" + 30 * "long"
-    found = [varied(method, ipc, seed) for method in (name, "dm") for ipc in (1, 10) for seed in (0, 1)]
-    page = opened(write_report(found, tmp_path / "report.html"), width=width)
-    row = page.locator("#b0 table.accuracy tbody tr").filter(has_text=name)
-    assert row.locator("th").bounding_box()["width"] < width / 2
-    assert row.locator("td").first.bounding_box()["x"] < width / 2
 
 
 def test_a_method_whose_name_holds_spaces_is_found_in_every_part(opened, tmp_path):
@@ -409,25 +213,6 @@ def test_parts_find_each_other_whatever_the_file_is_called(opened, tmp_path, mon
     assert page.locator("#tables > .panel").count() == 1
     page.get_by_role("link", name="All data sets").click()
     assert page.locator(".contents li:visible").count() == 2
-
-
-def test_names_in_a_diagram_of_ranks_are_large_enough_on_a_phone(opened, tmp_path):
-    found = [varied(m, dataset=d) for m in ("dm", "dc", "herding") for d in "abcde"]
-    page = opened(write_report(found, tmp_path / "report.html"), width=390)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    plot = page.locator("#ranks .plot")
-    assert 11 * plot.bounding_box()["width"] / float(plot.get_attribute("viewBox").split()[2]) >= 12
-
-
-def test_a_summary_fits_on_paper(opened, small):
-    page = opened(small, width=700)  # an A4 page with Chromium's margins has 717
-    page.emulate_media(media="print")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 700
-
-
-def test_a_printed_page_has_the_pictures_that_nobody_scrolled_to(opened, small):
-    page = opened(small)
-    assert page.pdf(format="A4").count(b"/Subtype /Image") > 0
 
 
 def test_an_address_with_any_part_is_no_error(opened, small):

@@ -11,15 +11,14 @@ from PIL import Image
 from ddbench.host.files import baselines_dir
 from ddbench.runs.results_store import read_results
 from ddbench.site.writing import SHOWN_FIRST, write_site
+from tests.report._browser import AXE, NOTE_PAINTING, WAIT_FOR_PAINTING, browser, luminance, opened
 from tests.report._results import varied
-from tests.report.test_report_in_browser import NOTE_PAINTING, WAIT_FOR_PAINTING, browser, luminance, opened
 from tests.site._synthetic import synthetic
 
 pytestmark = pytest.mark.browser
 __all__ = ["browser", "opened"]  # fixtures
 
 RECORDED = sorted((baselines_dir() / "results").glob("*/*.jsonl"))
-AXE = "DDBENCH_AXE"  # path of axe.min.js, of the package axe-core
 VISIBLE = "article.ranking:visible"
 
 
